@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Virtual machines for the tests: one kernel, the host's root, no image.
+
+A VM boots a kernel from build/kernels/<ver> with an initrd made here; its root
+is the host's root, read-only over 9p, under a tmpfs. `Vm` is what a single
+script needs (see run-one); `Node` adds a command channel, disks that survive
+a kill, QMP, and a place in a `Net`, for tests in which hosts must die.
+
+Every wait has an end, and only processes started here are ever killed.
+"""
+import atexit
+import contextlib
+import ctypes
+import fcntl
+import glob
+import hashlib
+import itertools
+import json
+import os
+import queue
+import re
+import selectors
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+KERNELS = os.path.join(REPO, "build", "kernels")
+RESULTS = os.path.join(REPO, "build", "results")
+
+# What must be loaded before the root file system is there. Names that are
+# built in, or that a kernel does not have, are passed over.
+BOOT_MODULES = ("virtio_pci", "9p", "9pnet_virtio", "overlay")
+
+CMDLINE = ("console=ttyS0 panic=-1 oops=panic nokaslr mitigations=off "
+           "tsc=reliable random.trust_cpu=on sysrq_always_enabled=1 "
+           "hung_task_panic=0 sysctl.kernel.hung_task_timeout_secs=60 "
+           "net.ifnames=0 quiet loglevel=6")
+
+# Anything like this in the kernel's log fails a test, whatever the test said.
+SPLAT = re.compile(
+    r"WARNING: |BUG: |kernel BUG|INFO: task .* blocked for more than|"
+    r"possible (circular|recursive) locking|inconsistent lock state|"
+    r"suspicious RCU usage|rcu.*detected stalls|soft lockup|hard LOCKUP|"
+    r"KASAN|use-after-free|kmemleak: \d+ new|refcount_t:|"
+    r"scheduling while atomic|sleeping function called from invalid|"
+    r"Call Trace:|general protection fault|Oops|Kernel panic|"
+    r"Objects remaining in|list_(add|del) corruption|UBSAN")
+
+
+class VmError(Exception):
+    """A VM did not do what the test needs of every VM."""
+
+
+class Timeout(VmError):
+    """It did not do so in time."""
+
+
+# ---------------------------------------------------------------- kernels
+
+def kernels():
+    """Versions that can be booted, oldest first."""
+    found = [os.path.basename(os.path.dirname(os.path.dirname(p)))
+             for p in glob.glob(os.path.join(KERNELS, "*", "boot", "vmlinuz-*"))]
+    return sorted(found, key=lambda v: [int(n) for n in re.findall(r"\d+", v)])
+
+
+def find_kernel(want=None):
+    """The one version that `want` names or begins; the newest without it."""
+    have = kernels()
+    if want in have:
+        return want
+    fit = [v for v in have if not want or re.match(re.escape(want) + r"\b", v)]
+    if not fit:
+        raise VmError(f"no kernel {want or ''} under build/kernels "
+                      "(`make deps` brings them)")
+    return fit[-1]
+
+
+def _moddir(kver):
+    return os.path.join(KERNELS, kver, "lib", "modules", kver)
+
+
+@contextlib.contextmanager
+def _locked(path):
+    with open(path, "w", encoding="ascii") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def _install_module(kver):
+    """Put our freshest module among the kernel's, so that modprobe finds it."""
+    built = os.path.join(REPO, "build", kver, "drivers/md/dm-circle/dm-circle.ko")
+    there = os.path.join(_moddir(kver), "updates", "dm-circle.ko")
+    stale = not os.path.exists(os.path.join(_moddir(kver), "modules.dep"))
+    if os.path.exists(built) and (
+            not os.path.exists(there) or
+            os.path.getmtime(built) != os.path.getmtime(there)):
+        os.makedirs(os.path.dirname(there), exist_ok=True)
+        shutil.copy2(built, there + ".new")
+        os.rename(there + ".new", there)
+        stale = True
+    elif os.path.exists(there) and not os.path.exists(built):
+        os.unlink(there)
+        stale = True
+    if stale:
+        depmod = shutil.which("depmod") or "/usr/sbin/depmod"
+        subprocess.run([depmod, "-b", os.path.join(KERNELS, kver), kver], check=True)
+
+
+def _boot_order(kver):
+    """BOOT_MODULES and what they need, as paths in an order that loads."""
+    deps, path = {}, {}
+    with open(os.path.join(_moddir(kver), "modules.dep"), encoding="ascii") as f:
+        for line in f:
+            mod, need = line.split(":")
+            path[re.sub(r"\.ko.*$", "", os.path.basename(mod)).replace("-", "_")] = mod
+            deps[mod] = need.split()
+    order = []
+    for name in BOOT_MODULES:
+        mod = path.get(name)
+        if mod:     # modules.dep lists the outermost need first
+            order += [m for m in [*reversed(deps[mod]), mod] if m not in order]
+    return order
+
+
+def _ko_bytes(path):
+    for end, tool in ((".xz", ["xz", "-dc"]), (".zst", ["zstd", "-dcq"]),
+                      (".gz", ["gzip", "-dc"])):
+        if path.endswith(end):
+            return subprocess.run([*tool, path], stdout=subprocess.PIPE,
+                                  check=True).stdout
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def _cpio(entries):
+    """A newc archive of (name, mode, data)."""
+    out = bytearray()
+    for ino, (name, mode, data) in enumerate([*entries, ("TRAILER!!!", 0, b"")], 1):
+        raw = name.encode() + b"\0"
+        head = [ino, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(raw), 0]
+        out += b"070701" + b"".join(b"%08X" % n for n in head) + raw
+        out += b"\0" * (-len(out) % 4) + data
+        out += b"\0" * (-len(out) % 4)
+    return bytes(out)
+
+
+def prepare(kver):
+    """Module tree and initrd of a kernel; the initrd's path."""
+    with _locked(os.path.join(KERNELS, kver, ".lock")):
+        _install_module(kver)
+        with open(os.path.join(HERE, "initramfs-init"), "rb") as f:
+            init = f.read()
+        order = _boot_order(kver)
+        key = hashlib.sha1(init + "\n".join(order).encode()).hexdigest()[:12]
+        path = os.path.join(KERNELS, kver, f"initrd-{key}.img")
+        if not os.path.exists(path):
+            busybox = shutil.which("busybox") or "/bin/busybox"
+            with open(busybox, "rb") as f:
+                entries = [("dev", 0o040755, b""), ("bin", 0o040755, b""),
+                           ("mods", 0o040755, b""),
+                           ("init", 0o100755, init),
+                           ("bin/busybox", 0o100755, f.read())]
+            names = []
+            for mod in order:
+                names.append(re.sub(r"(\.ko).*$", r"\1", os.path.basename(mod)))
+                entries.append(("mods/" + names[-1], 0o100644,
+                                _ko_bytes(os.path.join(_moddir(kver), mod))))
+            entries.append(("mods/order", 0o100644,
+                            "".join(n + "\n" for n in names).encode()))
+            with open(path + ".new", "wb") as f:
+                f.write(_cpio(entries))
+            os.rename(path + ".new", path)
+        return path
+
+
+# --------------------------------------------------------------- one VM
+
+_running = set()
+
+
+def _kill_all():
+    for p in list(_running):
+        with contextlib.suppress(OSError):
+            p.kill()
+
+
+atexit.register(_kill_all)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent():
+    _libc.prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+
+
+class Vm:
+    """One boot of one kernel. `out` is shared with the guest as /vm/out."""
+
+    def __init__(self, out, kver=None, mem=1024, smp=2, icount=False, modules=()):
+        self.kver = find_kernel(kver)
+        self.out = os.path.abspath(out)
+        self.mem, self.smp, self.icount = mem, 1 if icount else smp, icount
+        self.modules = tuple(modules)
+        self.extra = []                 # more arguments for QEMU
+        self.job = {}                   # more variables for guest-init
+        self.proc = None
+        self.boots = 0
+        os.makedirs(self.out, exist_ok=True)
+        # Paths of unix sockets are short, those of results need not be.
+        self.run = tempfile.mkdtemp(prefix="vm.")
+        atexit.register(shutil.rmtree, self.run, ignore_errors=True)
+
+    @property
+    def console(self):
+        """The console's log."""
+        return os.path.join(self.out, "console.log")
+
+    def _accel(self):
+        if self.icount:
+            return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+        return ["-accel", os.environ.get("VM_ACCEL", "tcg,thread=multi")]
+
+    def _argv(self, initrd):
+        boot = os.path.join(KERNELS, self.kver, "boot", "vmlinuz-" + self.kver)
+        p9 = "security_model=none,multidevs=remap"
+        return [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config",
+            "-display", "none", "-no-reboot", "-machine", "pc", "-cpu", "max",
+            "-m", str(self.mem), "-smp", str(self.smp), *self._accel(),
+            "-kernel", boot, "-initrd", initrd,
+            "-append", f"{CMDLINE} vm.repo={REPO}",
+            "-chardev", f"socket,id=con,path={self.run}/con,server=on,wait=off,"
+                        f"logfile={self.console},logappend=on",
+            "-serial", "chardev:con",
+            "-qmp", f"unix:{self.run}/qmp,server=on,wait=off",
+            "-fsdev", f"local,id=root,path=/,readonly=on,{p9}",
+            "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
+            "-fsdev", f"local,id=out,path={self.out},{p9}",
+            "-device", "virtio-9p-pci,fsdev=out,mount_tag=out",
+            *self.extra]
+
+    def start(self, mode, argv=()):
+        """Boot; returns when QEMU runs, not when the guest does."""
+        initrd = prepare(self.kver)
+        job = {"REPO": REPO, "KVER": self.kver, "JOB_MODE": mode,
+               "JOB_MODULES": " ".join(self.modules), **self.job}
+        with open(os.path.join(self.out, "job"), "w", encoding="utf-8") as f:
+            f.writelines(f"{k}={shlex.quote(str(v))}\n" for k, v in job.items())
+        with open(os.path.join(self.out, "argv"), "wb") as f:
+            f.write(b"".join(os.fsencode(a) + b"\0" for a in argv))
+        self.boots += 1
+        with open(os.path.join(self.out, "qemu.log"), "ab") as log:
+            self.proc = subprocess.Popen(
+                self._argv(initrd), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True, preexec_fn=_die_with_parent)
+        _running.add(self.proc)
+
+    def alive(self):
+        """Is QEMU running?"""
+        return self.proc is not None and self.proc.poll() is None
+
+    def kill9(self):
+        """The host dies. What the guest wrote to its disks is on them."""
+        if self.proc:
+            self.proc.kill()
+            self.proc.wait(30)
+            _running.discard(self.proc)
+
+    def wait(self, timeout):
+        """Until the guest has powered off by itself."""
+        try:
+            self.proc.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Timeout(f"still running after {timeout} s") from None
+        _running.discard(self.proc)
+
+    def qmp(self, execute, timeout=10, **arguments):
+        """One QMP command, over a connection of its own."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(timeout)
+            s.connect(self.run + "/qmp")
+            f = s.makefile("rw", encoding="utf-8")
+            f.readline()
+            for cmd in ({"execute": "qmp_capabilities"},
+                        {"execute": execute, "arguments": arguments}):
+                f.write(json.dumps(cmd) + "\n")
+                f.flush()
+                while True:
+                    line = f.readline()
+                    if not line:
+                        raise VmError(f"{execute}: QEMU is gone")
+                    ans = json.loads(line)
+                    if "error" in ans:
+                        raise VmError(f"{execute}: {ans['error']['desc']}")
+                    if "return" in ans:
+                        break
+            return ans["return"]
+
+    def sysrq(self, keys="wl"):
+        """Have the kernel say on the console what it is stuck in."""
+        with contextlib.suppress(OSError, VmError), \
+                socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(self.run + "/con")
+            for key in "9" + keys:
+                self.qmp("chardev-send-break", timeout=5, id="con")
+                s.sendall(key.encode())
+                time.sleep(1)           # for the console to print it
+
+    def splats(self):
+        """Lines of the console that no test may cause."""
+        try:
+            with open(self.console, encoding="utf-8", errors="replace") as f:
+                return [line.rstrip() for line in f if SPLAT.search(line)]
+        except FileNotFoundError:
+            return []
