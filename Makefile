@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# dm-circle out of tree. `make help` lists what there is.
+
+SHELL := /bin/bash
+Q     ?= @
+
+# Headers of every series that we support, the newest of each; another kernel is
+# built by naming it: make modules KVER=...
+KVERS := $(shell scripts/kernels)
+KVER  ?= $(shell scripts/kernels --default)
+
+# Each kernel has a mirror of the sources to build in: 6.1 cannot be told to
+# put its objects elsewhere.
+OUT   := build/$(KVER)
+KDIR  ?= /lib/modules/$(KVER)/build
+KMAKE  = $(MAKE) -C $(KDIR) M=$(CURDIR)/$(OUT) W=1
+
+.PHONY: modules
+modules: mirror
+	$(Q)$(KMAKE) modules
+
+.PHONY: mirror
+mirror:
+	$(Q)test -e $(KDIR)/Makefile || { echo "no headers of kernel '$(KVER)', try: make deps"; exit 1; }
+	$(Q)scripts/mirror $(OUT)
+
+.PHONY: modules_install
+modules_install: modules
+	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR)/$(OUT) modules_install
+
+.PHONY: all
+all:
+	$(Q)for v in $(KVERS); do $(MAKE) modules KVER=$$v || exit 1; done
+
+.PHONY: kernels
+kernels:
+	$(Q)scripts/kernels
+
+.PHONY: deps
+deps:
+	$(Q)scripts/deps
+
+# sparse: ours is what it says about our files; headers of the kernel have their own faults.
+.PHONY: sparse
+sparse: mirror
+	$(Q)scripts/check-sparse $(KDIR) $(CURDIR)/$(OUT)
+
+LINT := layers size style shell
+.PHONY: lint $(LINT:%=lint-%)
+lint: $(LINT:%=lint-%)
+	$(Q)for v in $(KVERS); do $(MAKE) sparse KVER=$$v || exit 1; done
+$(LINT:%=lint-%): lint-%:
+	$(Q)scripts/check-$*
+
+.PHONY: unit fuzz
+unit fuzz:
+	$(Q)if [ -e tests/$@/Makefile ]; then $(MAKE) -C tests/$@; else echo "# no tests/$@"; fi
+
+.PHONY: selftests
+selftests: modules
+	$(Q)tests/selftests/run --kver $(KVER) $(T)
+
+.PHONY: check
+check:
+	$(Q)scripts/check
+
+.PHONY: demo
+demo: deps
+	$(Q)$(MAKE) modules KVER=$$(scripts/kernels | tail -n 1)
+	$(Q)tests/demo/run
+
+.PHONY: clean
+clean:
+	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
+	$(Q)rm -rf build/results
+	$(Q)for d in unit fuzz; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
+
+.PHONY: help
+help:
+	@echo "modules [KVER=]   build for one kernel, into build/<KVER>"
+	@echo "all               build for every supported kernel that has headers: $(KVERS)"
+	@echo "modules_install   install for KVER"
+	@echo "deps              packages and test kernels that the rest needs (root)"
+	@echo "lint unit fuzz    checks without a VM"
+	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
+	@echo "check             all of it; the last line has the sums"
+	@echo "demo              see it work"
+	@echo "clean             remove what was built (test kernels stay)"

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# Nodes as network namespaces in one VM, and devices that fail on demand.
+# Source after ktap.sh, whose at_exit cleans up.
+#
+#	 root namespace: bridge br0, 10.78.0.254/24
+#	   v1 |        v2 |        v3 |      <- link_down, link_delay, link_loss
+#	 eth0 |      eth0 |      eth0 |
+#	    netns n1    netns n2    netns n3
+#	   10.78.0.1   10.78.0.2   10.78.0.3
+#
+# A device "x" is a null_blk that keeps its data in memory, under a dm-linear
+# /dev/mapper/x whose table the dev_ functions exchange. Give tests the mapper
+# device only.
+
+NODES=()
+DEVS=()
+declare -A LINK_DELAY LINK_LOSS DEV_LOWER DEV_SECTORS
+
+node_addr() { echo "10.78.0.$1"; }
+
+__nodes_begin()
+{
+	[ ${#NODES[@]} -eq 0 ] || return 0
+	modprobe -a bridge veth sch_netem || return 1
+	ip link add br0 type bridge forward_delay 0 stp_state 0 &&
+		ip addr add 10.78.0.254/24 dev br0 &&
+		ip link set br0 up || return 1
+	at_exit nodes_cleanup
+}
+
+# node_add <N>: a namespace nN with the address of node N.
+node_add()
+{
+	__nodes_begin || return 1
+	ip netns add "n$1" &&
+		ip link add "v$1" type veth peer name eth0 netns "n$1" &&
+		ip link set "v$1" master br0 up &&
+		ip -n "n$1" link set lo up &&
+		ip -n "n$1" addr add "10.78.0.$1/24" dev eth0 &&
+		ip -n "n$1" link set eth0 up || return 1
+	NODES+=("$1")
+}
+
+# node_exec <N> <command...>: run it in the node's network.
+# nsenter and not `ip netns exec`, which would mount another /sys.
+node_exec()
+{
+	local n=$1
+	shift
+	nsenter --net="/run/netns/n$n" -- "$@"
+}
+
+nodes_cleanup()
+{
+	local n
+	for n in "${NODES[@]}"; do
+		ip netns del "n$n"
+	done
+	ip link del br0 2>/dev/null
+	NODES=()
+}
+
+# The cable: nothing goes through, and neither end is told (no reset, no carrier
+# loss at the bridge's side of the other nodes).
+link_down() { ip link set "v$1" down; }
+link_up() { ip link set "v$1" up; }
+
+__link_apply()
+{
+	local n=$1 ms=${LINK_DELAY[$1]:-0} pct=${LINK_LOSS[$1]:-0}
+	local -a netem=(netem limit 10000)
+	[ "$ms" = 0 ] || netem+=(delay "${ms}ms")
+	[ "$pct" = 0 ] || netem+=(loss "$pct%")
+	tc qdisc replace dev "v$n" root "${netem[@]}" &&
+		tc -n "n$n" qdisc replace dev eth0 root "${netem[@]}"
+}
+
+# link_delay <N> <ms>, link_loss <N> <percent>: each way; 0 takes it away.
+link_delay() { LINK_DELAY[$1]=$2; __link_apply "$1"; }
+link_loss() { LINK_LOSS[$1]=$2; __link_apply "$1"; }
+
+# ---------------------------------------------------------------- devices
+
+dev_path() { echo "/dev/mapper/$1"; }
+
+__devs_begin()
+{
+	[ ${#DEVS[@]} -eq 0 ] || return 0
+	modprobe dm-mod || return 1
+	at_exit devs_cleanup
+}
+
+__dev_wrap()	# <name> <lower> <MiB>
+{
+	DEV_LOWER[$1]=$2
+	DEV_SECTORS[$1]=$(($3 * 2048))
+	dmsetup create "$1" --table "0 ${DEV_SECTORS[$1]} linear $2 0" || return 1
+	DEVS+=("$1")
+}
+
+# dev_null <name> <MiB> [volatile]: memory-backed. With `volatile` it has a
+# write cache (a quarter of the size) whose contents dev_off loses.
+dev_null()
+{
+	local name=$1 mb=$2 dir=/sys/kernel/config/nullb/b_$1 cache=0
+	__devs_begin || return 1
+	[ -d /sys/kernel/config/nullb ] || modprobe null_blk nr_devices=0 || return 1
+	[ "${3-}" != volatile ] || cache=$(((mb + 3) / 4))
+	mkdir "$dir" || return 1
+	# queue_mode 2 = blk-mq; irqmode 1 = completion in softirq, as a disk does
+	echo "$mb" >"$dir/size" && echo 1 >"$dir/memory_backed" &&
+		echo 1 >"$dir/discard" && echo 512 >"$dir/blocksize" &&
+		echo "$cache" >"$dir/cache_size" && echo 2 >"$dir/queue_mode" &&
+		echo 1 >"$dir/irqmode" && echo 1 >"$dir/power" || return 1
+	__dev_wrap "$name" "$(__null_node "$dir")" "$mb"
+}
+
+__null_node()	# <configfs directory>: named after it, or by index on old kernels
+{
+	local index
+	if [ -e "/sys/block/${1##*/}" ]; then
+		echo "/dev/${1##*/}"
+	else
+		read -r index <"$1/index"
+		echo "/dev/nullb$index"
+	fi
+}
+
+# dev_brd <name> <MiB>: a ram disk; no volatile cache, no discard.
+dev_brd()
+{
+	local n
+	__devs_begin || return 1
+	[ -e /dev/ram0 ] || modprobe brd rd_nr=16 rd_size=4194304 max_part=0 || return 1
+	for n in {0..15}; do
+		[[ " ${DEV_LOWER[*]} " == *" /dev/ram$n "* ]] && continue
+		__dev_wrap "$1" "/dev/ram$n" "$2"
+		return
+	done
+	return 1
+}
+
+# __dev_table <name> <target and arguments>: exchange the table; I/O in flight
+# goes through the old one, what comes meanwhile waits.
+__dev_table()
+{
+	local name=$1
+	shift
+	dmsetup suspend --noflush --nolockfs "$name" &&
+		dmsetup load "$name" --table "0 ${DEV_SECTORS[$name]} $*" &&
+		dmsetup resume "$name"
+}
+
+# dev_fail: every I/O fails. dev_heal: everything works again.
+dev_fail() { __dev_table "$1" error; }
+dev_heal() { __dev_table "$1" linear "${DEV_LOWER[$1]}" 0; }
+
+# dev_fail_writes: reads still work.
+dev_fail_writes()
+{
+	modprobe dm-flakey && __dev_table "$1" flakey "${DEV_LOWER[$1]}" 0 0 3600 1 error_writes
+}
+
+# dev_drop_writes: writes report success and do nothing: a disk that lies.
+dev_drop_writes()
+{
+	modprobe dm-flakey && __dev_table "$1" flakey "${DEV_LOWER[$1]}" 0 0 3600 1 drop_writes
+}
+
+# dev_delay <name> <read ms> [<write ms>]
+dev_delay()
+{
+	local lower=${DEV_LOWER[$1]}
+	modprobe dm-delay &&
+		__dev_table "$1" delay "$lower" 0 "$2" "$lower" 0 "${3:-$2}"
+}
+
+# dev_freeze: I/O hangs until dev_thaw.
+dev_freeze() { dmsetup suspend --noflush --nolockfs "$1"; }
+dev_thaw() { dmsetup resume "$1"; }
+
+# dev_off: power is cut: I/O fails, and what a volatile cache held is gone.
+# dev_on: power is back. Only for dev_null. Nothing may run above meanwhile
+# that is to survive: a host whose disks lose power has lost it too.
+dev_off()
+{
+	__dev_table "$1" error && echo 0 >"/sys/kernel/config/nullb/b_$1/power"
+}
+
+dev_on()
+{
+	local dir=/sys/kernel/config/nullb/b_$1
+	echo 1 >"$dir/power" || return 1
+	DEV_LOWER[$1]=$(__null_node "$dir")
+	dev_heal "$1"
+}
+
+dev_remove()
+{
+	local name=$1 d keep=()
+	dmsetup remove --retry "$name" || return 1
+	if [ -d "/sys/kernel/config/nullb/b_$name" ]; then
+		echo 0 >"/sys/kernel/config/nullb/b_$name/power"
+		rmdir "/sys/kernel/config/nullb/b_$name"
+	fi
+	unset "DEV_LOWER[$name]" "DEV_SECTORS[$name]"
+	for d in "${DEVS[@]}"; do
+		[ "$d" = "$name" ] || keep+=("$d")
+	done
+	DEVS=("${keep[@]}")
+}
+
+devs_cleanup()
+{
+	local d
+	for d in "${DEVS[@]}"; do
+		dev_remove "$d" || echo "# device $d is still in use"
+	done
+}

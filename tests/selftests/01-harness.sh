@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: mem=768 smp=2 timeout=180
+#
+# The means of the other tests do what they say: nodes, links, devices.
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+ktap_header
+
+reach() { node_exec "$1" busybox ping -c 1 -W 1 "10.78.0.$2" >/dev/null; }
+no_reach() { ! reach "$@"; }
+took() { local b; b=$(now_ms); "${@:2}" || return 1; [ $(($(now_ms) - b)) -ge "$1" ]; }
+
+put() { echo "$2" | dd of="$(dev_path "$1")" bs=512 count=1 conv=sync,fsync oflag=direct status=none; }
+put_only() { echo "$2" | dd of="$(dev_path "$1")" bs=512 count=1 conv=sync oflag=direct status=none; }
+has() { [ "$(dd if="$(dev_path "$1")" bs=512 count=1 iflag=direct status=none | tr -d '\0 ' | head -n 1)" = "$2" ]; }
+fails() { ! "$@" 2>/dev/null; }
+
+ktap_test "node 1" node_add 1
+ktap_test "node 2" node_add 2
+ktap_test "they reach each other" wait_for 10 "ping" reach 1 2
+ktap_test "a link goes down" link_down 2
+ktap_test "nothing gets through" no_reach 1 2
+ktap_test "and up" link_up 2
+ktap_test "it gets through" wait_for 10 "ping" reach 1 2
+ktap_test "delay" link_delay 1 100
+ktap_test "a round trip takes 200 ms" took 200 reach 1 2
+ktap_test "no delay" link_delay 1 0
+ktap_test "loss" link_loss 1 100
+ktap_test "all is lost" no_reach 1 2
+ktap_test "no loss" link_loss 1 0
+ktap_test "nothing is lost" reach 1 2
+
+ktap_test "a disk with a volatile cache" dev_null a 64 volatile
+ktap_test "it says so" grep -q "write back" "/sys/block/$(basename "${DEV_LOWER[a]}")/queue/write_cache"
+ktap_test "write and flush" put a one
+ktap_test "write without flush" put_only a two
+ktap_test "it is there" has a two
+ktap_test "power off" dev_off a
+ktap_test "I/O fails" fails has a two
+ktap_test "power on" dev_on a
+ktap_test "the flushed version is there" has a one
+
+ktap_test "a ram disk" dev_brd b 64
+ktap_test "write" put b three
+ktap_test "it fails on demand" dev_fail b
+ktap_test "reads fail" fails has b three
+ktap_test "it heals" dev_heal b
+ktap_test "nothing was lost" has b three
+ktap_test "writes fail on demand" dev_fail_writes b
+ktap_test "a write fails" fails put b four
+ktap_test "a read does not" has b three
+ktap_test "slow on demand" dev_delay b 300
+ktap_test "a read takes 300 ms" took 300 has b three
+ktap_test "fast again" dev_heal b
+ktap_test "removed" dev_remove b
+
+check_dmesg
+ktap_done
