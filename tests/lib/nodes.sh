@@ -101,7 +101,10 @@ __dev_wrap()	# <name> <lower> <MiB>
 }
 
 # dev_null <name> <MiB> [volatile]: memory-backed. With `volatile` it has a
-# write cache (a quarter of the size) whose contents dev_off loses.
+# write cache (a quarter of the size) whose contents dev_off loses. Beware: only
+# the first write to a 4 KiB page goes through null_blk's cache; a page that was
+# once flushed is overwritten in place, durably. To lose overwrites, replay a
+# dm-log-writes log, or use a VM's disk (tests/vm/README.rst).
 dev_null()
 {
 	local name=$1 mb=$2 dir=/sys/kernel/config/nullb/b_$1 cache=0

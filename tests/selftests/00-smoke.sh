@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # needs: mem=512 smp=2 timeout=120
 #
+# shellcheck disable=SC2317	# called by ktap_test
+#
 # The module loads, registers its target, and unloads.
 
 # shellcheck source=tests/lib/ktap.sh
