@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * config: the table line, read word by word by tables of arguments, and printed back. It must never
+ * open a device, allocate, or guess: what is not understood is refused with a sentence that says
+ * what was expected.
+ */
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/string.h>
+
+#include "config.h"
+#include "words.h"
+
+#define MAX_FEATURES		16
+#define MAX_POLICY_ARGS		16
+#define DEFAULT_THRESHOLD	2048
+
+/* Devices and block size */
+
+static int parse_devices(struct circle_config *c, struct circle_words *w, const char **error)
+{
+	char *const to[] = { c->metadata_dev, c->cache_dev, c->origin_dev };
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(to); i++) {
+		if (!w->n)
+			return circle_refuse(error,
+					     "metadata, cache and origin device are required");
+		ret = circle_copy_word(to[i], CIRCLE_PATH_MAX, circle_take(w));
+		if (ret == -E2BIG)
+			return circle_too_big(error,
+					      "a device's path is longer than 255 characters");
+		if (ret)
+			return circle_refuse(error, "a device's path is empty");
+	}
+	return 0;
+}
+
+static int parse_block_size(struct circle_config *c, struct circle_words *w, const char **error)
+{
+	u64 n;
+
+	if (!w->n)
+		return circle_refuse(error, "block size is required");
+	if (circle_number(circle_take(w), CIRCLE_MAX_BLOCK_SECTORS, &n) ||
+	    n < CIRCLE_MIN_BLOCK_SECTORS || n % CIRCLE_MIN_BLOCK_SECTORS)
+		return circle_refuse(error,
+				     "block size must be 8..2097152 sectors, a multiple of 8");
+	c->block_sectors = n;
+	return 0;
+}
+
+/* Features */
+
+static const char *const modes[] = {
+	[CIRCLE_WRITEBACK] = "writeback",
+	[CIRCLE_WRITETHROUGH] = "writethrough",
+	[CIRCLE_PASSTHROUGH] = "passthrough",
+};
+
+static const struct feature {
+	const char *word;
+	size_t field;	/* a bool */
+	bool act;	/* happens once, is not printed */
+} features[] = {
+	{ "metadata2", offsetof(struct circle_config, metadata2), false },
+	{ "no_discard_passdown", offsetof(struct circle_config, no_discard_passdown), false },
+	{ "recover", offsetof(struct circle_config, recover), true },
+	{ "fenced", offsetof(struct circle_config, fenced), true },
+	{ "force", offsetof(struct circle_config, force), true },
+};
+
+static bool find_mode(const char *word, enum circle_mode *mode)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (strcasecmp(word, modes[i]))
+			continue;
+		*mode = i;
+		return true;
+	}
+	return false;
+}
+
+static bool set_feature(struct circle_config *c, const char *word)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		if (strcasecmp(word, features[i].word))
+			continue;
+		*(bool *)((char *)c + features[i].field) = true;
+		return true;
+	}
+	return false;
+}
+
+static int parse_features(struct circle_config *c, struct circle_words *w, const char **error)
+{
+	struct circle_words group;
+	const char *word;
+
+	if (circle_take_count(w, &group) || group.n > MAX_FEATURES)
+		return circle_refuse(error,
+				     "features: a count of the feature words that follow is expected");
+	while (group.n) {
+		word = circle_take(&group);
+		if (find_mode(word, &c->mode)) {
+			if (c->mode_given)
+				return circle_refuse(error,
+						     "features: only one of writeback, writethrough, passthrough");
+			c->mode_given = true;
+		} else if (!set_feature(c, word)) {
+			return circle_refuse(error,
+					     "features: unknown word, or the count is wrong; known: writeback, writethrough, passthrough, metadata2, no_discard_passdown, recover, fenced, force");
+		}
+	}
+	return 0;
+}
+
+/* Policy */
+
+static const char *const policies[] = { "default", "smq", "mq", "cleaner" };
+
+static const char *const mq_keys[] = {	/* accepted of old, without effect */
+	"sequential_threshold", "random_threshold", "read_promote_adjustment",
+	"write_promote_adjustment", "discard_promote_adjustment",
+};
+
+static bool listed(const char *word, const char *const *list, unsigned int n)
+{
+	while (n--)
+		if (!strcasecmp(word, list[n]))
+			return true;
+	return false;
+}
+
+static int policy_arg(struct circle_config *c, const char *key, const char *value,
+		      const char **error)
+{
+	bool threshold = !strcasecmp(key, "migration_threshold");
+	bool mq = !strcmp(c->policy, "mq");
+	u64 n;
+
+	if (!threshold && !(mq && listed(key, mq_keys, ARRAY_SIZE(mq_keys))))
+		return circle_refuse(error,
+				     "policy: unknown key; known: migration_threshold, and those of the old mq for mq");
+	if (circle_number(value, U64_MAX, &n))
+		return circle_refuse(error, "policy: a value must be a number");
+	if (threshold)
+		c->migration_threshold = n;
+	return 0;
+}
+
+static int keep_policy_args(struct circle_config *c, const struct circle_words *group,
+			    const char **error)
+{
+	unsigned int i;
+
+	if (group->n > MAX_POLICY_ARGS)
+		return circle_too_big(error, "policy: more than 16 argument words");
+	for (i = 0; i < group->n; i++)
+		if (circle_copy_word(c->policy_arg[i], CIRCLE_WORD_MAX, group->v[i]))
+			return circle_too_big(error, "policy: a word must have 1..31 characters");
+	c->nr_policy_args = group->n;
+	return 0;
+}
+
+static int parse_policy(struct circle_config *c, struct circle_words *w, const char **error)
+{
+	struct circle_words group;
+	const char *key;
+	unsigned int i;
+	int ret;
+
+	if (!w->n)
+		return circle_refuse(error, "a policy is required: default, smq, mq or cleaner");
+	key = circle_take(w);
+	for (i = 0; i < ARRAY_SIZE(policies) && strcmp(key, policies[i]); i++)
+		;
+	if (i == ARRAY_SIZE(policies))
+		return circle_refuse(error,
+				     "policy: must be default, smq, mq or cleaner (is the feature count right?)");
+	circle_copy_word(c->policy, CIRCLE_WORD_MAX, policies[i]);
+
+	if (circle_take_count(w, &group))
+		return circle_refuse(error,
+				     "policy: a count of the argument words that follow is expected");
+	if (group.n % 2)
+		return circle_refuse(error,
+				     "policy: arguments are pairs of key and value: count even");
+	ret = keep_policy_args(c, &group, error);
+	for (i = 0; !ret && i < group.n; i += 2)
+		ret = policy_arg(c, group.v[i], group.v[i + 1], error);
+	return ret;
+}
+
+int circle_config_parse(struct circle_config *c, unsigned int argc, char **argv,
+			const char **error)
+{
+	static int (*const parts[])(struct circle_config *c, struct circle_words *w,
+				    const char **error) = {
+		parse_devices, parse_block_size, parse_features, parse_policy, circle_args_parse,
+	};
+	struct circle_words w = { .n = argc, .v = argv };
+	unsigned int i;
+	int ret;
+
+	memset(c, 0, sizeof(*c));
+	c->migration_threshold = DEFAULT_THRESHOLD;
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		ret = parts[i](c, &w, error);
+		if (ret)
+			return ret;
+	}
+	if (w.n)
+		return circle_refuse(error, "words are left over at the end of the line");
+	return 0;
+}
+
+/* Printing */
+
+static void print_features(const struct circle_config *c, struct circle_out *o)
+{
+	unsigned int i, n = c->mode_given;
+	const bool *set;
+
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		set = (const bool *)((const char *)c + features[i].field);
+		n += *set && !features[i].act;
+	}
+	circle_put(o, " %u", n);
+	if (c->mode_given)
+		circle_put(o, " %s", modes[c->mode]);
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		set = (const bool *)((const char *)c + features[i].field);
+		if (*set && !features[i].act)
+			circle_put(o, " %s", features[i].word);
+	}
+}
+
+int circle_config_print(const struct circle_config *c, char *buf, unsigned int len)
+{
+	struct circle_out o = { .buf = buf, .len = len };
+	unsigned int i;
+
+	circle_put(&o, "%u", c->block_sectors);
+	print_features(c, &o);
+	circle_put(&o, " %s %u", c->policy, c->nr_policy_args);
+	for (i = 0; i < c->nr_policy_args; i++)
+		circle_put(&o, " %s", c->policy_arg[i]);
+	if (c->circle)
+		circle_args_print(c, &o);
+	return o.used;
+}

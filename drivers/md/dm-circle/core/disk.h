@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * disk: encode, decode and validate what stands on the metadata device. Pure: no lock, no
+ * allocation, no clock. Drawn in Documentation/format.rst.
+ *
+ * Decoders copy out of the buffer (which is always CIRCLE_MB_SIZE bytes) and never believe it
+ * before magic, checksum, version and ranges are right.
+ * Returns: 0; -ENODATA all zero (blank); -EINVAL not ours (foreign magic or meta_uuid);
+ * -EBADMSG checksum wrong or fields out of range (torn or damaged); -EPROTONOSUPPORT newer
+ * version or unknown feature.
+ */
+#ifndef CIRCLE_CORE_DISK_H
+#define CIRCLE_CORE_DISK_H
+
+#include <circle/format/disk.h>
+
+struct circle_owner {
+	u8 uuid[CIRCLE_UUID_SIZE];	/* all zero: free */
+	u64 generation, activation;
+	u32 node_id;
+};
+
+struct circle_super {			/* host-endian circle_disk_super */
+	u32 flags;
+	u64 seq;
+	u8 meta_uuid[CIRCLE_UUID_SIZE];
+	u8 set_uuid[CIRCLE_UUID_SIZE];
+	u64 generation, activation;
+	u32 node_id;
+	u32 block_sectors, page_sectors;
+	u32 label_kind;
+	u64 label_sector;
+	u64 nr_slots, origin_sectors;
+	u64 table_start, table_pages, journal_start, journal_blocks;
+	u64 tail_lsn;
+	u64 max_seq;
+	struct circle_owner owner[CIRCLE_MAX_OWNERS];
+};
+
+struct circle_slot_state {		/* host-endian circle_disk_slot */
+	u64 block, valid, dirty, seq, gen;
+	u16 owner, flags;
+};
+
+struct circle_record {
+	u32 slot;
+	struct circle_slot_state state;
+};
+
+struct circle_jhead {			/* head of a journal block */
+	u64 lsn, commit;
+	u32 commit_blocks;
+	u16 nr_records;
+};
+
+/* Geometry: fills table_* and journal_* for nr_slots slots on a device of dev_mbs metadata
+ * blocks. -ENOSPC when too small; *need (MBs, may be NULL) says how many are needed at least.
+ * Journal: at least 64 MBs, at most 32768, else what is left over.
+ */
+int circle_disk_layout(struct circle_super *sb, u64 dev_mbs, u64 *need);
+
+/* Page size of a block: 8 sectors, or 1/64 of the block rounded up to a power of two. */
+u32 circle_page_sectors(u32 block_sectors);
+
+void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn crc);
+int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn crc);
+
+/* A table page: encode starts an empty page, put/get access one entry, seal computes the crc. */
+void circle_page_start(void *mb, const u8 *meta_uuid, u64 index, u64 lsn);
+void circle_page_put(void *mb, unsigned int i, const struct circle_slot_state *s);
+void circle_page_seal(void *mb, circle_crc_fn crc);
+int circle_page_check(const void *mb, const u8 *meta_uuid, u64 index, u64 *lsn, circle_crc_fn crc);
+void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s);
+
+void circle_jblock_start(void *mb, const u8 *meta_uuid, const struct circle_jhead *h);
+void circle_jblock_put(void *mb, unsigned int i, const struct circle_record *r);
+void circle_jblock_seal(void *mb, circle_crc_fn crc);
+int circle_jblock_check(const void *mb, const u8 *meta_uuid, struct circle_jhead *h,
+			circle_crc_fn crc);
+void circle_jblock_get(const void *mb, unsigned int i, struct circle_record *r);
+
+/* Is a slot's state possible: masks within all_pages (mask of the block's pages), dirty within
+ * valid, known flags, owner <= CIRCLE_MAX_OWNERS, owner 0's block < nr_blocks; an entry that is not
+ * mapped is all zero but for CIRCLE_SLOT_RETIRED?
+ */
+bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages, u64 nr_blocks);
+
+#endif

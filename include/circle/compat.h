@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * compat: what differs between the kernels we build for (6.1 and 6.12). The only file that may
+ * look at a version. Reproduces what the newer kernel offers, under a circle_compat_ name.
+ */
+#ifndef CIRCLE_COMPAT_H
+#define CIRCLE_COMPAT_H
+
+#include <linux/version.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+/*
+ * A socket of the kernel's own does not hold its network namespace, and TCP goes on with it (its
+ * timers, its last packets) after it was released. Make it hold the namespace until it is
+ * really freed, as a socket of user space does; what it accepts inherits that. To be called
+ * once, right after sock_create_kern(), by somebody who holds the namespace.
+ */
+static inline void circle_compat_sk_hold_net(struct sock *sk)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	sk_net_refcnt_upgrade(sk);
+#else
+	/* up to 6.1 such a socket has neither a passive reference nor a tracker to give back */
+	WARN_ON_ONCE(sk->sk_net_refcnt);
+	sk->sk_net_refcnt = 1;
+	get_net_track(sock_net(sk), &sk->ns_tracker, GFP_KERNEL);
+	sock_inuse_add(sock_net(sk), 1);
+#endif
+}
+
+#endif
