@@ -3,8 +3,8 @@
 
 A VM boots a kernel from build/kernels/<ver> with an initrd made here; its root
 is the host's root, read-only over 9p, under a tmpfs. `Vm` is what a single
-script needs (see run-one); `Node` adds a command channel, disks that survive
-a kill, QMP, and a place in a `Net`, for tests in which hosts must die.
+script needs (see run-one); cluster.Node adds disks that survive a kill, a
+command channel and a network, for tests in which hosts must die.
 
 Every wait has an end, and only processes started here are ever killed.
 """
@@ -14,19 +14,15 @@ import ctypes
 import fcntl
 import glob
 import hashlib
-import itertools
 import json
 import os
-import queue
 import re
-import selectors
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -196,7 +192,8 @@ atexit.register(_kill_all)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent():
+def die_with_parent():
+    """For preexec_fn: what we started does not outlive us, however we end."""
     _libc.prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
 
 
@@ -259,7 +256,7 @@ class Vm:
         with open(os.path.join(self.out, "qemu.log"), "ab") as log:
             self.proc = subprocess.Popen(
                 self._argv(initrd), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True, preexec_fn=_die_with_parent)
+                stderr=log, start_new_session=True, preexec_fn=die_with_parent)
         _running.add(self.proc)
 
     def alive(self):
