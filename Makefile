@@ -14,7 +14,8 @@ KVER  ?= $(shell scripts/kernels --default)
 # put its objects elsewhere.
 OUT   := build/$(KVER)
 KDIR  ?= /lib/modules/$(KVER)/build
-KMAKE  = $(MAKE) -C $(KDIR) M=$(CURDIR)/$(OUT) W=1
+# The lock: two builds for one kernel at a time would spoil each other.
+KMAKE  = flock $(OUT).lock $(MAKE) -C $(KDIR) M=$(CURDIR)/$(OUT) W=1
 
 .PHONY: modules
 modules: mirror
