@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * disk: round trips, golden bytes, and that nothing is believed that should not be.
+ */
+#include <stdlib.h>
+#include <asm/byteorder.h>
+
+#include "t.h"
+#include "disk.h"
+
+static const u8 meta_uuid[CIRCLE_UUID_SIZE] = "\x10\x11\x12\x13\x14\x15\x16\x17"
+					      "\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f";
+static u8 mb[CIRCLE_MB_SIZE];
+
+static void fill_super(struct circle_super *sb)
+{
+	memset(sb, 0, sizeof(*sb));
+	sb->flags = CIRCLE_SBF_CLEAN | CIRCLE_SBF_CIRCLE;
+	sb->seq = 0x0102030405060708;
+	memcpy(sb->meta_uuid, meta_uuid, CIRCLE_UUID_SIZE);
+	memset(sb->set_uuid, 0x5e, CIRCLE_UUID_SIZE);
+	sb->generation = 3;
+	sb->activation = 0xa1a2a3a4a5a6a7a8;
+	sb->node_id = 7;
+	sb->block_sectors = 520;
+	sb->page_sectors = 16;
+	sb->label_kind = CIRCLE_LABEL_TAIL;
+	sb->label_sector = 0x11223344;
+	sb->nr_slots = 1000;
+	sb->origin_sectors = 0x123456789;
+	circle_disk_layout(sb, 1024, NULL);
+	sb->tail_lsn = 0x2021;
+	sb->max_seq = 0x3031;
+	memset(sb->owner[0].uuid, 0xb0, CIRCLE_UUID_SIZE);
+	sb->owner[0].generation = 5;
+	sb->owner[0].activation = 6;
+	sb->owner[0].node_id = 127;
+	memset(sb->owner[31].uuid, 0xb1, CIRCLE_UUID_SIZE);
+	sb->owner[31].generation = U64_MAX;
+}
+
+static void reseal_super(void)
+{
+	struct circle_disk_super *d = (void *)mb;
+
+	d->crc = 0;
+	d->crc = cpu_to_le32(t_crc32c(~0u, mb, sizeof(mb)));
+}
+
+TEST(disk, super_round_trip)
+{
+	struct circle_super a, b;
+
+	fill_super(&a);
+	memset(mb, 0xff, sizeof(mb));
+	memset(&b, 0xff, sizeof(b));
+	circle_super_encode(&a, mb, t_crc32c);
+	CHECK_EQ(circle_super_decode(mb, &b, t_crc32c), 0);
+	CHECK(!memcmp(&a, &b, sizeof(a)));
+}
+
+TEST(disk, super_golden)
+{
+	struct circle_super sb;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_HEX(mb, 256,
+		  "646d636972636c65 8ee7a270 0100 0000 00000000 00000000 00000000 05000000"
+		  "0807060504030201 101112131415161718191a1b1c1d1e1f"
+		  "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e 0300000000000000 a8a7a6a5a4a3a2a1"
+		  "07000000 08020000 10000000 01000000 4433221100000000 e803000000000000"
+		  "8967452301000000 2000000000000000 0c00000000000000 3800000000000000"
+		  "c803000000000000 2120000000000000 2000 0000 00000000 3130000000000000"
+		  "000000000000000000000000000000000000000000000000000000000000000000000000"
+		  "000000000000000000000000000000000000000000000000000000000000000000000000");
+	CHECK_HEX(mb + 256, 48, "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0 0500000000000000 0600000000000000"
+		  "7f000000 00000000 0000000000000000");
+	CHECK_HEX(mb + 256 + 31 * 48, 24, "b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1 ffffffffffffffff");
+	CHECK(!memchr_inv(mb + 256 + 32 * 48, 0, sizeof(mb) - 256 - 32 * 48));
+}
+
+TEST(disk, super_checksum_rule)
+{
+	struct circle_super sb;
+	u32 crc;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	crc = le32_to_cpu(((struct circle_disk_super *)mb)->crc);
+	memset(mb + 8, 0, 4);
+	CHECK_EQ(t_crc32c(~0u, mb, sizeof(mb)), crc);
+}
+
+TEST(disk, super_every_byte_counts)
+{
+	struct circle_super sb, out;
+	unsigned int i;
+	int ret;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	for (i = 0; i < sizeof(mb); i++) {
+		mb[i] ^= 1 << (i % 8);
+		ret = circle_super_decode(mb, &out, t_crc32c);
+		CHECK_EQ(ret, i < 8 ? -EINVAL : -EBADMSG);
+		mb[i] ^= 1 << (i % 8);
+	}
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+}
+
+TEST(disk, super_torn_at_every_sector)
+{
+	u8 old[CIRCLE_MB_SIZE], new[CIRCLE_MB_SIZE];
+	struct circle_super sb, out;
+	unsigned int at;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, old, t_crc32c);
+	sb.seq++;
+	sb.owner[31].generation--;
+	circle_super_encode(&sb, new, t_crc32c);
+	for (at = 512; at < sizeof(mb); at += 512) {
+		memcpy(mb, new, at);
+		memcpy(mb + at, old + at, sizeof(mb) - at);
+		if (memcmp(mb, new, sizeof(mb)))
+			CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), -EBADMSG);
+		memcpy(mb, old, at);
+		memcpy(mb + at, new + at, sizeof(mb) - at);
+		if (memcmp(mb, old, sizeof(mb)))
+			CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), -EBADMSG);
+	}
+}
+
+TEST(disk, super_blank_and_foreign)
+{
+	struct circle_super out;
+
+	memset(mb, 0, sizeof(mb));
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), -ENODATA);
+	mb[4095] = 1;
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), -EINVAL);
+	memset(mb, 0xff, sizeof(mb));
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), -EINVAL);
+}
+
+/* Sets a field of an otherwise good superblock, seals it, and expects a verdict. */
+#define REFUSE_RAW(field, value, want) do {				\
+	struct circle_disk_super *_d = (void *)mb;			\
+	struct circle_super _sb;					\
+	fill_super(&_sb);						\
+	circle_super_encode(&_sb, mb, t_crc32c);			\
+	_d->field = (value);						\
+	reseal_super();							\
+	CHECK_EQ(circle_super_decode(mb, &_sb, t_crc32c), want);	\
+} while (0)
+
+TEST(disk, super_versions_and_features)
+{
+	REFUSE_RAW(version, cpu_to_le16(2), -EPROTONOSUPPORT);
+	REFUSE_RAW(version, cpu_to_le16(0xffff), -EPROTONOSUPPORT);
+	REFUSE_RAW(version, 0, -EBADMSG);
+	REFUSE_RAW(incompat, cpu_to_le32(1), -EPROTONOSUPPORT);
+	REFUSE_RAW(incompat, cpu_to_le32(0x80000000), -EPROTONOSUPPORT);
+	REFUSE_RAW(ro_compat, cpu_to_le32(2), -EPROTONOSUPPORT);
+	REFUSE_RAW(flags, cpu_to_le32(8 | CIRCLE_SBF_CIRCLE), -EPROTONOSUPPORT);
+	REFUSE_RAW(compat, cpu_to_le32(0xffffffff), 0);
+	REFUSE_RAW(reserved3[5], 9, 0);
+}
+
+TEST(disk, super_ranges)
+{
+	REFUSE_RAW(block_sectors, 0, -EBADMSG);
+	REFUSE_RAW(block_sectors, cpu_to_le32(4), -EBADMSG);
+	REFUSE_RAW(block_sectors, cpu_to_le32(521), -EBADMSG);
+	REFUSE_RAW(block_sectors, cpu_to_le32(2097160), -EBADMSG);
+	REFUSE_RAW(page_sectors, cpu_to_le32(8), -EBADMSG);
+	REFUSE_RAW(page_sectors, 0, -EBADMSG);
+	REFUSE_RAW(label_kind, cpu_to_le32(3), -EBADMSG);
+	REFUSE_RAW(label_kind, 0, -EBADMSG);
+	REFUSE_RAW(node_id, 0, -EBADMSG);
+	REFUSE_RAW(node_id, cpu_to_le32(128), -EBADMSG);
+	REFUSE_RAW(flags, 0, -EBADMSG);
+	REFUSE_RAW(nr_slots, 0, -EBADMSG);
+	REFUSE_RAW(nr_slots, cpu_to_le64(0xfffffff1), -EBADMSG);
+	REFUSE_RAW(nr_slots, cpu_to_le64(1009), -EBADMSG);
+	REFUSE_RAW(nr_slots, cpu_to_le64(1008), 0);
+	REFUSE_RAW(origin_sectors, 0, -EBADMSG);
+	REFUSE_RAW(table_start, cpu_to_le64(16), -EBADMSG);
+	REFUSE_RAW(table_start, cpu_to_le64(33), -EBADMSG);
+	REFUSE_RAW(table_start, cpu_to_le64(U64_MAX), -EBADMSG);
+	REFUSE_RAW(table_pages, cpu_to_le64(13), -EBADMSG);
+	REFUSE_RAW(journal_start, cpu_to_le64(55), -EBADMSG);
+	REFUSE_RAW(journal_start, cpu_to_le64(U64_MAX), -EBADMSG);
+	REFUSE_RAW(journal_blocks, cpu_to_le64(63), -EBADMSG);
+	REFUSE_RAW(journal_blocks, cpu_to_le64(32769), -EBADMSG);
+	REFUSE_RAW(tail_lsn, cpu_to_le64(U64_MAX), -EBADMSG);
+	REFUSE_RAW(nr_owners, cpu_to_le16(31), -EBADMSG);
+	REFUSE_RAW(owner[9].node_id, cpu_to_le32(128), -EBADMSG);
+}
+
+TEST(disk, super_local_cache_has_neither_id_nor_label)
+{
+	struct circle_super a, b;
+
+	fill_super(&a);
+	a.flags = 0;
+	a.node_id = 0;
+	a.label_kind = CIRCLE_LABEL_NONE;
+	circle_super_encode(&a, mb, t_crc32c);
+	CHECK_EQ(circle_super_decode(mb, &b, t_crc32c), 0);
+}
+
+TEST(disk, layout)
+{
+	struct circle_super sb = { .nr_slots = 84 };
+	u64 need = 0;
+
+	CHECK_EQ(circle_disk_layout(&sb, 98, &need), 0);
+	CHECK_EQ(need, 98);
+	CHECK_EQ(sb.table_start, 32);
+	CHECK_EQ(sb.table_pages, 1);
+	CHECK_EQ(sb.journal_start, 34);
+	CHECK_EQ(sb.journal_blocks, 64);
+	need = 0;
+	CHECK_EQ(circle_disk_layout(&sb, 97, &need), -ENOSPC);
+	CHECK_EQ(need, 98);
+	CHECK_EQ(circle_disk_layout(&sb, 0, NULL), -ENOSPC);
+	sb.nr_slots = 85;
+	CHECK_EQ(circle_disk_layout(&sb, 1000000, NULL), 0);
+	CHECK_EQ(sb.table_pages, 2);
+	CHECK_EQ(sb.journal_start, 36);
+	CHECK_EQ(sb.journal_blocks, 32768);
+}
+
+TEST(disk, layout_extremes)
+{
+	struct circle_super sb = { .nr_slots = CIRCLE_MAX_SLOTS };
+
+	CHECK_EQ(circle_disk_layout(&sb, 1ULL << 40, NULL), 0);
+	CHECK_EQ(sb.table_pages, (4294967280ULL + 83) / 84);
+	sb.nr_slots = CIRCLE_MAX_SLOTS + 1ULL;
+	CHECK_EQ(circle_disk_layout(&sb, 1ULL << 40, NULL), -EINVAL);
+	sb.nr_slots = 0;
+	CHECK_EQ(circle_disk_layout(&sb, 1ULL << 40, NULL), -EINVAL);
+}
+
+TEST(disk, page_sectors)
+{
+	CHECK_EQ(circle_page_sectors(8), 8);
+	CHECK_EQ(circle_page_sectors(24), 8);
+	CHECK_EQ(circle_page_sectors(512), 8);
+	CHECK_EQ(circle_page_sectors(520), 16);
+	CHECK_EQ(circle_page_sectors(1024), 16);
+	CHECK_EQ(circle_page_sectors(8192), 128);
+	CHECK_EQ(circle_page_sectors(8200), 256);
+	CHECK_EQ(circle_page_sectors(2097152), 32768);
+}
+
+static struct circle_slot_state some_slot(u64 salt)
+{
+	struct circle_slot_state s = {
+		.block = 0x0807060504030201 + salt, .valid = 0xf0 + salt, .dirty = 0x30 + salt,
+		.seq = 0x1112 + salt, .gen = 0x21 + salt, .owner = 2, .flags = CIRCLE_SLOT_MAPPED,
+	};
+
+	return s;
+}
+
+TEST(disk, page_round_trip)
+{
+	struct circle_slot_state s, got;
+	u64 lsn = 0;
+	unsigned int i;
+
+	circle_page_start(mb, meta_uuid, 11, 99);
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++) {
+		s = some_slot(i);
+		circle_page_put(mb, i, &s);
+	}
+	circle_page_seal(mb, t_crc32c);
+	CHECK_EQ(circle_page_check(mb, meta_uuid, 11, &lsn, t_crc32c), 0);
+	CHECK_EQ(lsn, 99);
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++) {
+		s = some_slot(i);
+		memset(&got, 0xff, sizeof(got));
+		circle_page_get(mb, i, &got);
+		CHECK_EQ(got.block, s.block);
+		CHECK_EQ(got.valid, s.valid);
+		CHECK_EQ(got.dirty, s.dirty);
+		CHECK_EQ(got.seq, s.seq);
+		CHECK_EQ(got.gen, s.gen);
+		CHECK_EQ(got.owner, s.owner);
+		CHECK_EQ(got.flags, s.flags);
+	}
+}
+
+TEST(disk, page_golden)
+{
+	struct circle_slot_state s = some_slot(0);
+
+	circle_page_start(mb, meta_uuid, 0x0a0b, 0x0c0d);
+	circle_page_put(mb, 83, &s);
+	circle_page_seal(mb, t_crc32c);
+	CHECK_HEX(mb, 64, "63435047 2e3c4f07 0b0a000000000000 0d0c000000000000"
+		  "101112131415161718191a1b1c1d1e1f"
+		  "000000000000000000000000000000000000000000000000");
+	CHECK(!memchr_inv(mb + 64, 0, 83 * 48));
+	CHECK_HEX(mb + 64 + 83 * 48, 48, "0102030405060708 f000000000000000 3000000000000000"
+		  "1211000000000000 2100000000000000 0200 0100 00000000");
+}
+
+TEST(disk, page_puts_outside_are_dropped)
+{
+	struct circle_slot_state s = some_slot(0), got;
+
+	circle_page_start(mb, meta_uuid, 0, 0);
+	circle_page_put(mb, 84, &s);
+	circle_page_put(mb, ~0u, &s);
+	CHECK(!memchr_inv(mb + 64, 0, sizeof(mb) - 64));
+	circle_page_get(mb, 84, &got);
+	CHECK(!got.flags && !got.block);
+}
+
+TEST(disk, page_rejections)
+{
+	u8 other[CIRCLE_UUID_SIZE] = { 1 };
+	unsigned int i;
+	u64 lsn = 0;
+	int ret;
+
+	memset(mb, 0, sizeof(mb));
+	CHECK_EQ(circle_page_check(mb, meta_uuid, 0, &lsn, t_crc32c), -ENODATA);
+	memset(mb, 0x42, sizeof(mb));
+	CHECK_EQ(circle_page_check(mb, meta_uuid, 0, &lsn, t_crc32c), -EINVAL);
+	circle_page_start(mb, meta_uuid, 4, U64_MAX);
+	circle_page_seal(mb, t_crc32c);
+	CHECK_EQ(circle_page_check(mb, meta_uuid, 4, &lsn, t_crc32c), -EBADMSG);
+	circle_page_start(mb, meta_uuid, 4, 5);
+	circle_page_seal(mb, t_crc32c);
+	CHECK_EQ(circle_page_check(mb, other, 4, &lsn, t_crc32c), -EINVAL);
+	CHECK_EQ(circle_page_check(mb, meta_uuid, 3, &lsn, t_crc32c), -EBADMSG);
+	CHECK_EQ(lsn, 0);
+	for (i = 0; i < sizeof(mb); i++) {
+		mb[i] ^= 0x80 >> (i % 8);
+		ret = circle_page_check(mb, meta_uuid, 4, &lsn, t_crc32c);
+		CHECK_EQ(ret, i < 4 ? -EINVAL : -EBADMSG);
+		mb[i] ^= 0x80 >> (i % 8);
+	}
+}
+
+static struct circle_jhead some_head(void)
+{
+	struct circle_jhead h = { .lsn = 0x1005, .commit = 0x1003, .commit_blocks = 4,
+				  .nr_records = 72 };
+
+	return h;
+}
+
+TEST(disk, jblock_round_trip)
+{
+	struct circle_jhead h = some_head(), got;
+	struct circle_record r, back;
+	unsigned int i;
+
+	circle_jblock_start(mb, meta_uuid, &h);
+	for (i = 0; i < CIRCLE_RECORDS_PER_MB; i++) {
+		r.slot = 1000 + i;
+		r.state = some_slot(i);
+		circle_jblock_put(mb, i, &r);
+	}
+	circle_jblock_seal(mb, t_crc32c);
+	CHECK_EQ(circle_jblock_check(mb, meta_uuid, &got, t_crc32c), 0);
+	CHECK_EQ(got.lsn, h.lsn);
+	CHECK_EQ(got.commit, h.commit);
+	CHECK_EQ(got.commit_blocks, h.commit_blocks);
+	CHECK_EQ(got.nr_records, h.nr_records);
+	for (i = 0; i < CIRCLE_RECORDS_PER_MB; i++) {
+		circle_jblock_get(mb, i, &back);
+		CHECK_EQ(back.slot, 1000 + i);
+		CHECK_EQ(back.state.block, some_slot(i).block);
+		CHECK_EQ(back.state.gen, some_slot(i).gen);
+		CHECK_EQ(back.state.flags, some_slot(i).flags);
+	}
+}
+
+TEST(disk, jblock_golden)
+{
+	struct circle_record r = { .slot = 0x0a0b0c0d, .state = some_slot(0) };
+	struct circle_jhead h = some_head();
+
+	circle_jblock_start(mb, meta_uuid, &h);
+	circle_jblock_put(mb, 71, &r);
+	circle_jblock_put(mb, 72, &r);
+	circle_jblock_seal(mb, t_crc32c);
+	CHECK_HEX(mb, 64, "63434a42 84ebf2b6 0510000000000000 0310000000000000 04000000 4800 0000"
+		  "101112131415161718191a1b1c1d1e1f 00000000000000000000000000000000");
+	CHECK(!memchr_inv(mb + 64, 0, 71 * 56));
+	CHECK_HEX(mb + 64 + 71 * 56, 56, "0d0c0b0a 00000000 0102030405060708 f000000000000000"
+		  "3000000000000000 1211000000000000 2100000000000000 0200 0100 00000000");
+}
+
+static int head_verdict(u64 lsn, u64 commit, u32 blocks, u16 records)
+{
+	struct circle_jhead h = { .lsn = lsn, .commit = commit, .commit_blocks = blocks,
+				  .nr_records = records };
+
+	circle_jblock_start(mb, meta_uuid, &h);
+	circle_jblock_seal(mb, t_crc32c);
+	return circle_jblock_check(mb, meta_uuid, &h, t_crc32c);
+}
+
+TEST(disk, jblock_ranges)
+{
+	CHECK_EQ(head_verdict(10, 10, 1, 0), 0);
+	CHECK_EQ(head_verdict(10, 8, 3, 72), 0);
+	CHECK_EQ(head_verdict(10, 8, 2, 1), -EBADMSG);
+	CHECK_EQ(head_verdict(10, 11, 2, 1), -EBADMSG);
+	CHECK_EQ(head_verdict(10, 10, 0, 1), -EBADMSG);
+	CHECK_EQ(head_verdict(10, 10, 1, 73), -EBADMSG);
+	CHECK_EQ(head_verdict(10, 10, 32769, 1), -EBADMSG);
+	CHECK_EQ(head_verdict(U64_MAX, U64_MAX, 1, 1), -EBADMSG);
+}
+
+TEST(disk, jblock_rejections)
+{
+	struct circle_jhead h = some_head();
+	u8 other[CIRCLE_UUID_SIZE] = { 1 };
+	unsigned int i;
+	int ret;
+
+	memset(mb, 0, sizeof(mb));
+	CHECK_EQ(circle_jblock_check(mb, meta_uuid, &h, t_crc32c), -ENODATA);
+	memset(mb, 0x63, sizeof(mb));
+	CHECK_EQ(circle_jblock_check(mb, meta_uuid, &h, t_crc32c), -EINVAL);
+	h = some_head();
+	circle_jblock_start(mb, meta_uuid, &h);
+	circle_jblock_seal(mb, t_crc32c);
+	CHECK_EQ(circle_jblock_check(mb, other, &h, t_crc32c), -EINVAL);
+	for (i = 0; i < sizeof(mb); i++) {
+		mb[i] ^= 1 << (i % 8);
+		ret = circle_jblock_check(mb, meta_uuid, &h, t_crc32c);
+		CHECK_EQ(ret, i < 4 ? -EINVAL : -EBADMSG);
+		mb[i] ^= 1 << (i % 8);
+	}
+}
+
+TEST(disk, kinds_of_blocks_are_not_confused)
+{
+	struct circle_jhead h = some_head();
+	struct circle_super sb;
+	u64 lsn;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_EQ(circle_page_check(mb, meta_uuid, 0, &lsn, t_crc32c), -EINVAL);
+	CHECK_EQ(circle_jblock_check(mb, meta_uuid, &h, t_crc32c), -EINVAL);
+	circle_page_start(mb, meta_uuid, 0, 0);
+	circle_page_seal(mb, t_crc32c);
+	CHECK_EQ(circle_super_decode(mb, &sb, t_crc32c), -EINVAL);
+	CHECK_EQ(circle_jblock_check(mb, meta_uuid, &h, t_crc32c), -EINVAL);
+}
+
+#define SLOT_OK(want, ...) do {						\
+	struct circle_slot_state _s = { __VA_ARGS__ };			\
+	CHECK_EQ(circle_slot_state_ok(&_s, 0xff, 100), want);		\
+} while (0)
+
+TEST(disk, slot_states)
+{
+	SLOT_OK(true, .flags = 0);
+	SLOT_OK(true, .flags = 4);
+	SLOT_OK(true, .flags = 1);
+	SLOT_OK(true, .flags = 1, .block = 99, .valid = 0xff, .dirty = 0xff, .seq = 1, .gen = 1);
+	SLOT_OK(true, .flags = 0xf, .block = 99, .valid = 3, .dirty = 1);
+	SLOT_OK(true, .flags = 3, .block = 1000, .owner = 32, .valid = 3);
+	SLOT_OK(false, .flags = 1, .block = 100);
+	SLOT_OK(false, .flags = 1, .block = 1, .owner = 33);
+	SLOT_OK(false, .flags = 1, .valid = 0x100);
+	SLOT_OK(false, .flags = 1, .valid = 1, .dirty = 2);
+	SLOT_OK(false, .flags = 1, .dirty = 1);
+	SLOT_OK(false, .flags = 0x11);
+	SLOT_OK(false, .flags = 0x8001);
+	SLOT_OK(false, .flags = 2);
+	SLOT_OK(false, .flags = 8);
+	SLOT_OK(false, .flags = 0, .block = 1);
+	SLOT_OK(false, .flags = 0, .valid = 1);
+	SLOT_OK(false, .flags = 0, .seq = 1);
+	SLOT_OK(false, .flags = 0, .gen = 1);
+	SLOT_OK(false, .flags = 4, .owner = 1);
+}

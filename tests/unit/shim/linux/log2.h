@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SHIM_LINUX_LOG2_H
+#define SHIM_LINUX_LOG2_H
+
+#include <linux/bitops.h>
+
+#define ilog2(n)	((int)fls64(n) - 1)
+
+static inline bool is_power_of_2(unsigned long n)
+{
+	return n && !(n & (n - 1));
+}
+
+static inline unsigned long roundup_pow_of_two(unsigned long n)
+{
+	return n < 2 ? 1 : 1UL << fls64(n - 1);
+}
+
+static inline unsigned long rounddown_pow_of_two(unsigned long n)
+{
+	return 1UL << (fls64(n) - 1);
+}
+
+#endif
