@@ -6,6 +6,8 @@
 #ifndef CIRCLE_COMPAT_H
 #define CIRCLE_COMPAT_H
 
+#include <linux/blkdev.h>
+#include <linux/device-mapper.h>
 #include <linux/version.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -27,6 +29,22 @@ static inline void circle_compat_sk_hold_net(struct sock *sk)
 	get_net_track(sock_net(sk), &sk->ns_tracker, GFP_KERNEL);
 	sock_inuse_add(sock_net(sk), 1);
 #endif
+}
+
+/* What dm_get_device() wants for reading and writing: fmode_t until 6.4, then blk_mode_t. */
+#ifdef BLK_OPEN_READ
+#define CIRCLE_COMPAT_RW	(BLK_OPEN_READ | BLK_OPEN_WRITE)
+#else
+#define CIRCLE_COMPAT_RW	(FMODE_READ | FMODE_WRITE)
+#endif
+
+/* 6.12 derives max_discard_sectors from max_hw_discard_sectors, 6.1 wants both. */
+static inline void circle_compat_limit_discard(struct queue_limits *limits, unsigned int granularity,
+					       unsigned int sectors)
+{
+	limits->discard_granularity = granularity;
+	limits->max_hw_discard_sectors = sectors;
+	limits->max_discard_sectors = sectors;
 }
 
 #endif

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * bringup: see bringup.h. A metadata device is formatted only when it is blank; one that does not
+ * fit the table line is refused, with the reason. Nothing is written before preresume.
+ */
+#include "bringup.h"
+
+#include <linux/vmalloc.h>
+#include "../log.h"
+
+static const char *open_error(int r)
+{
+	switch (r) {
+	case -EINVAL:
+		return "metadata device holds something else: wipe its first 128 KiB to use it";
+	case -EBADMSG:
+		return "metadata superblock is damaged in both copies";
+	case -EUCLEAN:
+		return "metadata: first superblock wiped but not the second: wipe the first 128 KiB";
+	case -EPROTONOSUPPORT:
+		return "metadata was written by a newer version: load that one";
+	case -ENOSPC:
+		return "metadata device is too small";
+	default:
+		return "metadata device cannot be read";
+	}
+}
+
+static u64 slots_of(const struct circle_devices *dev, const struct circle_config *conf)
+{
+	return div_u64(bdev_nr_sectors(dev->cache), conf->block_sectors);
+}
+
+/* Geometry of a new metadata device. */
+static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
+		   const struct circle_config *conf, const char **error)
+{
+	struct circle_super *sb = &m->sb;
+	u64 need;
+
+	memset(sb, 0, sizeof(*sb));
+	sb->block_sectors = conf->block_sectors;
+	sb->page_sectors = circle_page_sectors(conf->block_sectors);
+	sb->nr_slots = min_t(u64, slots_of(dev, conf), CIRCLE_MAX_SLOTS);
+	sb->origin_sectors = dev->origin_sectors;
+	if (sb->nr_slots < 8) {
+		*error = "cache device holds fewer than 8 blocks";
+		return -EINVAL;
+	}
+	if (circle_disk_layout(sb, div_u64(bdev_nr_sectors(dev->meta), CIRCLE_MB_SECTORS), &need)) {
+		CIRCLE_ERR("metadata device needs at least %llu sectors",
+			   need * CIRCLE_MB_SECTORS);
+		*error = "metadata device is too small for this cache";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_super(const struct circle_super *sb, const struct circle_devices *dev,
+		       const struct circle_config *conf, const char **error)
+{
+	if (sb->block_sectors != conf->block_sectors)
+		*error = "block size differs from the metadata's";
+	else if (sb->nr_slots > slots_of(dev, conf))
+		*error = "cache device is smaller than the metadata says";
+	else if (sb->origin_sectors > dev->origin_sectors)
+		*error = "origin is smaller than the metadata says";
+	else if ((sb->journal_start + sb->journal_blocks) * CIRCLE_MB_SECTORS >
+		 bdev_nr_sectors(dev->meta))
+		*error = "metadata device is smaller than it was when formatted";
+	else if (!!(sb->flags & CIRCLE_SBF_CIRCLE) != conf->circle)
+		*error = conf->circle ? "metadata are a local cache's: circle arguments do not fit" :
+					"metadata are a circle's: circle arguments are missing";
+	else if (conf->circle && sb->node_id != conf->id)
+		*error = "circle: id differs from the metadata's";
+	else
+		return 0;
+	return -EINVAL;
+}
+
+int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
+		      const char **error)
+{
+	struct circle_meta *m = circle_meta_create(dev->meta, dev->cache);
+	int r;
+
+	if (IS_ERR(m)) {
+		*error = "out of memory";
+		return PTR_ERR(m);
+	}
+	r = circle_meta_open(m);
+	if (!r) {
+		r = check_super(&m->sb, dev, conf, error);
+	} else if (r == -ENODATA) {
+		r = lay_out(m, dev, conf, error);
+	} else {
+		*error = open_error(r);
+		r = -EINVAL;
+	}
+	circle_meta_destroy(m);
+	return r;
+}
+
+static int open_or_format(struct circle_node *node, const struct circle_devices *dev,
+			  const struct circle_config *conf)
+{
+	const char *error = NULL;
+	int r = circle_meta_open(node->meta);
+
+	if (r == -ENODATA) {
+		r = lay_out(node->meta, dev, conf, &error);
+		if (conf->circle) {
+			node->meta->sb.flags |= CIRCLE_SBF_CIRCLE;
+			node->meta->sb.node_id = conf->id;
+		}
+		if (!r)
+			r = circle_meta_format(node->meta);
+		if (!r)
+			CIRCLE_INFO("metadata formatted: %llu blocks of %u sectors",
+				    node->meta->sb.nr_slots, conf->block_sectors);
+	} else if (!r) {
+		r = check_super(&node->meta->sb, dev, conf, &error);
+	} else {
+		error = open_error(r);
+	}
+	if (error)
+		CIRCLE_ERR("%s", error);
+	return r;
+}
+
+static u64 highest_seq(const struct circle_slots *s)
+{
+	u64 seq = 0;
+	u32 n;
+
+	for (n = 0; n < s->nr; n++)
+		if (!s->slot[n].owner)
+			seq = max(seq, s->slot[n].seq);
+	return seq;
+}
+
+static int init_policy(struct circle_node *node)
+{
+	u32 ghosts = roundup_pow_of_two(clamp(node->slots->nr, 1024u, 1u << 24));
+
+	if (!node->policy_mem)
+		node->policy_mem = vmalloc(ghosts * sizeof(u16));
+	if (!node->policy_mem)
+		return -ENOMEM;
+	circle_policy_init(&node->policy, node->policy_mem, ghosts);
+	return 0;
+}
+
+/* First start: everything from the metadata device. */
+static int load(struct circle_node *node, const struct circle_devices *dev,
+		const struct circle_config *conf)
+{
+	bool unclean;
+	int r;
+
+	node->meta = circle_meta_create(dev->meta, dev->cache);
+	if (IS_ERR(node->meta)) {
+		r = PTR_ERR(node->meta);
+		node->meta = NULL;
+		return r;
+	}
+	r = open_or_format(node, dev, conf);
+	if (!r)
+		r = circle_meta_load(node->meta, &unclean);
+	if (r)
+		goto bad;
+	node->slots = node->meta->slots;
+	circle_geom_init(&node->geom, conf->block_sectors);
+	r = init_policy(node);
+	if (r)
+		goto bad;
+	node->gen = node->meta->sb.generation + 1;
+	atomic64_set(&node->seq, highest_seq(node->slots));
+	node->stock = clamp(node->slots->nr / 32, min(8u, node->slots->nr / 2), 4096u);
+	if (unclean)
+		CIRCLE_INFO("recovered after an unclean stop: %d of %u blocks dirty",
+			    atomic_read(&node->slots->nr_dirty), node->slots->nr);
+	return 0;
+bad:
+	circle_meta_destroy(node->meta);
+	node->meta = NULL;
+	node->slots = NULL;
+	return r;
+}
+
+/* From here on a crash is an unclean stop. What a replay changed is brought into the table. */
+static int open_for_business(struct circle_node *node)
+{
+	struct circle_meta *m = node->meta;
+	int r;
+
+	mutex_lock(&m->lock);
+	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
+	m->sb.generation = node->gen;
+	m->sb.origin_sectors = node->origin_sectors;
+	r = __circle_meta_checkpoint(m);
+	mutex_unlock(&m->lock);
+	if (!r)
+		r = circle_meta_commit(m, false);
+	return r;
+}
+
+int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
+		       const struct circle_config *conf)
+{
+	int r;
+
+	if (node->state == CIRCLE_NODE_NEW) {
+		r = load(node, dev, conf);
+		if (r)
+			return r;
+	}
+	node->conf = *conf;
+	node->origin = dev->origin;
+	node->cache = dev->cache;
+	node->origin_sectors = dev->origin_sectors;
+	node->nr_blocks = DIV_ROUND_UP_ULL(dev->origin_sectors, node->geom.block_sectors);
+	r = open_for_business(node);
+	if (r && node->state == CIRCLE_NODE_NEW) {
+		CIRCLE_ERR("metadata device cannot be written");
+		circle_meta_destroy(node->meta);
+		node->meta = NULL;
+		node->slots = NULL;
+		return r;
+	}
+	node->state = CIRCLE_NODE_QUIET;
+	return 0;
+}
+
+void circle_node_live(struct circle_node *node)
+{
+	node->state = CIRCLE_NODE_LIVE;
+	WRITE_ONCE(node->last_io, jiffies);
+	WRITE_ONCE(node->bg_stop, false);
+	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
+	circle_writeback_kick(node);
+	circle_reclaim_kick(node);
+}
+
+void circle_node_presuspend(struct circle_node *node)
+{
+	if (node->state != CIRCLE_NODE_LIVE)
+		return;
+	WRITE_ONCE(node->bg_stop, true);
+	circle_writeback_stop(node);
+	cancel_delayed_work_sync(&node->commit.tick);
+	cancel_work_sync(&node->reclaim);
+}
+
+void circle_node_suspend(struct circle_node *node)
+{
+	struct circle_meta *m = node->meta;
+	int r;
+
+	if (node->state != CIRCLE_NODE_LIVE)
+		return;
+	flush_workqueue(node->wq);
+	flush_workqueue(node->commit_wq);
+	mutex_lock(&m->lock);
+	r = __circle_meta_commit(m, true);
+	if (!r) {
+		m->sb.flags |= CIRCLE_SBF_CLEAN;
+		r = __circle_meta_checkpoint(m);
+	}
+	mutex_unlock(&m->lock);
+	if (r)
+		CIRCLE_ERR("metadata could not be written at suspend; the next start recovers");
+	node->state = CIRCLE_NODE_QUIET;
+}

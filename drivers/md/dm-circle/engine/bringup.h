@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * bringup: from devices and a configuration to a node that serves, and back to a quiet one.
+ * Process context; all may sleep.
+ */
+#ifndef CIRCLE_ENGINE_BRINGUP_H
+#define CIRCLE_ENGINE_BRINGUP_H
+
+#include "node.h"
+
+/* What a table hands over. The block devices are held by the table. */
+struct circle_devices {
+	struct block_device *meta, *cache, *origin, *label;
+	u64 origin_sectors;
+};
+
+/* Reads the metadata device and says whether this configuration can use it; changes nothing.
+ * -EINVAL with *error, a constant string for the user. */
+int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
+		      const char **error);
+
+/* preresume: formats or loads at the first time; takes over the table's configuration. Says in the
+ * log what is wrong. */
+int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
+		       const struct circle_config *conf);
+
+void circle_node_live(struct circle_node *node);	/* resume: background work starts */
+void circle_node_presuspend(struct circle_node *node);	/* background work ends */
+void circle_node_suspend(struct circle_node *node);	/* postsuspend: durable and quiet */
+
+#endif

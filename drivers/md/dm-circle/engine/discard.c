@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * discard: of whole pages only; what a discard covers in part is left alone. It is a write of "not
+ * valid, not dirty": durable in the journal before it is passed down (R11). Where it cannot be
+ * passed down, dirty pages are kept: dropping them would bring the origin's older data back.
+ */
+#include <linux/device-mapper.h>
+#include "io.h"
+
+static bool passes_down(const struct circle_node *node)
+{
+	return !node->conf.no_discard_passdown && bdev_max_discard_sectors(node->origin);
+}
+
+static void passed(struct circle_io *io)
+{
+	circle_origin_wrote(io->node);
+	circle_io_end(io);
+}
+
+static void pass_down(struct circle_io *io)
+{
+	const struct circle_geom *g = &io->node->geom;
+	u32 first = max_t(u32, io->start, __ffs64(io->whole) << g->page_shift);
+	u32 end = min_t(u32, io->start + io->len, fls64(io->whole) << g->page_shift);
+
+	if (!passes_down(io->node)) {
+		circle_io_end(io);
+		return;
+	}
+	io->iter.bi_size = (end - first) << SECTOR_SHIFT;
+	circle_io_submit(io, io->node->origin, circle_block_sector(io->node, io->block, first),
+			 passed);
+}
+
+static void dropped(struct circle_waiter *w, int err)
+{
+	struct circle_io *io = container_of(w, struct circle_io, waiter);
+
+	if (err) {
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+		return;
+	}
+	circle_io_queue(io, pass_down);
+}
+
+/* Returns whether the metadata have changed. */
+static bool drop_pages(struct circle_io *io)
+{
+	struct circle_slots *s = io->node->slots;
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+	u64 gone = 0;
+	u32 n;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	n = __circle_slot_find(s, sh, 0, io->block);
+	if (n != CIRCLE_NO_SLOT) {
+		struct circle_slot *sl = &s->slot[n];
+
+		gone = io->whole & sl->valid;
+		if (!passes_down(io->node))
+			gone &= ~sl->dirty;
+		__circle_slot_set(s, sh, n, sl->valid & ~gone, sl->dirty & ~gone);
+	}
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return gone;
+}
+
+void circle_discard_step(struct circle_io *io)
+{
+	if (!io->whole) {
+		circle_io_end(io);
+		return;
+	}
+	if (!drop_pages(io)) {
+		pass_down(io);
+		return;
+	}
+	io->waiter.flush = false;
+	io->waiter.done = dropped;
+	circle_commit_wait(io->node, &io->waiter);
+}

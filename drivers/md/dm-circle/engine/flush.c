@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * flush: a FLUSH of the host (R12): the cache device's data and the journal, and the origin's
+ * volatile cache, in parallel. It completes when all are durable, and never before.
+ */
+#include "io.h"
+
+static void committed(struct circle_waiter *w, int err)
+{
+	struct circle_io *io = container_of(w, struct circle_io, waiter);
+
+	if (err)
+		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	circle_io_part_done(io);
+}
+
+void circle_flush_step(struct circle_io *io)
+{
+	atomic_set(&io->pending, 2);
+	io->step = circle_io_end;
+	io->waiter.flush = true;
+	io->waiter.done = committed;
+	circle_commit_wait(io->node, &io->waiter);
+	circle_io_flush_origin(io);
+	circle_io_part_done(io);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * io: one host request, from map() to its completion. Lives in device-mapper's per-bio data; it
+ * is one operation in the sense of R11 from circle_io_start() to circle_io_end().
+ *
+ * A request is a chain of steps. A step either submits I/O whose completion continues the chain,
+ * or queues the next step to node->wq. Steps that allocate run on the queue, never in map().
+ */
+#ifndef CIRCLE_ENGINE_IO_H
+#define CIRCLE_ENGINE_IO_H
+
+#include "node.h"
+
+struct circle_io {
+	struct circle_node *node;
+	struct circle_range range;
+	struct circle_waiter waiter;
+	struct work_struct work;
+	void (*step)(struct circle_io *io);	/* what the work runs */
+	void (*ended)(struct circle_io *io);	/* what the bio's completion does next; NULL: the end */
+	struct bvec_iter iter;		/* of the bio, before the first submission */
+	u64 block;
+	u64 touched, whole;		/* pages */
+	u32 start, len;			/* sectors within the block */
+	u32 slot;			/* CIRCLE_NO_SLOT: none */
+	atomic_t pending;
+	blk_status_t status;
+	bool locked;
+	bool hit;
+	u64 covers;		/* origin writes that its FLUSH makes durable */
+	void *write;			/* replicate.c's part */
+};
+
+struct bio *circle_io_bio(struct circle_io *io);
+
+/* Fills in block, pages and limits of a data request; cuts it at the block's end. */
+void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector);
+
+/* Any context: run step on node->wq. */
+void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io));
+
+/* Any context: complete the bio with io->status; its end_io releases the range. */
+void circle_io_end(struct circle_io *io);
+
+/* Process context: send the bio to a device; `ended` runs at its completion (maybe in irq). */
+void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 sector,
+		      void (*ended)(struct circle_io *io));
+
+/* Copies sectors of the block between origin and slot with kcopyd, as one pending part of io;
+ * the last part to end runs step on the queue. Process context. */
+void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end);
+void circle_io_part_done(struct circle_io *io);
+
+/* Process context: FLUSH to the origin as one pending part of io. Nothing to do: done at once. */
+void circle_io_flush_origin(struct circle_io *io);
+
+/* read.c */
+int circle_read_map(struct circle_io *io, struct bio *bio);
+void circle_read_step(struct circle_io *io);
+
+/* write.c: from map() only what needs no allocation and no wait. */
+int circle_write_map(struct circle_io *io, struct bio *bio);
+void circle_write_step(struct circle_io *io);
+
+/* through.c, process context: origin first, then no cached copy is left (P4, R4, R11). */
+void circle_through_step(struct circle_io *io);
+
+/* discard.c, flush.c, process context */
+void circle_discard_step(struct circle_io *io);
+void circle_flush_step(struct circle_io *io);
+
+#endif

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * map: entry and exit of host requests. It must never sleep, allocate, or wait here: what
+ * cannot be done at once is queued to node->wq, or waits on its page range.
+ */
+#include "map.h"
+
+#include <linux/device-mapper.h>
+#include "io.h"
+
+struct bio *circle_io_bio(struct circle_io *io)
+{
+	return dm_bio_from_per_bio_data(io, sizeof(*io));
+}
+
+size_t circle_io_size(void)
+{
+	return sizeof(struct circle_io);
+}
+
+static void run_step(struct work_struct *work)
+{
+	struct circle_io *io = container_of(work, struct circle_io, work);
+
+	io->step(io);
+}
+
+void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io))
+{
+	io->step = step;
+	queue_work(io->node->wq, &io->work);
+}
+
+void circle_io_end(struct circle_io *io)
+{
+	struct bio *bio = circle_io_bio(io);
+
+	io->ended = NULL;
+	bio->bi_status = io->status;
+	bio_endio(bio);
+}
+
+static void start_step(struct circle_io *io)
+{
+	struct bio *bio = circle_io_bio(io);
+
+	if (bio_op(bio) == REQ_OP_READ)
+		circle_read_step(io);
+	else if (bio_op(bio) == REQ_OP_DISCARD)
+		circle_discard_step(io);
+	else
+		circle_write_step(io);
+}
+
+static void granted(struct circle_range *r)
+{
+	struct circle_io *io = container_of(r, struct circle_io, range);
+
+	circle_io_queue(io, start_step);
+}
+
+void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector)
+{
+	u32 left, limit;
+
+	io->node = node;
+	io->ended = NULL;
+	io->status = BLK_STS_OK;
+	io->locked = false;
+	io->slot = CIRCLE_NO_SLOT;
+	io->write = NULL;
+	INIT_WORK(&io->work, run_step);
+	if (!bio_sectors(bio))
+		return;
+	io->block = div_u64_rem(sector, node->geom.block_sectors, &io->start);
+	left = node->geom.block_sectors - io->start;
+	if (bio_sectors(bio) > left)
+		dm_accept_partial_bio(bio, left);
+	io->len = bio_sectors(bio);
+	bio->bi_iter.bi_sector = sector;
+	io->iter = bio->bi_iter;
+	limit = circle_block_limit(node, io->block);
+	io->touched = circle_pages_touched(&node->geom, io->start, io->len);
+	io->whole = circle_pages_whole(&node->geom, io->start, io->len, limit);
+}
+
+/* shard->lock held, irqs off. */
+static bool lock_range(struct circle_io *io, bool excl)
+{
+	io->range.owner = 0;
+	io->range.block = io->block;
+	io->range.mask = io->touched;
+	io->range.excl = excl;
+	io->range.grant = granted;
+	io->locked = true;
+	return __circle_range_lock(io->node->slots, &io->range, false);
+}
+
+static bool start(struct circle_io *io, bool excl)
+{
+	struct circle_shard *sh = circle_shard_of(io->node->slots, 0, io->block);
+	unsigned long flags;
+	bool got;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	got = lock_range(io, excl);
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return got;
+}
+
+int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
+{
+	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
+
+	circle_io_init(io, node, bio, sector);
+	if (READ_ONCE(node->last_io) != jiffies)
+		WRITE_ONCE(node->last_io, jiffies);
+	if (!bio_sectors(bio)) {
+		circle_io_queue(io, circle_flush_step);
+		return DM_MAPIO_SUBMITTED;
+	}
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+		return start(io, false) ? circle_read_map(io, bio) : DM_MAPIO_SUBMITTED;
+	case REQ_OP_WRITE:
+		return start(io, true) ? circle_write_map(io, bio) : DM_MAPIO_SUBMITTED;
+	case REQ_OP_DISCARD:
+		if (start(io, true))
+			circle_io_queue(io, circle_discard_step);
+		return DM_MAPIO_SUBMITTED;
+	default:
+		io->status = BLK_STS_NOTSUPP;
+		circle_io_end(io);
+		return DM_MAPIO_SUBMITTED;
+	}
+}
+
+int circle_end_io(struct bio *bio, blk_status_t *status)
+{
+	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
+	void (*ended)(struct circle_io *io) = io->ended;
+
+	if (ended) {
+		io->ended = NULL;
+		io->status = *status;
+		ended(io);
+		return DM_ENDIO_INCOMPLETE;
+	}
+	if (io->locked) {
+		io->locked = false;
+		circle_range_unlock(&io->range);
+	}
+	return DM_ENDIO_DONE;
+}

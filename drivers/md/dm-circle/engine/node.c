@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * node: finding, making and unmaking the object that outlives tables. What it does in between
+ * stands in bringup.c. nodes_lock covers the list of nodes and their count of tables.
+ */
+#include "node.h"
+
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include "op.h"
+
+#define OP_RESERVE	96	/* a whole batch of write-back, and the promotions */
+#define BIO_RESERVE	64
+
+static DEFINE_MUTEX(nodes_lock);
+static LIST_HEAD(nodes);
+
+static void destroy(struct circle_node *node)
+{
+	if (node->wq)
+		destroy_workqueue(node->wq);
+	if (node->bg_wq)
+		destroy_workqueue(node->bg_wq);
+	if (node->commit_wq)
+		destroy_workqueue(node->commit_wq);
+	if (!IS_ERR_OR_NULL(node->kc))
+		dm_kcopyd_client_destroy(node->kc);
+	circle_meta_destroy(node->meta);
+	mempool_exit(&node->op_pool);
+	bioset_exit(&node->bios);
+	free_percpu(node->stats);
+	vfree(node->policy_mem);
+	kfree(node->wb.batch);
+	kfree(node);
+}
+
+static int init(struct circle_node *node)
+{
+	int r;
+
+	atomic64_set(&node->seq, 0);
+	atomic64_set(&node->origin_written, 0);
+	atomic64_set(&node->origin_flushed, 0);
+	spin_lock_init(&node->policy_lock);
+	node->bg_stop = true;
+	circle_commit_init(node);
+	circle_reclaim_init(node);
+	r = circle_writeback_init(node);
+	if (!r)
+		r = bioset_init(&node->bios, BIO_RESERVE, 0, BIOSET_NEED_BVECS);
+	if (!r)
+		r = mempool_init_kmalloc_pool(&node->op_pool, OP_RESERVE, circle_op_size());
+	if (r)
+		return r;
+	node->stats = alloc_percpu(struct circle_stats);
+	node->wq = alloc_workqueue("circle_io", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	node->bg_wq = alloc_workqueue("circle_bg", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	node->commit_wq = alloc_ordered_workqueue("circle_commit", WQ_MEM_RECLAIM);
+	node->kc = dm_kcopyd_client_create(NULL);
+	if (!node->stats || !node->wq || !node->bg_wq || !node->commit_wq || IS_ERR(node->kc))
+		return -ENOMEM;
+	return 0;
+}
+
+static struct circle_node *find(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev)
+{
+	struct circle_node *node;
+
+	list_for_each_entry(node, &nodes, link) {
+		if (node->meta_dev != meta_dev && node->cache_dev != cache_dev)
+			continue;
+		if (node->md != md || node->meta_dev != meta_dev || node->cache_dev != cache_dev)
+			return ERR_PTR(-EBUSY);
+		return node;
+	}
+	return NULL;
+}
+
+struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev)
+{
+	struct circle_node *node;
+	int r;
+
+	mutex_lock(&nodes_lock);
+	node = find(md, meta_dev, cache_dev);
+	if (node) {
+		if (!IS_ERR(node))
+			node->tables++;
+		goto out;
+	}
+	node = kzalloc(sizeof(*node), GFP_KERNEL);
+	if (!node) {
+		node = ERR_PTR(-ENOMEM);
+		goto out;
+	}
+	r = init(node);
+	if (r) {
+		destroy(node);
+		node = ERR_PTR(r);
+		goto out;
+	}
+	node->md = md;
+	node->meta_dev = meta_dev;
+	node->cache_dev = cache_dev;
+	node->tables = 1;
+	list_add(&node->link, &nodes);
+out:
+	mutex_unlock(&nodes_lock);
+	return node;
+}
+
+void circle_node_put(struct circle_node *node)
+{
+	bool last;
+
+	mutex_lock(&nodes_lock);
+	last = !--node->tables;
+	if (last)
+		list_del(&node->link);
+	mutex_unlock(&nodes_lock);
+	if (last)
+		destroy(node);
+}

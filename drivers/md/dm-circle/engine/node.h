@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * node: the object that outlives a table: index, metadata, journal, and in a circle the listener,
+ * the connections and the label. Found by mapped device and metadata device, held by its tables.
+ *
+ * Life: created by the first constructor (nothing but memory); started by the first preresume;
+ * quiet between postsuspend and preresume (a server goes on); stopped when the last table goes.
+ */
+#ifndef CIRCLE_ENGINE_NODE_H
+#define CIRCLE_ENGINE_NODE_H
+
+#include <linux/atomic.h>
+#include <linux/bio.h>
+#include <linux/dm-kcopyd.h>
+#include <linux/mempool.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include "../core/config.h"
+#include "../core/policy.h"
+#include "../stats.h"
+#include "../store/meta.h"
+#include "../store/slots.h"
+
+struct circle_circle;
+struct mapped_device;
+
+/* What waits for a commit. Owner: whoever embeds it. */
+struct circle_waiter {
+	struct list_head link;
+	bool flush;		/* the data that were written before must be durable too */
+	void (*done)(struct circle_waiter *w, int err);	/* process context, may submit I/O */
+};
+
+struct circle_committer {
+	spinlock_t lock;	/* covers waiters */
+	struct list_head waiters;
+	struct work_struct work;
+	struct delayed_work tick;	/* what nobody waits for is committed every second */
+};
+
+/* Write-back. Owned by the work item alone, but for the wishes. */
+struct circle_writeback {
+	struct delayed_work work;
+	atomic_t running;		/* operations under way */
+	atomic_t failed;		/* of the batch */
+	wait_queue_head_t idle;
+	u32 next_shard;
+	unsigned int backoff_ms;
+	bool drain;			/* write back all that is dirty */
+	bool pressure;			/* reclaim found too little that is clean */
+	struct circle_batch *batch;	/* the work's own */
+};
+
+enum circle_node_state {
+	CIRCLE_NODE_NEW = 0,	/* memory only */
+	CIRCLE_NODE_QUIET,	/* loaded; no host I/O, no background work of ours */
+	CIRCLE_NODE_LIVE,
+};
+
+struct circle_node {
+	struct list_head link;		/* nodes_lock, and `tables` too */
+	unsigned int tables;
+	struct mapped_device *md;
+	dev_t meta_dev, cache_dev;
+	struct circle_config conf;	/* of the table that is live; changes only while quiet */
+	enum circle_node_state state;	/* changed by preresume and postsuspend alone */
+
+	struct circle_meta *meta;
+	struct circle_slots *slots;	/* meta's */
+	struct circle_geom geom;
+	struct block_device *origin, *cache;
+	u64 origin_sectors, nr_blocks;
+	u32 gen;			/* this activation's generation */
+	atomic64_t seq;			/* of writes in this generation */
+
+	struct workqueue_struct *wq;	/* steps of host I/O; WQ_MEM_RECLAIM */
+	struct workqueue_struct *commit_wq;	/* one at a time: the committer */
+	struct workqueue_struct *bg_wq;	/* write-back, reclaim, and their like */
+	struct dm_kcopyd_client *kc;
+	struct bio_set bios;
+	mempool_t op_pool;		/* struct circle_op: promotion and write-back */
+
+	struct circle_committer commit;
+	struct circle_writeback wb;
+	struct work_struct reclaim;
+	struct circle_policy policy;
+	u16 *policy_mem;
+	spinlock_t policy_lock;		/* covers policy */
+	atomic_t promoting;
+	u32 stock;			/* free slots that reclaim keeps ready */
+
+	atomic64_t origin_written;	/* counts completed writes to the origin */
+	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
+	unsigned long last_io;		/* jiffies of the last host request */
+	bool bg_stop;			/* background work is to end; READ_ONCE */
+	struct circle_stats __percpu *stats;
+
+	struct circle_circle *circle;	/* NULL: local cache */
+};
+
+/* Process context. Finds or makes the node of (md, metadata device) and counts a table in.
+ * -EBUSY: the metadata device is in use by another mapped device. */
+struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev);
+void circle_node_put(struct circle_node *node);
+
+static inline bool circle_node_through(const struct circle_node *node)
+{
+	return node->conf.mode != CIRCLE_WRITEBACK || READ_ONCE(node->meta->failed);
+}
+
+static inline u64 circle_slot_sector(const struct circle_node *node, u32 slot, u32 offset)
+{
+	return (u64)slot * node->geom.block_sectors + offset;
+}
+
+static inline u64 circle_block_sector(const struct circle_node *node, u64 block, u32 offset)
+{
+	return block * node->geom.block_sectors + offset;
+}
+
+/* Sectors of this block that the origin has. */
+static inline u32 circle_block_limit(const struct circle_node *node, u64 block)
+{
+	return min_t(u64, node->geom.block_sectors,
+		     node->origin_sectors - block * node->geom.block_sectors);
+}
+
+/* Origin writes and the FLUSHes that cover them: a FLUSH covers what had completed when it was
+ * issued. mark: what a FLUSH issued now would cover, 0 if that is covered already. Any context. */
+static inline void circle_origin_wrote(struct circle_node *node)
+{
+	atomic64_inc(&node->origin_written);
+}
+
+static inline u64 circle_origin_mark(struct circle_node *node)
+{
+	u64 written = atomic64_read(&node->origin_written);
+
+	return written > atomic64_read(&node->origin_flushed) ? written : 0;
+}
+
+static inline void circle_origin_covered(struct circle_node *node, s64 upto)
+{
+	s64 old = atomic64_read(&node->origin_flushed);
+
+	while (old < upto && !atomic64_try_cmpxchg(&node->origin_flushed, &old, upto))
+		;
+}
+
+/* commit.c: any context. w->done is called when all that was changed before is durable. */
+void circle_commit_init(struct circle_node *node);
+void circle_commit_wait(struct circle_node *node, struct circle_waiter *w);
+void circle_commit_kick(struct circle_node *node);
+
+/* reclaim.c */
+void circle_reclaim_init(struct circle_node *node);
+void circle_reclaim_kick(struct circle_node *node);	/* any context: the stock has shrunk */
+
+/* writeback.c */
+int circle_writeback_init(struct circle_node *node);
+void circle_writeback_kick(struct circle_node *node);
+/* Process context, not from the work itself: waits until all operations of ours are over. */
+void circle_writeback_stop(struct circle_node *node);
+
+/* promote.c: any context; does it or not. */
+void circle_promote(struct circle_node *node, u64 block);
+size_t circle_op_size(void);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * op: one background operation on a block: a promotion or a write-back. From node->op_pool; owner:
+ * the file that made it. It holds its range shared from grant to the last copy's completion, so
+ * that reads go on and writes wait (R11).
+ */
+#ifndef CIRCLE_ENGINE_OP_H
+#define CIRCLE_ENGINE_OP_H
+
+#include "node.h"
+
+struct circle_op {
+	struct circle_range range;
+	struct work_struct work;
+	struct list_head link;
+	struct circle_node *node;
+	u64 mask;		/* pages that are copied */
+	u32 slot;
+	atomic_t pending;
+	int err;
+	void (*copied)(struct circle_op *op);	/* all parts are over; kcopyd's thread */
+};
+
+/* Starts kcopyd on every run of op->mask within the block; op->copied at the end. */
+void circle_op_copy(struct circle_op *op, bool to_origin);
+
+#endif

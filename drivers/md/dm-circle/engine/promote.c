@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * promote: copies the pages of a block that are not valid from the origin into the cache, in the
+ * background. It may always give up; it never touches a valid page, and never takes the last of
+ * the stock.
+ */
+#include "op.h"
+
+#define MAX_PROMOTING	16
+
+size_t circle_op_size(void)
+{
+	return sizeof(struct circle_op);
+}
+
+static void part_copied(int read_err, unsigned long write_err, void *context)
+{
+	struct circle_op *op = context;
+
+	if (read_err || write_err)
+		WRITE_ONCE(op->err, -EIO);
+	if (atomic_dec_and_test(&op->pending))
+		op->copied(op);
+}
+
+void circle_op_copy(struct circle_op *op, bool to_origin)
+{
+	struct circle_node *node = op->node;
+	u64 block = op->range.block;
+	u32 pos, stop, limit = circle_block_limit(node, block);
+	bool set;
+
+	atomic_set(&op->pending, 1);
+	for (pos = 0; pos < limit; pos = stop) {
+		struct dm_io_region origin = { .bdev = node->origin };
+		struct dm_io_region slot = { .bdev = node->cache };
+
+		stop = circle_pages_run(&node->geom, op->mask, pos, limit, &set);
+		if (!set)
+			continue;
+		origin.sector = circle_block_sector(node, block, pos);
+		slot.sector = circle_slot_sector(node, op->slot, pos);
+		origin.count = slot.count = stop - pos;
+		atomic_inc(&op->pending);
+		dm_kcopyd_copy(node->kc, to_origin ? &slot : &origin, 1,
+			       to_origin ? &origin : &slot, 0, part_copied, op);
+	}
+	part_copied(0, 0, op);
+}
+
+static void finish(struct circle_op *op)
+{
+	struct circle_node *node = op->node;
+
+	mempool_free(op, &node->op_pool);
+	if (atomic_dec_and_test(&node->promoting))
+		wake_up_all(&node->wb.idle);
+}
+
+static void promoted(struct circle_op *op)
+{
+	struct circle_slots *s = op->node->slots;
+	struct circle_shard *sh = op->range.shard;
+	struct circle_slot *sl = &s->slot[op->slot];
+	LIST_HEAD(wake);
+
+	spin_lock_irq(&sh->lock);
+	sl->flags &= ~CIRCLE_SLOT_BUSY;
+	if (!op->err)
+		__circle_slot_set(s, sh, op->slot, sl->valid | op->mask, sl->dirty);
+	__circle_range_unlock(&op->range, &wake);
+	spin_unlock_irq(&sh->lock);
+	circle_range_wake(&wake);
+	if (!op->err)
+		circle_stat_add(op->node->stats, CIRCLE_STAT_PROMOTION, 1);
+	finish(op);
+}
+
+/* shard->lock held, range ours. False: nothing to do. */
+static bool prepare(struct circle_op *op, struct circle_shard *sh)
+{
+	struct circle_node *node = op->node;
+	struct circle_slots *s = node->slots;
+	u64 block = op->range.block;
+	u32 limit = circle_block_limit(node, block);
+	struct circle_slot *sl;
+
+	op->slot = __circle_slot_find(s, sh, 0, block);
+	if (op->slot == CIRCLE_NO_SLOT) {
+		op->slot = circle_slot_pop(s, node->stock / 2);
+		if (op->slot == CIRCLE_NO_SLOT)
+			return false;
+		__circle_slot_map(s, sh, op->slot, 0, block, CIRCLE_SLOT_WRITABLE);
+		s->slot[op->slot].gen = node->gen;
+		s->slot[op->slot].seq = atomic64_inc_return(&node->seq);
+		circle_reclaim_kick(node);
+	}
+	sl = &s->slot[op->slot];
+	op->mask = circle_pages_touched(&node->geom, 0, limit) & ~sl->valid;
+	/* Pages dropped from a slot that durable metadata call valid must not be refilled in place. */
+	if (!op->mask || (sl->flags & CIRCLE_SLOT_BUSY) || !(sl->flags & CIRCLE_SLOT_WRITABLE))
+		return false;
+	sl->flags |= CIRCLE_SLOT_BUSY;
+	return true;
+}
+
+static void promote_work(struct work_struct *work)
+{
+	struct circle_op *op = container_of(work, struct circle_op, work);
+	struct circle_node *node = op->node;
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, op->range.block);
+	LIST_HEAD(wake);
+	bool go;
+
+	spin_lock_irq(&sh->lock);
+	go = !READ_ONCE(node->bg_stop) && __circle_range_lock(node->slots, &op->range, true);
+	if (go && !prepare(op, sh)) {
+		__circle_range_unlock(&op->range, &wake);
+		go = false;
+	}
+	spin_unlock_irq(&sh->lock);
+	circle_range_wake(&wake);
+	if (go)
+		circle_op_copy(op, false);
+	else
+		finish(op);
+}
+
+void circle_promote(struct circle_node *node, u64 block)
+{
+	struct circle_op *op;
+
+	if (READ_ONCE(node->bg_stop))
+		return;
+	if (atomic_inc_return(&node->promoting) > MAX_PROMOTING)
+		goto no;
+	op = mempool_alloc(&node->op_pool, GFP_NOWAIT | __GFP_NOWARN);
+	if (!op)
+		goto no;
+	memset(op, 0, sizeof(*op));
+	op->node = node;
+	op->range.block = block;
+	op->range.mask = ~0ull;
+	op->copied = promoted;
+	INIT_WORK(&op->work, promote_work);
+	queue_work(node->bg_wq, &op->work);
+	return;
+no:
+	if (atomic_dec_and_test(&node->promoting))
+		wake_up_all(&node->wb.idle);
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * read: valid pages come from the cache device, the others from the origin, in one pass. It must
+ * never show a page of the origin that is dirty here: the range lock keeps the masks still from
+ * lookup to completion.
+ */
+#include <linux/device-mapper.h>
+#include "io.h"
+
+struct source {
+	u64 valid;		/* of the touched pages */
+	u32 slot;
+	bool lost;
+};
+
+static struct source look_up(struct circle_io *io)
+{
+	struct circle_slots *s = io->node->slots;
+	struct circle_shard *sh = io->range.shard;
+	struct source src = { .slot = CIRCLE_NO_SLOT };
+	unsigned long flags;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	src.slot = __circle_slot_find(s, sh, 0, io->block);
+	if (src.slot != CIRCLE_NO_SLOT) {
+		struct circle_slot *sl = &s->slot[src.slot];
+
+		src.valid = sl->valid & io->touched;
+		src.lost = (sl->flags & CIRCLE_SLOT_LOST) && (sl->dirty & io->touched);
+		__circle_slot_touch(s, sh, src.slot);
+	}
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return src;
+}
+
+static void missed(struct circle_io *io)
+{
+	struct circle_node *node = io->node;
+	u64 sector = circle_block_sector(node, io->block, io->start);
+	unsigned long flags;
+	bool promote;
+
+	circle_stat_add(node->stats, CIRCLE_STAT_READ_MISS, 1);
+	if (node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(node->meta->failed))
+		return;
+	spin_lock_irqsave(&node->policy_lock, flags);
+	promote = !circle_policy_sequential(&node->policy, sector, io->len) &&
+		  circle_policy_miss(&node->policy, io->block);
+	spin_unlock_irqrestore(&node->policy_lock, flags);
+	if (promote)
+		circle_promote(node, io->block);
+}
+
+/* True: the whole request has one source, and the bio points at it. */
+static bool aim(struct circle_io *io, struct bio *bio, const struct source *src)
+{
+	struct circle_node *node = io->node;
+
+	if (src->valid == io->touched) {
+		circle_stat_add(node->stats, CIRCLE_STAT_READ_HIT, 1);
+		bio_set_dev(bio, node->cache);
+		bio->bi_iter.bi_sector = circle_slot_sector(node, src->slot, io->start);
+		return true;
+	}
+	missed(io);
+	if (src->valid)
+		return false;
+	bio_set_dev(bio, node->origin);
+	bio->bi_iter.bi_sector = circle_block_sector(node, io->block, io->start);
+	return true;
+}
+
+int circle_read_map(struct circle_io *io, struct bio *bio)
+{
+	struct source src = look_up(io);
+
+	if (!src.lost && aim(io, bio, &src))
+		return DM_MAPIO_REMAPPED;
+	circle_io_queue(io, circle_read_step);
+	return DM_MAPIO_SUBMITTED;
+}
+
+static void part_ended(struct bio *part)
+{
+	struct circle_io *io = part->bi_private;
+
+	if (part->bi_status)
+		WRITE_ONCE(io->status, part->bi_status);
+	bio_put(part);
+	if (atomic_dec_and_test(&io->pending))
+		circle_io_end(io);
+}
+
+/* One clone for each run of pages with the same source. */
+static void read_parts(struct circle_io *io, struct bio *bio, const struct source *src)
+{
+	struct circle_node *node = io->node;
+	u32 pos = io->start, end = io->start + io->len, stop;
+	bool cached;
+
+	atomic_set(&io->pending, 1);
+	for (; pos < end; pos = stop) {
+		struct block_device *bdev;
+		struct bio *part;
+		u64 sector;
+
+		stop = circle_pages_run(&node->geom, src->valid, pos, end, &cached);
+		bdev = cached ? node->cache : node->origin;
+		sector = cached ? circle_slot_sector(node, src->slot, pos) :
+				  circle_block_sector(node, io->block, pos);
+		part = bio_alloc_clone(bdev, bio, GFP_NOIO, &node->bios);
+		bio_trim(part, pos - io->start, stop - pos);
+		part->bi_iter.bi_sector = sector;
+		part->bi_private = io;
+		part->bi_end_io = part_ended;
+		atomic_inc(&io->pending);
+		submit_bio_noacct(part);
+	}
+	if (atomic_dec_and_test(&io->pending))
+		circle_io_end(io);
+}
+
+void circle_read_step(struct circle_io *io)
+{
+	struct bio *bio = circle_io_bio(io);
+	struct source src = look_up(io);
+
+	if (src.lost) {
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+	} else if (aim(io, bio, &src)) {
+		submit_bio_noacct(bio);
+	} else {
+		read_parts(io, bio, &src);
+	}
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * step: the small pieces of I/O that a request's chain of steps is made of. Completions only
+ * count and queue; they never submit.
+ */
+#include <linux/device-mapper.h>
+#include "io.h"
+
+void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 sector,
+		      void (*ended)(struct circle_io *io))
+{
+	struct bio *bio = circle_io_bio(io);
+
+	io->ended = ended;
+	bio->bi_status = BLK_STS_OK;
+	bio->bi_iter = io->iter;
+	bio->bi_iter.bi_sector = sector;
+	bio_set_dev(bio, bdev);
+	submit_bio_noacct(bio);
+}
+
+void circle_io_part_done(struct circle_io *io)
+{
+	if (atomic_dec_and_test(&io->pending))
+		circle_io_queue(io, io->step);
+}
+
+static void copied(int read_err, unsigned long write_err, void *context)
+{
+	struct circle_io *io = context;
+
+	if (read_err || write_err)
+		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	circle_io_part_done(io);
+}
+
+void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end)
+{
+	struct circle_node *node = io->node;
+	struct dm_io_region origin = {
+		.bdev = node->origin,
+		.sector = circle_block_sector(node, io->block, start),
+		.count = end - start,
+	};
+	struct dm_io_region slot = {
+		.bdev = node->cache,
+		.sector = circle_slot_sector(node, io->slot, start),
+		.count = end - start,
+	};
+
+	atomic_inc(&io->pending);
+	dm_kcopyd_copy(node->kc, to_origin ? &slot : &origin, 1, to_origin ? &origin : &slot, 0,
+		       copied, io);
+}
+
+static void origin_flushed(struct bio *bio)
+{
+	struct circle_io *io = bio->bi_private;
+
+	if (bio->bi_status)
+		WRITE_ONCE(io->status, bio->bi_status);
+	else
+		circle_origin_covered(io->node, io->covers);
+	bio_put(bio);
+	circle_io_part_done(io);
+}
+
+void circle_io_flush_origin(struct circle_io *io)
+{
+	struct circle_node *node = io->node;
+	struct bio *bio;
+
+	io->covers = circle_origin_mark(node);
+	if (!io->covers)
+		return;
+	bio = bio_alloc_bioset(node->origin, 0, REQ_OP_WRITE | REQ_PREFLUSH, GFP_NOIO, &node->bios);
+	bio->bi_private = io;
+	bio->bi_end_io = origin_flushed;
+	atomic_inc(&io->pending);
+	submit_bio(bio);
+}

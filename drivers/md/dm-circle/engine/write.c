@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * write: a write into the cache. A write of whole pages never reads the origin; one that touches
+ * part of a page that is not valid fills the rest of that page first. The page's dirty mark is set
+ * when the data are there, before the write completes.
+ *
+ * It must never overwrite in place what durable metadata call clean (R1a): a slot that is not
+ * WRITABLE first has its intent committed.
+ */
+#include <linux/device-mapper.h>
+#include "io.h"
+
+enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH };
+
+/* shard->lock held. */
+static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
+{
+	struct circle_node *node = io->node;
+	struct circle_slots *s = node->slots;
+	u32 n = __circle_slot_find(s, sh, 0, io->block);
+
+	io->hit = n != CIRCLE_NO_SLOT;
+	if (io->hit || circle_node_through(node))
+		return n;
+	n = circle_slot_pop(s, 0);
+	if (n == CIRCLE_NO_SLOT)
+		return n;
+	__circle_slot_map(s, sh, n, 0, io->block, CIRCLE_SLOT_INTENT | CIRCLE_SLOT_WRITABLE);
+	s->slot[n].gen = node->gen;
+	s->slot[n].seq = atomic64_inc_return(&node->seq);
+	circle_reclaim_kick(node);
+	return n;
+}
+
+static enum plan plan(struct circle_io *io)
+{
+	struct circle_node *node = io->node;
+	struct circle_shard *sh = io->range.shard;
+	enum plan p = PLAN_GO;
+	struct circle_slot *sl;
+	unsigned long flags;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	io->slot = find_or_map(io, sh);
+	if (io->slot == CIRCLE_NO_SLOT || circle_node_through(node)) {
+		p = PLAN_THROUGH;
+		goto out;
+	}
+	sl = &node->slots->slot[io->slot];
+	if ((sl->flags & CIRCLE_SLOT_LOST) && (io->touched & ~io->whole & sl->dirty)) {
+		p = PLAN_THROUGH;	/* which will say so */
+	} else if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
+		sl->flags |= CIRCLE_SLOT_INTENT;
+		circle_slot_changed(node->slots, io->slot);
+		p = PLAN_INTENT;
+	} else if (io->touched & ~io->whole & ~sl->valid) {
+		p = PLAN_FILL;
+	}
+out:
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return p;
+}
+
+static void committed(struct circle_waiter *w, int err)
+{
+	struct circle_io *io = container_of(w, struct circle_io, waiter);
+
+	if (err)
+		io->status = BLK_STS_IOERR;
+	circle_io_end(io);
+}
+
+static void mark_dirty(struct circle_io *io)
+{
+	struct circle_slots *s = io->node->slots;
+	struct circle_shard *sh = io->range.shard;
+	struct circle_slot *sl = &s->slot[io->slot];
+	unsigned long flags;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	sl->wb &= ~io->touched;
+	sl->flags |= CIRCLE_SLOT_REF;
+	__circle_slot_set(s, sh, io->slot, sl->valid | io->touched, sl->dirty | io->touched);
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
+/* Any context. */
+static void written(struct circle_io *io)
+{
+	struct circle_node *node = io->node;
+
+	if (io->status) {
+		io->status = BLK_STS_OK;
+		circle_io_queue(io, circle_through_step);
+		return;
+	}
+	mark_dirty(io);
+	circle_stat_add(node->stats, io->hit ? CIRCLE_STAT_WRITE_HIT : CIRCLE_STAT_WRITE_MISS, 1);
+	if (!(circle_io_bio(io)->bi_opf & REQ_FUA)) {
+		circle_io_end(io);
+		return;
+	}
+	io->waiter.flush = false;	/* the device got the FUA */
+	io->waiter.done = committed;
+	circle_commit_wait(node, &io->waiter);
+}
+
+static void intent_done(struct circle_waiter *w, int err)
+{
+	struct circle_io *io = container_of(w, struct circle_io, waiter);
+
+	circle_io_queue(io, err ? circle_through_step : circle_write_step);
+}
+
+static void submit_data(struct circle_io *io)
+{
+	circle_io_submit(io, io->node->cache, circle_slot_sector(io->node, io->slot, io->start),
+			 written);
+}
+
+static void filled(struct circle_io *io)
+{
+	if (io->status) {
+		io->status = BLK_STS_OK;
+		circle_through_step(io);
+	} else {
+		submit_data(io);
+	}
+}
+
+/* The parts of the first and last page that this write leaves out, where they are not valid. */
+static void fill(struct circle_io *io)
+{
+	const struct circle_geom *g = &io->node->geom;
+	u64 valid = READ_ONCE(io->node->slots->slot[io->slot].valid);	/* still: our range */
+	u32 end = io->start + io->len, limit = circle_block_limit(io->node, io->block);
+	u32 head = round_down(io->start, g->page_sectors);
+	u32 tail = min(round_up(end, g->page_sectors), limit);
+
+	atomic_set(&io->pending, 1);
+	io->step = filled;
+	if (head < io->start && !(valid >> (head >> g->page_shift) & 1))
+		circle_io_copy(io, false, head, io->start);
+	if (tail > end && !(valid >> (end >> g->page_shift) & 1))
+		circle_io_copy(io, false, end, tail);
+	circle_io_part_done(io);
+}
+
+int circle_write_map(struct circle_io *io, struct bio *bio)
+{
+	if (plan(io) != PLAN_GO) {
+		circle_io_queue(io, circle_write_step);
+		return DM_MAPIO_SUBMITTED;
+	}
+	io->ended = written;
+	bio_set_dev(bio, io->node->cache);
+	bio->bi_iter.bi_sector = circle_slot_sector(io->node, io->slot, io->start);
+	return DM_MAPIO_REMAPPED;
+}
+
+void circle_write_step(struct circle_io *io)
+{
+	struct circle_node *node = io->node;
+
+	switch (plan(io)) {
+	case PLAN_GO:
+		submit_data(io);
+		break;
+	case PLAN_FILL:
+		fill(io);
+		break;
+	case PLAN_INTENT:
+		io->waiter.flush = false;
+		io->waiter.done = intent_done;
+		circle_commit_wait(node, &io->waiter);
+		break;
+	case PLAN_THROUGH:
+		circle_reclaim_kick(node);
+		circle_through_step(io);
+		break;
+	}
+}

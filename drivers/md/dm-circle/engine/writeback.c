@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * writeback: dirty pages go to the origin by age, under pressure, when the host is idle, and when
+ * asked to drain. One batch at a time: pick old blocks and their dirty neighbours in order, copy,
+ * one origin FLUSH for the batch, then clear the marks of what was not written again meanwhile.
+ *
+ * It must never clear a dirty mark before the origin FLUSH (R4). After an error everything of the
+ * batch stays dirty and is written again, ever later.
+ */
+#include "op.h"
+
+#include <linux/sort.h>
+#include "../log.h"
+
+#define BATCH		64		/* blocks */
+#define NEIGHBOURS	16		/* blocks on either side of a picked one */
+#define AGE		(10 * HZ)	/* dirty for longer than this is written back */
+#define IDLE		(HZ)		/* without host I/O for that long: all is */
+#define PERIOD		(HZ)
+#define BACKOFF_MAX_MS	30000u
+
+struct circle_batch {
+	u64 block[BATCH];
+	u32 nr;
+};
+
+static bool want_all(struct circle_node *node)
+{
+	return READ_ONCE(node->wb.drain) || circle_node_through(node) ||
+	       !strcmp(node->conf.policy, "cleaner") ||
+	       time_after(jiffies, READ_ONCE(node->last_io) + IDLE);
+}
+
+/* More than three quarters of what the cache can hold for itself is dirty, or reclaim starves. */
+static bool pressed(struct circle_node *node)
+{
+	u32 own = node->slots->nr - atomic_read(&node->slots->nr_lent);
+
+	return READ_ONCE(node->wb.pressure) ||
+	       (u64)atomic_read(&node->slots->nr_dirty) * 4 > (u64)own * 3;
+}
+
+static bool add(struct circle_batch *b, u64 block)
+{
+	u32 i;
+
+	for (i = 0; i < b->nr; i++)
+		if (b->block[i] == block)
+			return true;
+	if (b->nr == BATCH)
+		return false;
+	b->block[b->nr++] = block;
+	return true;
+}
+
+static bool is_dirty(struct circle_node *node, u64 block)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	bool dirty = false;
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	n = __circle_slot_find(node->slots, sh, 0, block);
+	if (n != CIRCLE_NO_SLOT)
+		dirty = node->slots->slot[n].dirty & ~node->slots->slot[n].wb;
+	spin_unlock_irq(&sh->lock);
+	return dirty;
+}
+
+static void add_neighbours(struct circle_node *node, struct circle_batch *b, u64 block)
+{
+	u64 n;
+
+	for (n = block + 1; n <= block + NEIGHBOURS && is_dirty(node, n); n++)
+		if (!add(b, n))
+			return;
+	for (n = block; n-- > 0 && n + NEIGHBOURS >= block && is_dirty(node, n);)
+		if (!add(b, n))
+			return;
+}
+
+/* Oldest dirty block of a shard, if it is due. */
+static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u64 *block)
+{
+	struct circle_slots *s = node->slots;
+	bool got = false;
+	u32 n, tries;
+
+	spin_lock_irq(&sh->lock);
+	for (tries = min(sh->dirty.nr, 8u); tries && !got; tries--) {
+		struct circle_slot *sl;
+
+		n = sh->dirty.tail;
+		sl = &s->slot[n];
+		if (!all && time_before32((u32)jiffies, sl->stamp + AGE))
+			break;
+		if (!(sl->flags & CIRCLE_SLOT_LOST)) {
+			*block = sl->block;
+			got = true;
+		}
+		circle_slot_rotate(s, sh, n);
+	}
+	spin_unlock_irq(&sh->lock);
+	return got;
+}
+
+static int by_block(const void *a, const void *b)
+{
+	u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void collect(struct circle_node *node, struct circle_batch *b, bool all)
+{
+	struct circle_slots *s = node->slots;
+	u32 misses = 0, before;
+	u64 block;
+
+	b->nr = 0;
+	while (b->nr < BATCH && misses < s->nr_shards) {
+		struct circle_shard *sh = &s->shard[node->wb.next_shard++ % s->nr_shards];
+
+		if (!pick(node, sh, all, &block) || !is_dirty(node, block)) {
+			misses++;
+			continue;
+		}
+		before = b->nr;
+		if (!add(b, block))
+			break;
+		add_neighbours(node, b, block);
+		misses = b->nr > before ? 0 : misses + 1;	/* had it already */
+	}
+	sort(b->block, b->nr, sizeof(u64), by_block, NULL);
+}
+
+static void op_over(struct circle_op *op)
+{
+	struct circle_node *node = op->node;
+
+	if (op->err)
+		atomic_inc(&node->wb.failed);
+	circle_range_unlock(&op->range);
+	if (atomic_dec_and_test(&node->wb.running))
+		wake_up_all(&node->wb.idle);
+}
+
+static void copied(struct circle_op *op)
+{
+	circle_origin_wrote(op->node);
+	op_over(op);
+}
+
+/* The range is ours: take what is dirty now. */
+static void op_work(struct work_struct *work)
+{
+	struct circle_op *op = container_of(work, struct circle_op, work);
+	struct circle_slots *s = op->node->slots;
+	struct circle_shard *sh = op->range.shard;
+
+	spin_lock_irq(&sh->lock);
+	op->slot = __circle_slot_find(s, sh, 0, op->range.block);
+	if (op->slot != CIRCLE_NO_SLOT) {
+		struct circle_slot *sl = &s->slot[op->slot];
+
+		op->mask = sl->flags & CIRCLE_SLOT_LOST ? 0 : sl->dirty;
+		sl->wb |= op->mask;
+	}
+	spin_unlock_irq(&sh->lock);
+	if (op->mask)
+		circle_op_copy(op, true);
+	else
+		op_over(op);
+}
+
+static void granted(struct circle_range *r)
+{
+	struct circle_op *op = container_of(r, struct circle_op, range);
+
+	queue_work(op->node->wq, &op->work);
+}
+
+static void start_op(struct circle_node *node, u64 block, struct list_head *ops)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct circle_op *op = mempool_alloc(&node->op_pool, GFP_NOIO);
+	bool got;
+
+	memset(op, 0, sizeof(*op));
+	op->node = node;
+	op->range.block = block;
+	op->range.mask = ~0ull;
+	op->range.grant = granted;
+	op->copied = copied;
+	INIT_WORK(&op->work, op_work);
+	list_add_tail(&op->link, ops);
+	atomic_inc(&node->wb.running);
+	spin_lock_irq(&sh->lock);
+	got = __circle_range_lock(node->slots, &op->range, false);
+	spin_unlock_irq(&sh->lock);
+	if (got)
+		op_work(&op->work);
+}
+
+/* Clears the marks of what the FLUSH covered (ok), or takes the claim back. */
+static void settle(struct circle_node *node, struct circle_op *op, bool ok)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, op->range.block);
+	u64 done = 0;
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	n = __circle_slot_find(s, sh, 0, op->range.block);
+	if (n != CIRCLE_NO_SLOT && n == op->slot) {
+		struct circle_slot *sl = &s->slot[n];
+
+		done = sl->wb & op->mask;
+		sl->wb &= ~op->mask;
+		if (ok)
+			__circle_slot_set(s, sh, n, sl->valid, sl->dirty & ~done);
+	}
+	spin_unlock_irq(&sh->lock);
+	if (ok)
+		circle_stat_add(node->stats, CIRCLE_STAT_WRITEBACK, hweight64(done));
+}
+
+static bool write_batch(struct circle_node *node, const struct circle_batch *b)
+{
+	struct circle_op *op, *tmp;
+	LIST_HEAD(ops);
+	u64 covers;
+	bool ok;
+	u32 i;
+
+	atomic_set(&node->wb.failed, 0);
+	for (i = 0; i < b->nr; i++)
+		start_op(node, b->block[i], &ops);
+	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
+	covers = circle_origin_mark(node);
+	ok = !atomic_read(&node->wb.failed) &&
+	     (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
+	if (ok && covers)
+		circle_origin_covered(node, covers);
+	list_for_each_entry_safe(op, tmp, &ops, link) {
+		settle(node, op, ok);
+		list_del(&op->link);
+		mempool_free(op, &node->op_pool);
+	}
+	return ok;
+}
+
+static void writeback_work(struct work_struct *work)
+{
+	struct circle_node *node = container_of(work, struct circle_node, wb.work.work);
+	struct circle_writeback *wb = &node->wb;
+	unsigned long delay = PERIOD;
+	struct circle_batch *b = wb->batch;
+	bool press;
+
+	if (READ_ONCE(node->bg_stop))
+		return;
+	press = pressed(node);
+	WRITE_ONCE(wb->pressure, false);
+	collect(node, b, press || want_all(node));
+	if (b->nr && !write_batch(node, b)) {
+		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
+		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
+				  b->nr, wb->backoff_ms);
+		delay = msecs_to_jiffies(wb->backoff_ms);
+	} else {
+		wb->backoff_ms = 0;
+		if (b->nr) {
+			circle_reclaim_kick(node);
+			delay = 0;
+		}
+	}
+	wake_up_all(&wb->idle);
+	if (!READ_ONCE(node->bg_stop))
+		queue_delayed_work(node->bg_wq, &wb->work, delay);
+}
+
+int circle_writeback_init(struct circle_node *node)
+{
+	node->wb.batch = kzalloc(sizeof(*node->wb.batch), GFP_KERNEL);
+	INIT_DELAYED_WORK(&node->wb.work, writeback_work);
+	init_waitqueue_head(&node->wb.idle);
+	return node->wb.batch ? 0 : -ENOMEM;
+}
+
+void circle_writeback_kick(struct circle_node *node)
+{
+	if (!READ_ONCE(node->bg_stop) && !READ_ONCE(node->wb.backoff_ms))
+		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
+}
+
+void circle_writeback_stop(struct circle_node *node)
+{
+	cancel_delayed_work_sync(&node->wb.work);
+	wait_event(node->wb.idle, !atomic_read(&node->promoting));
+}

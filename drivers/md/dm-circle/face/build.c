@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * build: the constructor and destructor of a table. The constructor parses, opens and only reads;
+ * whatever writes happens in preresume. The destructor takes half-built tables, and ones that were
+ * never resumed.
+ */
+#include "face.h"
+
+#include <linux/slab.h>
+#include <circle/compat.h>
+#include "../engine/map.h"
+
+void circle_table_devices(const struct circle_table *t, struct circle_devices *dev)
+{
+	dev->meta = t->meta->bdev;
+	dev->cache = t->cache->bdev;
+	dev->origin = t->origin->bdev;
+	dev->label = t->label ? t->label->bdev : NULL;
+	dev->origin_sectors = t->ti->len;
+}
+
+void circle_dtr(struct dm_target *ti)
+{
+	struct circle_table *t = ti->private;
+
+	if (!t)
+		return;
+	if (t->node)
+		circle_node_put(t->node);
+	if (t->label)
+		dm_put_device(ti, t->label);
+	if (t->origin)
+		dm_put_device(ti, t->origin);
+	if (t->cache)
+		dm_put_device(ti, t->cache);
+	if (t->meta)
+		dm_put_device(ti, t->meta);
+	kfree(t);
+	ti->private = NULL;
+}
+
+static int open_devices(struct circle_table *t)
+{
+	struct dm_target *ti = t->ti;
+	int r;
+
+	r = dm_get_device(ti, t->conf.metadata_dev, CIRCLE_COMPAT_RW, &t->meta);
+	if (r) {
+		ti->error = "Error opening metadata device";
+		return r;
+	}
+	r = dm_get_device(ti, t->conf.cache_dev, CIRCLE_COMPAT_RW, &t->cache);
+	if (r) {
+		ti->error = "Error opening cache device";
+		return r;
+	}
+	r = dm_get_device(ti, t->conf.origin_dev, CIRCLE_COMPAT_RW, &t->origin);
+	if (r) {
+		ti->error = "Error opening origin device";
+		return r;
+	}
+	if (t->conf.label_dev[0]) {
+		r = dm_get_device(ti, t->conf.label_dev, CIRCLE_COMPAT_RW, &t->label);
+		if (r) {
+			ti->error = "Error opening label device";
+			return r;
+		}
+	}
+	if (t->meta->bdev == t->cache->bdev || t->meta->bdev == t->origin->bdev ||
+	    t->cache->bdev == t->origin->bdev) {
+		ti->error = "metadata, cache and origin must be three devices";
+		return -EINVAL;
+	}
+	if (bdev_nr_sectors(t->origin->bdev) < ti->len) {
+		ti->error = "Device size larger than origin device";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int find_node(struct circle_table *t)
+{
+	struct circle_devices dev;
+	struct dm_target *ti = t->ti;
+	struct circle_node *node;
+
+	node = circle_node_get(dm_table_get_md(ti->table), t->meta->bdev->bd_dev,
+			       t->cache->bdev->bd_dev);
+	if (IS_ERR(node)) {
+		ti->error = PTR_ERR(node) == -EBUSY ?
+			"metadata or cache device is in use by another circle device" :
+			"out of memory";
+		return PTR_ERR(node);
+	}
+	t->node = node;
+	circle_table_devices(t, &dev);
+	return circle_node_check(&dev, &t->conf, (const char **)&ti->error);
+}
+
+static void set_up(struct dm_target *ti)
+{
+	ti->num_flush_bios = 1;
+	ti->flush_supported = true;
+	ti->num_discard_bios = 1;
+	ti->discards_supported = true;
+	ti->per_io_data_size = circle_io_size();
+}
+
+int circle_ctr(struct dm_target *ti, unsigned int argc, char **argv)
+{
+	struct circle_table *t = kzalloc(sizeof(*t), GFP_KERNEL);
+	int r;
+
+	if (!t) {
+		ti->error = "out of memory";
+		return -ENOMEM;
+	}
+	t->ti = ti;
+	ti->private = t;
+	r = circle_config_parse(&t->conf, argc, argv, (const char **)&ti->error);
+	if (!r)
+		r = open_devices(t);
+	if (!r)
+		r = find_node(t);
+	if (r) {
+		circle_dtr(ti);
+		return r;
+	}
+	set_up(ti);
+	return 0;
+}

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * meta: opening, formatting and loading the metadata device. Nothing read here is believed before
+ * core/ has checked it. Opening only reads; formatting never touches a device that is not blank
+ * (the caller asks open() first).
+ */
+#include "meta.h"
+
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include "../core/scan.h"
+#include "../log.h"
+
+struct circle_meta *circle_meta_create(struct block_device *bdev, struct block_device *data)
+{
+	struct circle_meta *m = kzalloc(sizeof(*m), GFP_KERNEL);
+
+	if (!m)
+		return ERR_PTR(-ENOMEM);
+	mutex_init(&m->lock);
+	m->bdev = bdev;
+	m->data = data;
+	m->buf = vmalloc(CIRCLE_COMMIT_MBS * CIRCLE_MB_SIZE);
+	m->captured = vmalloc(CIRCLE_COMMIT_MBS * CIRCLE_RECORDS_PER_MB * sizeof(u32));
+	m->io = dm_io_client_create();
+	if (IS_ERR(m->io))
+		m->io = NULL;
+	if (m->buf && m->captured && m->io)
+		return m;
+	circle_meta_destroy(m);
+	return ERR_PTR(-ENOMEM);
+}
+
+void circle_meta_destroy(struct circle_meta *m)
+{
+	if (IS_ERR_OR_NULL(m))
+		return;
+	circle_slots_destroy(m->slots);
+	kvfree(m->page_lsn);
+	kvfree(m->copy);
+	kvfree(m->stale);
+	if (m->io)
+		dm_io_client_destroy(m->io);
+	vfree(m->captured);
+	vfree(m->buf);
+	kfree(m);
+}
+
+static int read_mbs(struct circle_meta *m, u64 mb, u32 nr, void *buf)
+{
+	return circle_bdev_rw(m->io, m->bdev, REQ_OP_READ, mb * CIRCLE_MB_SECTORS, buf,
+			      nr * CIRCLE_MB_SECTORS);
+}
+
+/* Newest valid copy of the superblock. One copy may be torn; both damaged, or one foreign or newer
+ * than us, is an error. Blank only when both are. */
+int circle_meta_open(struct circle_meta *m)
+{
+	static const u64 where[2] = { 0, CIRCLE_SB_COPY1_MB };
+	struct circle_super *sb = kmalloc(sizeof(*sb), GFP_KERNEL);
+	int r[2], i, best = -1;
+
+	if (!sb)
+		return -ENOMEM;
+	if (bdev_nr_sectors(m->bdev) < CIRCLE_TABLE_START_MB * CIRCLE_MB_SECTORS) {
+		kfree(sb);
+		return -ENOSPC;
+	}
+	for (i = 0; i < 2; i++) {
+		r[i] = read_mbs(m, where[i], 1, m->buf);
+		if (!r[i])
+			r[i] = circle_super_decode(m->buf, sb, circle_crc);
+		if (!r[i] && (best < 0 || sb->seq > m->sb.seq)) {
+			m->sb = *sb;
+			best = i;
+		}
+	}
+	kfree(sb);
+	for (i = 0; i < 2; i++)
+		if (r[i] == -EPROTONOSUPPORT || r[i] == -EINVAL || r[i] == -EIO)
+			return r[i];
+	if (r[0] == -ENODATA && r[1] != -ENODATA)
+		return -EUCLEAN;
+	if (best >= 0)
+		return 0;
+	return r[0] == -ENODATA && r[1] == -ENODATA ? -ENODATA : -EBADMSG;
+}
+
+static int alloc_table(struct circle_meta *m)
+{
+	size_t pages = m->sb.table_pages;
+
+	circle_slots_destroy(m->slots);
+	kvfree(m->page_lsn);
+	kvfree(m->copy);
+	kvfree(m->stale);
+	m->page_lsn = kvcalloc(pages, sizeof(u64), GFP_KERNEL);
+	m->copy = kvcalloc(BITS_TO_LONGS(pages), sizeof(long), GFP_KERNEL);
+	m->stale = kvcalloc(BITS_TO_LONGS(pages), sizeof(long), GFP_KERNEL);
+	m->slots = circle_slots_create(m->sb.nr_slots, m->sb.block_sectors);
+	if (IS_ERR(m->slots)) {
+		m->slots = NULL;
+		return -ENOMEM;
+	}
+	return m->page_lsn && m->copy && m->stale ? 0 : -ENOMEM;
+}
+
+/* Table first, superblock last: a crash in between leaves a device that is still blank at 0, or
+ * is formatted. */
+int circle_meta_format(struct circle_meta *m)
+{
+	u64 page;
+	int r = 0;
+
+	get_random_bytes(m->sb.meta_uuid, sizeof(m->sb.meta_uuid));
+	m->sb.seq = 1;
+	m->sb.tail_lsn = 1;
+	m->sb.flags |= CIRCLE_SBF_CLEAN;
+	mutex_lock(&m->lock);
+	for (page = 0; page < m->sb.table_pages && !r; page += CIRCLE_COMMIT_MBS) {
+		u32 nr = min_t(u64, CIRCLE_COMMIT_MBS, m->sb.table_pages - page), i;
+
+		for (i = 0; i < nr; i++) {
+			void *mb = (char *)m->buf + (size_t)i * CIRCLE_MB_SIZE;
+
+			circle_page_start(mb, m->sb.meta_uuid, page + i, 0);
+			circle_page_seal(mb, circle_crc);
+		}
+		r = circle_bdev_rw(m->io, m->bdev, REQ_OP_WRITE,
+				   (m->sb.table_start + page) * CIRCLE_MB_SECTORS, m->buf,
+				   nr * CIRCLE_MB_SECTORS);
+	}
+	if (!r)
+		r = circle_bdev_flush(m->bdev);
+	if (!r)
+		r = __circle_meta_write_super(m);
+	if (!r)
+		r = __circle_meta_write_super(m);	/* both copies */
+	mutex_unlock(&m->lock);
+	return r;
+}
+
+static void take_page(struct circle_meta *m, const void *mb, u32 page)
+{
+	u32 first = page * CIRCLE_SLOTS_PER_MB, i;
+	struct circle_slot_state st;
+
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB && first + i < m->slots->nr; i++) {
+		struct circle_slot *sl = &m->slots->slot[first + i];
+
+		circle_page_get(mb, i, &st);
+		sl->block = st.block;
+		sl->valid = st.valid;
+		sl->dirty = st.dirty;
+		sl->seq = st.seq;
+		sl->gen = st.gen;
+		sl->owner = st.owner;
+		sl->flags = st.flags;
+	}
+}
+
+/* One copy of the table; `seen` collects pages of which a valid copy was found. */
+static int load_copy(struct circle_meta *m, int copy, unsigned long *seen)
+{
+	u64 start = m->sb.table_start + copy * m->sb.table_pages, page, lsn;
+	u32 nr, i;
+	int r;
+
+	for (page = 0; page < m->sb.table_pages; page += nr) {
+		nr = min_t(u64, CIRCLE_COMMIT_MBS, m->sb.table_pages - page);
+		r = read_mbs(m, start + page, nr, m->buf);
+		if (r)
+			return r;
+		for (i = 0; i < nr; i++) {
+			void *mb = (char *)m->buf + (size_t)i * CIRCLE_MB_SIZE;
+
+			if (circle_page_check(mb, m->sb.meta_uuid, page + i, &lsn, circle_crc))
+				continue;
+			if (test_bit(page + i, seen) && lsn <= m->page_lsn[page + i])
+				continue;
+			__set_bit(page + i, seen);
+			m->page_lsn[page + i] = lsn;
+			if (copy)
+				__set_bit(page + i, m->copy);
+			take_page(m, mb, page + i);
+		}
+	}
+	return 0;
+}
+
+static int load_table(struct circle_meta *m)
+{
+	unsigned long *seen = kvcalloc(BITS_TO_LONGS(m->sb.table_pages), sizeof(long), GFP_KERNEL);
+	int r;
+
+	if (!seen)
+		return -ENOMEM;
+	r = load_copy(m, 0, seen);
+	if (!r)
+		r = load_copy(m, 1, seen);
+	if (!r && !bitmap_full(seen, m->sb.table_pages)) {
+		CIRCLE_ERR("metadata: page %lu of the slot table is damaged in both copies",
+			   find_first_zero_bit(seen, m->sb.table_pages));
+		r = -EBADMSG;
+	}
+	kvfree(seen);
+	return r;
+}
+
+static int apply(struct circle_meta *m, const struct circle_record *rec, u64 lsn)
+{
+	u32 page = rec->slot / CIRCLE_SLOTS_PER_MB;
+	struct circle_slot *sl;
+
+	if (rec->slot >= m->slots->nr)
+		return -EBADMSG;
+	if (lsn <= m->page_lsn[page])
+		return 0;
+	sl = &m->slots->slot[rec->slot];
+	sl->block = rec->state.block;
+	sl->valid = rec->state.valid;
+	sl->dirty = rec->state.dirty;
+	sl->seq = rec->state.seq;
+	sl->gen = rec->state.gen;
+	sl->owner = rec->state.owner;
+	sl->flags = rec->state.flags;
+	__set_bit(page, m->stale);
+	return 0;
+}
+
+/* Walks lsn tail .. tail + ring - 1. With scan: only judges; else applies up to `end`. */
+static int walk_journal(struct circle_meta *m, struct circle_scan *scan, u64 end)
+{
+	u64 ring = m->sb.journal_blocks, lsn, pos;
+	struct circle_record rec;
+	struct circle_jhead h;
+	u32 nr, i, k;
+	int r;
+
+	for (lsn = m->sb.tail_lsn; lsn < end; lsn += nr) {
+		div64_u64_rem(lsn, ring, &pos);
+		nr = min3((u64)CIRCLE_COMMIT_MBS, ring - pos, end - lsn);
+		r = read_mbs(m, m->sb.journal_start + pos, nr, m->buf);
+		if (r)
+			return r;
+		for (i = 0; i < nr; i++) {
+			void *mb = (char *)m->buf + (size_t)i * CIRCLE_MB_SIZE;
+
+			r = circle_jblock_check(mb, m->sb.meta_uuid, &h, circle_crc);
+			if (scan)
+				r = circle_scan_feed(scan, lsn + i, r, &h);
+			for (k = 0; !scan && !r && k < h.nr_records; k++) {
+				circle_jblock_get(mb, k, &rec);
+				r = apply(m, &rec, h.lsn);
+			}
+			if (r)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int replay(struct circle_meta *m)
+{
+	struct circle_scan scan;
+	u64 lsn;
+	u32 i;
+	int r;
+
+	circle_scan_init(&scan, m->sb.tail_lsn, m->sb.journal_blocks);
+	r = walk_journal(m, &scan, m->sb.tail_lsn + m->sb.journal_blocks);
+	if (r == -EIO)
+		CIRCLE_ERR("metadata: the journal cannot be read, or a write in its middle was lost");
+	if (!r)
+		r = walk_journal(m, NULL, scan.end);
+	lsn = max(scan.max_lsn, m->sb.tail_lsn - 1);
+	for (i = 0; i < m->sb.table_pages; i++)
+		lsn = max(lsn, m->page_lsn[i]);
+	m->next_lsn = lsn + 1;
+	return r;
+}
+
+/* Of two slots with one block only the newer is real: the older one was being freed. */
+static void drop_double(struct circle_meta *m, u32 n, const struct circle_slot_state *st)
+{
+	struct circle_shard *sh = circle_shard_of(m->slots, st->owner, st->block);
+	u32 other;
+
+	spin_lock_irq(&sh->lock);
+	other = __circle_slot_find(m->slots, sh, st->owner, st->block);
+	if (other != CIRCLE_NO_SLOT) {
+		struct circle_slot *o = &m->slots->slot[other];
+		struct circle_tag a = { o->gen, o->seq }, b = { st->gen, st->seq };
+
+		if (circle_tag_cmp(a, b) < 0) {
+			__circle_slot_unmap(m->slots, sh, other);
+		} else {
+			m->slots->slot[n].flags = CIRCLE_SLOT_FREEING;
+			atomic_inc(&m->slots->nr_freeing);
+			circle_slot_changed(m->slots, n);
+		}
+	}
+	spin_unlock_irq(&sh->lock);
+}
+
+static int enter_slots(struct circle_meta *m, bool unclean)
+{
+	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
+	struct circle_slot_state st;
+	u32 n;
+
+	for (n = 0; n < m->slots->nr; n++) {
+		struct circle_slot *sl = &m->slots->slot[n];
+
+		circle_slot_state(sl, &st);
+		if (!circle_slot_state_ok(&st, m->slots->geom.all, nr_blocks)) {
+			CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
+			return -EBADMSG;
+		}
+		if (unclean && !st.owner && (st.flags & CIRCLE_SLOT_INTENT))
+			st.dirty = st.valid;
+		memset(sl, 0, sizeof(*sl));
+		if (st.flags & CIRCLE_SLOT_MAPPED)
+			drop_double(m, n, &st);
+		if (!(sl->flags & CIRCLE_SLOT_FREEING))
+			circle_slot_load(m->slots, n, &st);
+		if (!(n & 0xffff))
+			cond_resched();
+	}
+	return 0;
+}
+
+int circle_meta_load(struct circle_meta *m, bool *unclean)
+{
+	int r;
+
+	mutex_lock(&m->lock);
+	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN);
+	r = alloc_table(m);
+	if (!r)
+		r = load_table(m);
+	if (!r)
+		r = replay(m);
+	if (!r)
+		r = enter_slots(m, *unclean);
+	mutex_unlock(&m->lock);
+	return r;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * meta: the metadata device: superblock, slot table, journal. One object per node.
+ *
+ * Rules it keeps (R1): data are flushed between the capture of a slot's state and the write that
+ * makes this state durable; a slot becomes free for reuse only when its freeing is durable; data
+ * may be overwritten in place (CIRCLE_SLOT_WRITABLE) only while nothing durable calls them clean.
+ *
+ * Locks: meta->lock (mutex, held across device I/O) covers everything but `slots`, which has its
+ * own. Functions marked __ want it held. All functions sleep.
+ */
+#ifndef CIRCLE_STORE_META_H
+#define CIRCLE_STORE_META_H
+
+#include <linux/mutex.h>
+#include "../core/disk.h"
+#include "bdev.h"
+#include "slots.h"
+
+#define CIRCLE_COMMIT_MBS	64	/* blocks of one commit at most */
+
+struct circle_meta {
+	struct mutex lock;
+	struct block_device *bdev;	/* metadata */
+	struct block_device *data;	/* cache */
+	struct dm_io_client *io;
+	struct circle_super sb;
+	struct circle_slots *slots;
+	void *buf;			/* CIRCLE_COMMIT_MBS metadata blocks, vmalloc'ed */
+	u32 *captured;			/* slots in buf */
+	u32 nr_captured;
+	u64 *page_lsn;			/* of the newest durable copy of each table page */
+	unsigned long *copy;		/* which copy that is */
+	unsigned long *stale;		/* pages with records in the journal only */
+	u64 next_lsn;
+	bool failed;			/* a write failed: nothing is made durable any more */
+	u64 nr_commits, nr_records, nr_checkpoints;
+};
+
+/* Allocates; io client and buffer. */
+struct circle_meta *circle_meta_create(struct block_device *bdev, struct block_device *data);
+void circle_meta_destroy(struct circle_meta *m);
+
+/* Reads the superblock into m->sb. 0; -ENODATA: blank device; -EUCLEAN: the first copy was wiped, the
+ * second was not; else as core/disk.h says, or -EIO. */
+int circle_meta_open(struct circle_meta *m);
+
+/* Writes a new superblock, an empty table and an empty journal, as m->sb's geometry says. */
+int circle_meta_format(struct circle_meta *m);
+
+/* Reads table and journal into a new m->slots. unclean tells whether intents were believed. */
+int circle_meta_load(struct circle_meta *m, bool *unclean);
+
+/* Makes all durable that is changed now; flush: the data of the cache device too, even if nothing
+ * is. 0 or -EIO, also for ever after a failure. */
+int circle_meta_commit(struct circle_meta *m, bool flush);
+
+int __circle_meta_commit(struct circle_meta *m, bool flush);
+int __circle_meta_checkpoint(struct circle_meta *m);
+int __circle_meta_write_super(struct circle_meta *m);
+
+/* For load and checkpoint; the shard lock is taken inside. Captures slot n's state as it is to be
+ * made durable. */
+void circle_meta_capture(struct circle_meta *m, u32 n, struct circle_slot_state *st);
+
+#endif

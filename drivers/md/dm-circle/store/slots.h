@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * slots: the cache device's slots, own and lent ones, in one table in memory; the index from
+ * (owner, block) to slot; the lists that eviction and write-back pick from; and the locks on page
+ * ranges (R11). All of it is divided into shards by a hash of (owner, block).
+ *
+ * Locks: shard->lock (irq-safe, a leaf but for slots->stock_lock) covers
+ * the index chains, the lists, the ranges of its blocks, and every slot that is mapped in it.
+ * slots->stock_lock covers the list of free slots. A free slot belongs to whoever popped it.
+ *
+ * A slot goes round: free (durably so) -> mapped -> freeing (unmapped, its old meaning still on the
+ * metadata device) -> committed -> free. Only a free slot is reused (R1).
+ */
+#ifndef CIRCLE_STORE_SLOTS_H
+#define CIRCLE_STORE_SLOTS_H
+
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include "../core/disk.h"
+#include "../core/pages.h"
+
+/* slot flags beyond CIRCLE_SLOT_* (which stand in the low bits and go to disk) */
+#define CIRCLE_SLOT_WRITABLE	0x10	/* nothing durable, or on its way there, calls it mapped
+					 * without INTENT: data may be overwritten in place (R1a) */
+#define CIRCLE_SLOT_FREEING	0x20	/* unmapped, awaits a commit */
+#define CIRCLE_SLOT_BUSY	0x40	/* a promotion, write-back or release is under way */
+#define CIRCLE_SLOT_REF		0x80	/* used since eviction looked last */
+#define CIRCLE_SLOT_FILLING	0x100	/* replica without a tag yet: does not exist for anybody (R2) */
+#define CIRCLE_SLOT_DISK	CIRCLE_SLOT_ALL
+
+struct circle_slot {
+	u64 block;
+	u64 valid, dirty;	/* page masks; dirty is within valid */
+	u64 wb;			/* written to the origin, or being so, but not flushed there */
+	u64 seq;
+	u32 gen;
+	u32 hnext;		/* chain of the index; next free slot */
+	u32 prev, next;		/* shard's clean or dirty list */
+	u32 holders;		/* peers (by index) that hold a replica or whose release is under way */
+	u32 stamp;		/* jiffies when it became dirty, or was used last */
+	u16 owner;
+	u16 flags;
+};
+
+struct circle_list {		/* of slots, by number; head is the newest */
+	u32 head, tail, nr;
+};
+
+#define CIRCLE_RANGE_LISTS	16
+
+struct circle_shard {
+	spinlock_t lock;
+	u32 *bucket;		/* hash chains */
+	u32 bucket_mask;
+	struct circle_list clean, dirty;	/* own blocks; replicas are on no list */
+	struct list_head range[CIRCLE_RANGE_LISTS];
+} ____cacheline_aligned_in_smp;
+
+struct circle_slots {
+	struct circle_geom geom;
+	u32 nr;
+	struct circle_slot *slot;
+	u32 nr_shards;
+	struct circle_shard *shard;
+	u32 *bucket;			/* all shards' chains, one allocation */
+	unsigned long *changed;		/* slots whose durable state is behind */
+	unsigned long *changed_sum;	/* words of changed[] that may be nonzero */
+	spinlock_t stock_lock;
+	u32 free_head, nr_free;
+	atomic_t nr_changed, nr_dirty, nr_mapped, nr_lent, nr_freeing;
+	atomic64_t dirty_pages;
+};
+
+/* An operation's hold on pages of one block. Embedded in the operation; owner: the operation. */
+struct circle_range {
+	struct list_head link;		/* shard's list, in order of arrival */
+	struct list_head wake;		/* from granting to grant() */
+	struct circle_shard *shard;
+	u64 block, mask;
+	u16 owner;
+	bool excl, granted;
+	void (*grant)(struct circle_range *r);	/* any context, no lock held: was waiting, is granted */
+};
+
+/* Process context. Memory for nr slots of the given geometry, all free. ERR_PTR(-ENOMEM). */
+struct circle_slots *circle_slots_create(u32 nr, u32 block_sectors);
+void circle_slots_destroy(struct circle_slots *s);
+
+struct circle_shard *circle_shard_of(struct circle_slots *s, u16 owner, u64 block);
+
+/* shard->lock held. Slot number or CIRCLE_NO_SLOT. */
+u32 __circle_slot_find(struct circle_slots *s, struct circle_shard *sh, u16 owner, u64 block);
+
+/* Any context. A free slot off the stock, leaving at least `keep` there; or CIRCLE_NO_SLOT. */
+u32 circle_slot_pop(struct circle_slots *s, u32 keep);
+void circle_slot_push(struct circle_slots *s, u32 n);		/* any context: n is durably free */
+
+/* shard->lock held: enter a popped slot with no valid pages; or take one out (-> freeing). */
+void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u16 owner,
+		       u64 block, u16 flags);
+void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n);
+
+/* shard->lock held: the only way to change the masks. Keeps counters and lists right, and marks
+ * the slot as changed when something changed that the metadata device should know. */
+void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 valid,
+		       u64 dirty);
+void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n);	/* tail -> head */
+void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n);
+
+/* Load time, single-threaded: put a slot as read from disk into the table. */
+void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_state *st);
+
+/* shard->lock held or single-threaded. */
+void circle_slot_state(const struct circle_slot *sl, struct circle_slot_state *st);
+
+/* Any context. */
+void circle_slot_changed(struct circle_slots *s, u32 n);
+
+/* The committer alone: next changed slot at or behind *cursor, its mark cleared; or NO_SLOT. */
+u32 circle_slot_next_changed(struct circle_slots *s, u32 *cursor);
+
+/* shard->lock held. True: granted now. False: r->grant will be called later (or, with try, not). */
+bool __circle_range_lock(struct circle_slots *s, struct circle_range *r, bool try);
+/* Any context, shard lock not held. */
+void circle_range_unlock(struct circle_range *r);
+/* shard->lock held: takes it off; granted waiters are put on out, for circle_range_wake(). */
+void __circle_range_unlock(struct circle_range *r, struct list_head *out);
+void circle_range_wake(struct list_head *out);
+
+#endif
