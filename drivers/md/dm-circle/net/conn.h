@@ -49,8 +49,9 @@ struct circle_rx {
 struct circle_conn_ops {
 	/*
 	 * A valid header with a payload has come: provide room for f->length bytes in *rx (zeroed
-	 * before). May sleep, which holds the sender back; a sleeper looks at
-	 * circle_conn_closing() and is woken by whoever closes. Nonzero ends the connection.
+	 * before). May sleep, which holds the sender back, but with a timeout, and looking at
+	 * circle_conn_lost(): nobody wakes a sleeper here when the connection ends, and
+	 * closed() waits for it. Nonzero ends the connection.
 	 */
 	int (*room)(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx);
 	/*
@@ -101,10 +102,14 @@ int circle_conn_send(struct circle_conn *c, struct circle_msg *m);
 
 /*
  * Any context, idempotent, does not wait: the connection will be reset at once by its threads.
- * reason: -errno, what closed() and the unsent messages are told.
+ * That throws away what TCP has not sent: whoever wants a last answer to arrive lets the other
+ * side close. reason: -errno, what closed() and the unsent messages are told.
  */
 void circle_conn_close(struct circle_conn *c, int reason);
-bool circle_conn_closing(const struct circle_conn *c);
+bool circle_conn_closing(const struct circle_conn *c);	/* any context */
+
+/* From room(), frame() and drop() only: closing, or the other side has reset the connection. */
+bool circle_conn_lost(const struct circle_conn *c);
 
 /*
  * Process context, not from a callback, the caller holds a reference. Returns when closed() has
@@ -115,9 +120,10 @@ void circle_conn_wait(struct circle_conn *c);
 /* Process context, any time. Also TCP's own limit for data that nobody acknowledges. */
 void circle_conn_set_timeout(struct circle_conn *c, unsigned int timeout_ms);
 
-u64 circle_conn_tx_queued(struct circle_conn *c);	/* bytes not yet handed to TCP; any context */
-unsigned long circle_conn_last_rx(const struct circle_conn *c);	/* jiffies: bytes came in */
-unsigned long circle_conn_last_tx(const struct circle_conn *c);	/* jiffies: TCP took bytes */
+/* Any context: bytes that TCP has not taken; jiffies when bytes came in; when TCP took some. */
+u64 circle_conn_tx_queued(struct circle_conn *c);
+unsigned long circle_conn_last_rx(const struct circle_conn *c);
+unsigned long circle_conn_last_tx(const struct circle_conn *c);
 
 /* "10.0.0.1:7000" or "[fe80::1]:7000", also after the end. */
 void circle_conn_peer_name(const struct circle_conn *c, char *buf, unsigned int len);

@@ -6,11 +6,12 @@
 #ifndef CIRCLE_NET_SOCK_H
 #define CIRCLE_NET_SOCK_H
 
+#include <linux/socket.h>
+
 #include "../core/config.h"
 
 struct iov_iter;
 struct net;
-struct sockaddr_storage;
 struct socket;
 
 /*
