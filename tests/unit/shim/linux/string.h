@@ -11,6 +11,8 @@ static inline void *memchr_inv(const void *start, int c, size_t n)
 {
 	const u8 *p = start;
 
+	if (n && *p == (u8)c && !memcmp(p, p + 1, n - 1))
+		return NULL;
 	for (; n; n--, p++)
 		if (*p != (u8)c)
 			return (void *)p;
