@@ -292,11 +292,12 @@ static bool begin(struct run *r)
 	bool exists;
 
 	exists = !stat(past, &st) && st.st_size > 0;
-	if (exists && !o->resume)
-		return die("%s: there is a history already; --resume continues it", past), false;
 	if (exists) {
 		if (!hist_replay(&r->h, past) || !r->h.have)
 			return die("%s: no history to continue", past), false;
+		/* init --log leaves the header alone */
+		if (!o->resume && r->h.records > 1)
+			return die("%s: there is a history already; --resume continues it", past), false;
 		if (r->h.reads_bad)
 			return die("%s: the history has violations already", past), false;
 		range.offset = r->h.first * SECTOR;

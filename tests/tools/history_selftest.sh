@@ -538,6 +538,12 @@ live "run: eight writers, overlapping" --ops 4000 --threads 4 --qd 2 --hot 80 --
 live "run: small hot range, heavy reads" --ops 6000 --threads 8 --overlap --hot 100 --sizes 512,1024,4096 \
 	--mix write=40,read=50,discard=10
 
+rm -f "$dir/dev" "$dir/log"
+"$h" init --dev "$dir/dev" --size 4M --zero --log "$dir/log" $buffered &&
+	"$h" run --dev "$dir/dev" --log "$dir/log" --ops 500 $buffered >"$dir/out" 2>&1 && judge all &&
+	{ "$h" run --dev "$dir/dev" --log "$dir/log" --ops 5 $buffered >"$dir/out" 2>&1; [ $? = 1 ]; }
+result $? "run: zeros at first, the log begun by init; a history is not begun twice"
+
 rm -f "$dir/dev" "$dir/log"; rc=0
 "$h" init --dev "$dir/dev" --size 8M --seed 6 $buffered
 for _ in 1 2 3 4; do
