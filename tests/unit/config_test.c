@@ -138,6 +138,10 @@ TEST(config, policy)
 	     "read_promote_adjustment 3 write_promote_adjustment 4 "
 	     "discard_promote_adjustment 5 migration_threshold 6");
 	CHECK_EQ(c.nr_policy_args, 12);
+	GOOD(DEV "512 0 smq 16 migration_threshold 1 migration_threshold 2 migration_threshold 3 "
+	     "migration_threshold 4 migration_threshold 5 migration_threshold 6 "
+	     "migration_threshold 7 migration_threshold 6");
+	CHECK_EQ(c.nr_policy_args, 16);
 	CHECK_EQ(c.migration_threshold, 6);
 }
 
@@ -311,6 +315,7 @@ TEST(config, bad_circle_values)
 	BAD(LOCAL " 8 " CIRCLE3 " degree 0", "given twice");
 	BAD(LOCAL " 8 " CIRCLE3 " colour blue", "unknown argument");
 	BAD(LOCAL " 8 " CIRCLE3 " label a\\b", "label must be");
+	GOOD(LOCAL " 8 " CIRCLE3 " label ~!$'\"");
 	BAD(LOCAL " 8 " CIRCLE3 " domain a\x01", "domain must be");
 	BAD(LOCAL " 8 " CIRCLE3 " domain r\xc3\xa9", "domain must be");
 	BIG(LOCAL " 8 " CIRCLE3 " domain seventeen-letters", "domain is longer");
@@ -328,6 +333,7 @@ TEST(config, bad_peers)
 	BAD(LOCAL " 8 " CIRCLE3 " peer 128@10.0.0.2:7000", "peer must be");
 	BAD(LOCAL " 8 " CIRCLE3 " peer 1000@10.0.0.2:7000", "peer must be");
 	BAD(LOCAL " 8 " CIRCLE3 " peer x@10.0.0.2:7000", "peer must be");
+	BAD(LOCAL " 8 " CIRCLE3 " peer 0002@10.0.0.2:7000", "peer must be");
 	BAD(LOCAL " 8 " CIRCLE3 " peer 2@10.0.0.2", "peer must be");
 	BAD(LOCAL " 8 " CIRCLE3 " peer 2@10.0.0.2:0", "peer must be");
 	BAD(LOCAL " 8 " CIRCLE3 " peer 2@0.0.0.0:7000", "peer must be");
@@ -368,6 +374,20 @@ TEST(config, every_prefix_is_refused_or_whole)
 	}
 }
 
+TEST(config, words_that_would_need_quotes)
+{
+	char *line[] = { "a", "b", "c", "512", "0", "smq", "0", "8", "id", "1", "listen",
+			 "1.2.3.4:5", "degree", "0", "label", "a b" };
+
+	CHECK_EQ(circle_config_parse(&c, ARRAY_SIZE(line), line, &error), -EINVAL);
+	line[15] = "";
+	CHECK_EQ(circle_config_parse(&c, ARRAY_SIZE(line), line, &error), -EINVAL);
+	line[15] = "a";
+	CHECK_EQ(circle_config_parse(&c, ARRAY_SIZE(line), line, &error), 0);
+	line[0] = "a b";
+	CHECK_EQ(circle_config_parse(&c, ARRAY_SIZE(line), line, &error), 0);
+}
+
 TEST(config, empty_words)
 {
 	static const char *const line[] = { "a", "", "c", "512", "0", "smq", "0" };
@@ -390,6 +410,7 @@ TEST(addr, good)
 		{ "[1:2:3:4:5:6:7::]:9", "[1:2:3:4:5:6:7:0]:9" },
 		{ "[::2:3:4:5:6:7:8]:9", "[0:2:3:4:5:6:7:8]:9" },
 		{ "[0:0:0:0:0:0:0:0]:9", "[::]:9" }, { "[1::]:9", NULL },
+		{ "[9::99]:9999", NULL }, { "9.99.199.249:59999", NULL },
 	};
 	struct circle_addr a, b;
 	char text[64];
@@ -416,7 +437,7 @@ TEST(addr, bad)
 		"10..0.1:7", ".10.0.0.1:7", "host:7", "0x0a.0.0.1:7", "[]:7", "[:]:7", "[:::]:7",
 		"[::", "[::]", "[::]7", "[::]:", "::1:7", "[1:2:3:4:5:6:7]:8", "[1:2:3:4:5:6:7:8:9]:1",
 		"[1:2:3:4:5:6:7:8::]:1", "[::1:2:3:4:5:6:7:8]:1", "[1::2::3]:4", "[1:2:]:3",
-		"[:1:2]:3", "[12345::]:3", "[g::]:3", "[::1.2.3.4]:3", "[fe80::1%eth0]:3",
+		"[:1:2]:3", "[12345::]:3", "[g::]:3", "[::1::]:3", "[::1.2.3.4]:3", "[fe80::1%eth0]:3",
 		"[::1]:7 ", "[1:2:3:4:5:6:7:8:]:1", "[1::2:]:3",
 	};
 	struct circle_addr a;

@@ -199,6 +199,61 @@ TEST(disk, super_ranges)
 	REFUSE_RAW(owner[9].node_id, cpu_to_le32(128), -EBADMSG);
 }
 
+TEST(disk, super_limits_are_allowed)
+{
+	REFUSE_RAW(journal_blocks, cpu_to_le64(64), 0);
+	REFUSE_RAW(journal_blocks, cpu_to_le64(32768), 0);
+	REFUSE_RAW(journal_start, cpu_to_le64(1ULL << 52), 0);
+	REFUSE_RAW(journal_start, cpu_to_le64((1ULL << 52) + 1), -EBADMSG);
+	REFUSE_RAW(table_start, cpu_to_le64(17), 0);
+	REFUSE_RAW(label_kind, cpu_to_le32(2), 0);
+	REFUSE_RAW(node_id, cpu_to_le32(127), 0);
+	REFUSE_RAW(node_id, cpu_to_le32(1), 0);
+	REFUSE_RAW(tail_lsn, cpu_to_le64(1ULL << 62), 0);
+	REFUSE_RAW(tail_lsn, cpu_to_le64((1ULL << 62) + 1), -EBADMSG);
+}
+
+static int verdict_of_identity(u32 flags, u32 id, u32 kind)
+{
+	struct circle_super a, b;
+
+	fill_super(&a);
+	a.flags = flags;
+	a.node_id = id;
+	a.label_kind = kind;
+	circle_super_encode(&a, mb, t_crc32c);
+	return circle_super_decode(mb, &b, t_crc32c);
+}
+
+TEST(disk, super_identity_is_whole_or_none)
+{
+	CHECK_EQ(verdict_of_identity(0, 0, 0), 0);
+	CHECK_EQ(verdict_of_identity(0, 1, 0), -EBADMSG);
+	CHECK_EQ(verdict_of_identity(0, 0, 1), -EBADMSG);
+	CHECK_EQ(verdict_of_identity(0, 1, 1), -EBADMSG);
+	CHECK_EQ(verdict_of_identity(CIRCLE_SBF_CIRCLE, 1, 1), 0);
+	CHECK_EQ(verdict_of_identity(CIRCLE_SBF_CIRCLE, 1, 0), -EBADMSG);
+	CHECK_EQ(verdict_of_identity(CIRCLE_SBF_CIRCLE, 0, 1), -EBADMSG);
+	CHECK_EQ(verdict_of_identity(CIRCLE_SBF_CIRCLE, 0, 0), -EBADMSG);
+}
+
+/* Every block size that is allowed makes a superblock that is believed; those beside do not. */
+TEST(disk, super_every_block_size)
+{
+	static const u32 sizes[] = { 8, 16, 24, 512, 520, 8192, 2097144, 2097152 };
+	struct circle_super a, b;
+	unsigned int i, k;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		for (k = 0; k < 2; k++) {
+			fill_super(&a);
+			a.block_sectors = sizes[i] + k;
+			a.page_sectors = circle_page_sectors(sizes[i]);
+			circle_super_encode(&a, mb, t_crc32c);
+			CHECK_EQ(circle_super_decode(mb, &b, t_crc32c), k ? -EBADMSG : 0);
+		}
+}
+
 TEST(disk, super_local_cache_has_neither_id_nor_label)
 {
 	struct circle_super a, b;
@@ -320,6 +375,9 @@ TEST(disk, page_puts_outside_are_dropped)
 	CHECK(!memchr_inv(mb + 64, 0, sizeof(mb) - 64));
 	circle_page_get(mb, 84, &got);
 	CHECK(!got.flags && !got.block);
+	circle_page_put(mb, 0, &s);
+	circle_page_get(mb, 0, &got);
+	CHECK_EQ(got.block, s.block);
 }
 
 TEST(disk, page_rejections)
@@ -418,6 +476,7 @@ TEST(disk, jblock_ranges)
 	CHECK_EQ(head_verdict(10, 11, 2, 1), -EBADMSG);
 	CHECK_EQ(head_verdict(10, 10, 0, 1), -EBADMSG);
 	CHECK_EQ(head_verdict(10, 10, 1, 73), -EBADMSG);
+	CHECK_EQ(head_verdict(10, 10, 32768, 1), 0);
 	CHECK_EQ(head_verdict(10, 10, 32769, 1), -EBADMSG);
 	CHECK_EQ(head_verdict(U64_MAX, U64_MAX, 1, 1), -EBADMSG);
 }
@@ -443,6 +502,27 @@ TEST(disk, jblock_rejections)
 		CHECK_EQ(ret, i < 4 ? -EINVAL : -EBADMSG);
 		mb[i] ^= 1 << (i % 8);
 	}
+}
+
+TEST(disk, jblock_records_outside_are_dropped)
+{
+	struct circle_record r = { .slot = 5, .state = some_slot(0) }, got;
+	struct circle_jhead h = some_head();
+	u8 *p = malloc(CIRCLE_MB_SIZE);
+
+	circle_jblock_start(p, meta_uuid, &h);
+	circle_jblock_put(p, 72, &r);
+	circle_jblock_put(p, ~0u, &r);
+	CHECK(!memchr_inv(p + 64, 0, CIRCLE_MB_SIZE - 64));
+	circle_jblock_get(p, 72, &got);
+	CHECK(!got.slot && !got.state.block);
+	circle_jblock_put(p, 0, &r);
+	circle_jblock_get(p, 0, &got);
+	CHECK_EQ(got.slot, 5);
+	circle_page_put(p, 84, &r.state);
+	circle_page_get(p, 84, &got.state);
+	CHECK(!got.state.block);
+	free(p);
 }
 
 TEST(disk, kinds_of_blocks_are_not_confused)

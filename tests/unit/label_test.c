@@ -155,6 +155,11 @@ TEST(label, ranges)
 	VERDICT(state, 0, -EBADMSG);
 	VERDICT(state, cpu_to_le16(5), -EBADMSG);
 	VERDICT(state, cpu_to_le16(4), 0);
+	VERDICT(state, cpu_to_le16(1), 0);
+	VERDICT(degree, cpu_to_le32(8), 0);
+	VERDICT(floor, cpu_to_le32(8), 0);
+	VERDICT(block_sectors, cpu_to_le32(8), 0);
+	VERDICT(block_sectors, cpu_to_le32(2097152), 0);
 	VERDICT(node_id, cpu_to_le32(8), -EBADMSG);
 	VERDICT(node_id, 0, -EBADMSG);
 	VERDICT(degree, cpu_to_le32(9), -EBADMSG);
@@ -302,6 +307,8 @@ TEST(label, judge_tie)
 	put_label(3, 0, 1, 6, 0x52);
 	CHECK_EQ(judge(3), 0);
 	CHECK_EQ(v.current_id, 3);
+	CHECK_EQ(cur.node_id, 3);
+	CHECK_EQ(cur.activation, 0x52);
 	CHECK(v.tie);
 	put_label(9, 1, 2, 7, 1);
 	CHECK_EQ(judge(3), 0);
@@ -310,6 +317,7 @@ TEST(label, judge_tie)
 	put_label(3, 0, 1, 7, 1);
 	CHECK_EQ(judge(3), 0);
 	CHECK(v.tie);
+	CHECK_EQ(v.current_id, 3);	/* the lower id: both tags are the same */
 }
 
 TEST(label, judge_tie_below_the_current_does_not_matter)
@@ -397,6 +405,28 @@ TEST(label, judge_headless_first_write)
 	CHECK_EQ(judge(9), 0);
 	CHECK_EQ(v.current_id, 7);
 	CHECK_EQ(v.my_copy, 0);
+}
+
+/* Both copies begin with a zero sector: nothing here says that it was ours. */
+TEST(label, judge_headless_in_both_copies)
+{
+	clear();
+	put_label(7, 0, 10, 3, 1);
+	at(9, 0)[512] = 1;
+	at(9, 1)[512] = 1;
+	CHECK_EQ(judge(7), -EINVAL);
+	CHECK_EQ(v.where, circle_label_offset(9, 0));
+}
+
+/* Both copies have the same seq, which no writer does: copy 0 counts, and is not written next. */
+TEST(label, judge_same_seq)
+{
+	clear();
+	put_label(7, 0, 10, 3, 1);
+	put_label(7, 1, 10, 3, 2);
+	CHECK_EQ(judge(7), 0);
+	CHECK_EQ(cur.activation, 1);
+	CHECK_EQ(v.my_copy, 1);
 }
 
 TEST(label, judge_damaged_in_both_copies)

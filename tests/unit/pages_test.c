@@ -162,6 +162,12 @@ TEST(pages, outside_of_the_block_is_nothing)
 	CHECK_EQ(circle_pages_whole(&g, 24, 8, 24), 0);
 	CHECK_EQ(circle_pages_whole(&g, 0, U32_MAX, U32_MAX), 7);
 	CHECK_EQ(circle_pages_whole(&g, 0, 24, 0), 0);
+	CHECK_EQ(circle_pages_touched(&g, 8, 0), 0);
+	CHECK_EQ(circle_pages_whole(&g, 8, 0, 24), 0);
+	CHECK_EQ(circle_pages_whole(&g, 12, 1, 12), 0);
+	circle_geom_init(&g, 520);
+	CHECK_EQ(circle_pages_touched(&g, 520, 8), 0);
+	CHECK_EQ(circle_pages_whole(&g, 519, 8, 519), 0);
 }
 
 static void check_runs(const struct circle_geom *g, u64 mask)

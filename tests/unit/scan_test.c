@@ -297,6 +297,18 @@ TEST(scan, tail_within_a_commit)
 	CHECK_EQ(scan(12), -EIO);
 }
 
+TEST(scan, tail_within_the_last_commit_and_it_is_torn)
+{
+	clear();
+	write_commit(10, 4);
+	lose(13);
+	CHECK_EQ(scan(12), -EIO);
+	write_block(13, 10, 4);
+	CHECK_EQ(scan(12), 0);
+	CHECK_EQ(s.end, 14);
+	CHECK_EQ(s.max_lsn, 13);
+}
+
 TEST(scan, fed_out_of_order)
 {
 	struct circle_jhead h = { .lsn = 6, .commit = 6, .commit_blocks = 1 };

@@ -6,6 +6,7 @@
 #include <asm/byteorder.h>
 
 #include "t.h"
+#include "disk.h"
 #include "wire.h"
 
 static u8 buf[96];
@@ -291,6 +292,27 @@ TEST(wire, hello_ranges)
 	HELLO(-EPROTO, page_sectors, 8);
 	HELLO(-EPROTO, page_sectors, 0);
 	HELLO(0, origin_sectors, 0);
+	HELLO(0, node_id, 1);
+	HELLO(0, node_id, 127);
+	HELLO(0, peer_id, 127);
+}
+
+TEST(wire, hello_every_block_size)
+{
+	static const u32 sizes[] = { 8, 16, 520, 8192, 2097152 };
+	struct circle_hello h = some_hello();
+	unsigned int i;
+	u8 b[128];
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		h.block_sectors = sizes[i];
+		h.page_sectors = circle_page_sectors(sizes[i]);
+		circle_hello_encode(&h, b);
+		CHECK_EQ(circle_hello_decode(b, &h), 0);
+		h.page_sectors *= 2;
+		circle_hello_encode(&h, b);
+		CHECK_EQ(circle_hello_decode(b, &h), -EPROTO);
+	}
 }
 
 TEST(wire, item_round_trip)
