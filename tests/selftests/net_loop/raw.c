@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * raw: see raw.h.
+ */
+#include "raw.h"
+
+#include <linux/delay.h>
+#include <linux/fcntl.h>
+#include <linux/net.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <net/inet_sock.h>
+#include <net/sock.h>
+#include "net/payload.h"
+#include "net/sock.h"
+
+#define SECTORS	4u
+
+static void raw_header(enum raw_kind kind, void *buf)
+{
+	struct circle_frame f = {
+		.version = CIRCLE_WIRE_VERSION,
+		.type = kind == RAW_BAD_TYPE ? 99 : CIRCLE_WT_REPLICATE,
+		.length = kind == RAW_TOO_LONG ? U32_MAX : SECTORS * 512,
+		.sectors = kind == RAW_TOO_LONG ? U32_MAX / 512 : SECTORS,
+		.data_crc = 0x12345678,
+	};
+
+	circle_frame_encode(&f, buf, circle_crc32c);
+}
+
+static u32 raw_length(enum raw_kind kind)
+{
+	switch (kind) {
+	case RAW_HALF_HEADER:
+		return 40;
+	case RAW_HALF_PAYLOAD:
+		return 96 + 1000;
+	default:
+		return 96 + SECTORS * 512;
+	}
+}
+
+int raw_send(const struct server *s, enum raw_kind kind)
+{
+	struct socket *sock = circle_sock_connect(end_net(), &s->addr, 5000, NULL, NULL);
+	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL };
+	struct kvec vec = { .iov_len = raw_length(kind) };
+	int err;
+
+	if (IS_ERR(sock))
+		return PTR_ERR(sock);
+	vec.iov_base = kzalloc(4096, GFP_KERNEL);
+	if (!vec.iov_base) {
+		circle_sock_release(sock);
+		return -ENOMEM;
+	}
+	get_random_bytes(vec.iov_base, vec.iov_len);
+	if (kind != RAW_NOISE)
+		raw_header(kind, vec.iov_base);
+	err = kernel_sendmsg(sock, &msg, &vec, 1, vec.iov_len);
+	kfree(vec.iov_base);
+	msleep(100);
+	circle_sock_release(sock);
+	return err < 0 ? err : 0;
+}
+
+struct hole {
+	struct socket *listening;
+	struct socket *filler[4];
+};
+
+/* A full accept queue drops what comes: connecting to it goes on for ever. */
+struct hole *hole_open(struct circle_addr *addr)
+{
+	struct hole *h = kzalloc(sizeof(*h), GFP_KERNEL);
+	struct sockaddr_storage ss;
+	int i, len, err;
+
+	if (!h)
+		return NULL;
+	*addr = (struct circle_addr){ .family = 4, .addr = { 127, 0, 0, 1 } };
+	h->listening = circle_sock_listen(end_net(), addr);
+	if (IS_ERR(h->listening)) {
+		kfree(h);
+		return NULL;
+	}
+	kernel_listen(h->listening, 0);
+	addr->port = ntohs(inet_sk(h->listening->sk)->inet_sport);
+	len = circle_sock_addr(addr, &ss);
+	for (i = 0; i < ARRAY_SIZE(h->filler); i++) {
+		err = sock_create_kern(end_net(), AF_INET, SOCK_STREAM, IPPROTO_TCP,
+				       &h->filler[i]);
+		if (!err)
+			kernel_connect(h->filler[i], (struct sockaddr *)&ss, len, O_NONBLOCK);
+	}
+	return h;
+}
+
+void hole_close(struct hole *h)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(h->filler); i++)
+		if (h->filler[i])
+			sock_release(h->filler[i]);
+	circle_sock_release(h->listening);
+	kfree(h);
+}
