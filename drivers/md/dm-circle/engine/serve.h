@@ -12,6 +12,8 @@
 
 /*
  * What owners may rely on, beyond format/wire.h:
+ * - FENCED means that another is rightful, whom the answer names; NOT_ADMITTED, for what needs a
+ *   FENCE, that this session did none.
  * - FENCE is answered OK when no request of an earlier FENCE, this set's, is under way any more.
  * - A replica exists when the first REPLICATE without FILL was stored, which waits for those of
  *   the block that were sent before. One of which a write failed does not exist (IO) until it is
@@ -25,14 +27,16 @@ struct circle_server;
 struct circle_addr;
 struct net;
 
-/* Process context. Listens from the first resume until stop; goes on across suspend and reload.
- * ERR_PTR: what the listener said. */
+/*
+ * Process context. Listens from the first resume until stop; goes on across suspend and reload.
+ * ERR_PTR: what the listener said.
+ */
 struct circle_server *circle_server_start(struct circle_node *node, struct net *net,
 					  const struct circle_addr *addr);
 /* Ends all sessions; bounded by local I/O. NULL is allowed. */
 void circle_server_stop(struct circle_server *srv);
 
-/* Any context: slots lent, bytes of replicas held, sessions connected. */
+/* Any context: slots lent, how many may be, sessions connected. */
 struct circle_server_stats {
 	u32 lent, limit, sessions;
 };

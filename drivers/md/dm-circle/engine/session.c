@@ -88,15 +88,29 @@ static void name_rightful(struct circle_session *s, struct circle_frame *f)
 	spin_unlock_irq(&srv->lock);
 }
 
+/* FENCED ends an owner, so it is said only if another is rightful; who merely did not fence in this
+ * session, or fenced again since, is told so otherwise.
+ */
+static u16 name_fencer(struct circle_req *req)
+{
+	struct circle_frame *f = &req->msg.f;
+
+	name_rightful(req->s, f);
+	if (f->generation > req->f.generation ||
+	    (f->generation == req->f.generation && f->activation != req->f.activation))
+		return CIRCLE_WS_FENCED;
+	return CIRCLE_WS_NOT_ADMITTED;
+}
+
 void circle_req_answer(struct circle_req *req, u16 status)
 {
 	struct circle_frame *f = &req->msg.f;
 
 	circle_set_leave(req);
+	if (status == CIRCLE_WS_FENCED)
+		status = name_fencer(req);
 	f->status = status;
 	f->space = circle_serve_space(req->s->srv);
-	if (status == CIRCLE_WS_FENCED)
-		name_rightful(req->s, f);
 	if (!req->msg.nr_bv && req->buf) {
 		circle_serve_buf_put(req->buf);
 		req->buf = NULL;
