@@ -48,3 +48,69 @@ circle_drain()
 	dmsetup message "$1" 0 drain && wait_for 60 "$1 to be clean" circle_is_clean "$1" &&
 		dmsetup message "$1" 0 undrain
 }
+
+# Nodes of a circle in one VM. Node N listens at its namespace's address, port 7000; its devices
+# are ssdN, metaN and orgN, the circle device cN. Who takes over an origin names it: ORIGIN=org1.
+
+circle_node_devices()	# <N> <MiB>
+{
+	dev_null "ssd$1" "$2" && dev_null "meta$1" 8 && dev_null "org$1" $(($2 + 1))
+}
+
+circle_args()	# <N> <degree> "<peers>"
+{
+	local p words="id $1 listen $(node_addr "$1"):7000 degree $2"
+	for p in $3; do
+		words+=" peer $p@$(node_addr "$p"):7000"
+	done
+	# shellcheck disable=SC2086	# words
+	set -- $words
+	echo "$# $*"
+}
+
+# circle_node_create <N> <degree> "<peers>" [<features>]
+circle_node_create()
+{
+	local n=$1 org=/dev/mapper/${ORIGIN:-org$1} line
+	line=$(circle_table "$org" "${BLOCK:-128}" "/dev/mapper/meta$n" "/dev/mapper/ssd$n" \
+		"${4:-1 writeback}" "default 0" "$(circle_args "$n" "$2" "$3")")
+	node_exec "$n" dmsetup create "c$n" --table "$line" || return 1
+	at_exit "dmsetup remove --retry c$n 2>/dev/null"
+}
+
+# circle_refused <arguments of circle_node_create>: with a reason in the log
+circle_refused()
+{
+	! circle_node_create "$@" 2>/dev/null || return 1
+	dmsetup remove "c$1" 2>/dev/null
+	dmesg | grep -q 'device-mapper: circle: .*recover'
+}
+
+circle_get() { cat "/sys/block/$(basename "$(readlink -f "/dev/mapper/c$1")")/circle/$2"; }
+circle_view_is() { [ "$(circle_status "c$1" in_view)" = "$2" ]; }
+circle_risk_is() { [ "$(circle_status "c$1" at_risk)" = "$2" ]; }
+
+# The node is dead to the others and leaves nothing behind: its devices fail first, so that the end
+# of its device can neither write back nor mark anything.
+circle_node_die()
+{
+	link_down "$1"
+	dev_fail "ssd$1" && dev_fail "meta$1" && dev_fail "${ORIGIN:-org$1}" &&
+		dmsetup remove --retry "c$1" && dev_heal "ssd$1" && dev_heal "meta$1" &&
+		dev_heal "${ORIGIN:-org$1}"
+	link_up "$1"
+}
+
+circle_node_wipe()
+{
+	blkdiscard -z "/dev/mapper/ssd$1" && dd if=/dev/zero "of=/dev/mapper/meta$1" bs=1M count=1 \
+		conv=fsync,notrunc status=none
+}
+
+circle_remove_all()
+{
+	local n
+	for n in "${NODES[@]}"; do
+		dmsetup remove --retry "c$n" || return 1
+	done
+}

@@ -70,7 +70,9 @@ struct circle_disk_super {
 	__le16	reserved1;
 	__le32	reserved2;
 	__le64	max_seq;		/* no write of this generation is above it; 0: unknown */
-	u8	reserved3[72];		/* pads to 256 */
+	__le64	next_generation;	/* an activation under way: its label may be written already */
+	__le64	next_activation;
+	u8	reserved3[56];		/* pads to 256 */
 	struct circle_disk_owner owner[CIRCLE_MAX_OWNERS];
 	u8	reserved4[CIRCLE_MB_SIZE - 256 - CIRCLE_MAX_OWNERS * 48];
 } __packed;

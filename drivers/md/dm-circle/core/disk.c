@@ -123,6 +123,8 @@ void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn 
 	d->tail_lsn = cpu_to_le64(sb->tail_lsn);
 	d->nr_owners = cpu_to_le16(CIRCLE_MAX_OWNERS);
 	d->max_seq = cpu_to_le64(sb->max_seq);
+	d->next_generation = cpu_to_le64(sb->next_generation);
+	d->next_activation = cpu_to_le64(sb->next_activation);
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_encode(&sb->owner[i], &d->owner[i]);
 	d->crc = cpu_to_le32(super_sum(d, crc));
@@ -224,6 +226,8 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 	super_decode_geometry(d, out);
 	out->tail_lsn = le64_to_cpu(d->tail_lsn);
 	out->max_seq = le64_to_cpu(d->max_seq);
+	out->next_generation = le64_to_cpu(d->next_generation);
+	out->next_activation = le64_to_cpu(d->next_activation);
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_decode(&d->owner[i], &out->owner[i]);
 	return 0;

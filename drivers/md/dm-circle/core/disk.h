@@ -34,6 +34,7 @@ struct circle_super {			/* host-endian circle_disk_super */
 	u64 table_start, table_pages, journal_start, journal_blocks;
 	u64 tail_lsn;
 	u64 max_seq;
+	u64 next_generation, next_activation;
 	struct circle_owner owner[CIRCLE_MAX_OWNERS];
 };
 

@@ -5,8 +5,11 @@
  */
 #include "bringup.h"
 
+#include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
+#include "activate.h"
+#include "serve.h"
 
 static const char *open_error(int r)
 {
@@ -65,6 +68,9 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 		*error = "cache device is smaller than the metadata says";
 	else if (sb->origin_sectors > dev->origin_sectors)
 		*error = "origin is smaller than the metadata says";
+	else if (sb->origin_sectors < dev->origin_sectors &&
+		 sb->origin_sectors % sb->page_sectors)
+		*error = "origin has grown from a size that is no multiple of the page size";
 	else if ((sb->journal_start + sb->journal_blocks) * CIRCLE_MB_SECTORS >
 		 bdev_nr_sectors(dev->meta))
 		*error = "metadata device is smaller than it was when formatted";
@@ -109,9 +115,10 @@ static int open_or_format(struct circle_node *node, const struct circle_devices 
 
 	if (r == -ENODATA) {
 		r = lay_out(node->meta, dev, conf, &error);
-		if (conf->circle) {
+		if (!r && conf->circle) {
 			node->meta->sb.flags |= CIRCLE_SBF_CIRCLE;
 			node->meta->sb.node_id = conf->id;
+			r = circle_activate_plan(node, dev, conf, true);
 		}
 		if (!r)
 			r = circle_meta_format(node->meta);
@@ -120,6 +127,8 @@ static int open_or_format(struct circle_node *node, const struct circle_devices 
 				    node->meta->sb.nr_slots, conf->block_sectors);
 	} else if (!r) {
 		r = check_super(&node->meta->sb, dev, conf, &error);
+		if (!r && conf->circle)
+			r = circle_activate_plan(node, dev, conf, false);
 	} else {
 		error = open_error(r);
 	}
@@ -143,8 +152,8 @@ static int init_policy(struct circle_node *node)
 {
 	u32 ghosts = roundup_pow_of_two(clamp(node->slots->nr, 1024u, 1u << 24));
 
-	if (!node->policy_mem)
-		node->policy_mem = vmalloc(ghosts * sizeof(u16));
+	vfree(node->policy_mem);
+	node->policy_mem = vmalloc(ghosts * sizeof(u16));
 	if (!node->policy_mem)
 		return -ENOMEM;
 	circle_policy_init(&node->policy, node->policy_mem, ghosts);
@@ -174,7 +183,8 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 	r = init_policy(node);
 	if (r)
 		goto bad;
-	node->gen = node->meta->sb.generation + 1;
+	if (!conf->circle)
+		node->gen = node->meta->sb.generation + 1;
 	atomic64_set(&node->seq, highest_seq(node->slots));
 	node->stock = clamp(node->slots->nr / 32, min(8u, node->slots->nr / 2), 4096u);
 	if (unclean)
@@ -196,7 +206,8 @@ static int open_for_business(struct circle_node *node)
 
 	mutex_lock(&m->lock);
 	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
-	m->sb.generation = node->gen;
+	if (!node->circle)
+		m->sb.generation = node->gen;
 	m->sb.origin_sectors = node->origin_sectors;
 	r = __circle_meta_checkpoint(m);
 	mutex_unlock(&m->lock);
@@ -205,31 +216,88 @@ static int open_for_business(struct circle_node *node)
 	return r;
 }
 
-int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
-		       const struct circle_config *conf)
+static void unload(struct circle_node *node)
 {
-	int r;
+	circle_node_stop(node);
+	circle_meta_destroy(node->meta);
+	node->meta = NULL;
+	node->slots = NULL;
+}
 
-	if (node->state == CIRCLE_NODE_NEW) {
-		r = load(node, dev, conf);
-		if (r)
-			return r;
+static int start_circle(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	c->server = circle_server_start(node, c->net, &node->conf.listen);
+	if (IS_ERR(c->server)) {
+		int r = PTR_ERR(c->server);
+
+		c->server = NULL;
+		CIRCLE_ERR("cannot listen at the address given (%d)", r);
+		return r;
 	}
+	return circle_activate(node);
+}
+
+static void take_config(struct circle_node *node, const struct circle_devices *dev,
+			const struct circle_config *conf)
+{
 	node->conf = *conf;
 	node->origin = dev->origin;
 	node->cache = dev->cache;
 	node->origin_sectors = dev->origin_sectors;
-	node->nr_blocks = DIV_ROUND_UP_ULL(dev->origin_sectors, node->geom.block_sectors);
+	node->nr_blocks = DIV_ROUND_UP_ULL(dev->origin_sectors, conf->block_sectors);
+	if (node->circle)
+		circle_circle_config(node->circle, conf);
+}
+
+static int bring_up(struct circle_node *node, const struct circle_devices *dev,
+		    const struct circle_config *conf, bool first)
+{
+	const char *error = NULL;
+	int r;
+
+	r = first ? load(node, dev, conf) : check_super(&node->meta->sb, dev, conf, &error);
+	if (error)
+		CIRCLE_ERR("%s", error);
+	if (r)
+		return r;
+	take_config(node, dev, conf);
 	r = open_for_business(node);
-	if (r && node->state == CIRCLE_NODE_NEW) {
+	if (r)
 		CIRCLE_ERR("metadata device cannot be written");
-		circle_meta_destroy(node->meta);
-		node->meta = NULL;
-		node->slots = NULL;
+	if (!r && first && node->circle)
+		r = start_circle(node);
+	if (r && first) {
+		unload(node);
 		return r;
 	}
 	node->state = CIRCLE_NODE_QUIET;
 	return 0;
+}
+
+int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
+		       const struct circle_config *conf)
+{
+	bool first = node->state == CIRCLE_NODE_NEW;
+	/* The device may be suspended with a filesystem or swap on it. */
+	unsigned int noio = memalloc_noio_save();
+	int r;
+
+	r = bring_up(node, dev, conf, first);
+	memalloc_noio_restore(noio);
+	return r;
+}
+
+void circle_node_stop(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	if (!c || !node->meta)
+		return;
+	circle_deactivate(node);
+	circle_server_stop(c->server);
+	c->server = NULL;
 }
 
 void circle_node_live(struct circle_node *node)

@@ -28,4 +28,7 @@ void circle_node_live(struct circle_node *node);	/* resume: background work star
 void circle_node_presuspend(struct circle_node *node);	/* background work ends */
 void circle_node_suspend(struct circle_node *node);	/* postsuspend: durable and quiet */
 
+/* The last table goes: peers, label and server end, bounded. Also for a node never started. */
+void circle_node_stop(struct circle_node *node);
+
 #endif

@@ -6,6 +6,7 @@
  */
 #include <linux/device-mapper.h>
 #include "io.h"
+#include "replicate.h"
 
 static bool passes_down(const struct circle_node *node)
 {
@@ -24,10 +25,12 @@ static void pass_down(struct circle_io *io)
 	u32 first = max_t(u32, io->start, __ffs64(io->whole) << g->page_shift);
 	u32 end = min_t(u32, io->start + io->len, fls64(io->whole) << g->page_shift);
 
-	if (!passes_down(io->node)) {
+	if (io->status || !passes_down(io->node)) {
 		circle_io_end(io);
 		return;
 	}
+	if (!circle_lease_wait(io, pass_down))
+		return;
 	io->iter.bi_size = (end - first) << SECTOR_SHIFT;
 	circle_io_submit(io, io->node->origin, circle_block_sector(io->node, io->block, first),
 			 passed);
@@ -37,35 +40,35 @@ static void dropped(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
-	if (err) {
-		io->status = BLK_STS_IOERR;
-		circle_io_end(io);
-		return;
-	}
-	circle_io_queue(io, pass_down);
+	if (err)
+		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	circle_io_part_done(io);
 }
 
-/* Returns whether the metadata have changed. */
+/* Returns whether anybody has to make something durable first. */
 static bool drop_pages(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
 	unsigned long flags;
+	bool held = false;
 	u64 gone = 0;
 	u32 n;
 
 	spin_lock_irqsave(&sh->lock, flags);
 	n = __circle_slot_find(s, sh, 0, io->block);
+	io->slot = n;
 	if (n != CIRCLE_NO_SLOT) {
 		struct circle_slot *sl = &s->slot[n];
 
 		gone = io->whole & sl->valid;
 		if (!passes_down(io->node))
 			gone &= ~sl->dirty;
+		held = sl->holders && passes_down(io->node);
 		__circle_slot_set(s, sh, n, sl->valid & ~gone, sl->dirty & ~gone);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
-	return gone;
+	return gone || held || atomic_read(&s->nr_freeing);
 }
 
 void circle_discard_step(struct circle_io *io)
@@ -78,7 +81,12 @@ void circle_discard_step(struct circle_io *io)
 		pass_down(io);
 		return;
 	}
+	atomic_set(&io->pending, 2);
+	io->step = pass_down;
 	io->waiter.flush = false;
 	io->waiter.done = dropped;
 	circle_commit_wait(io->node, &io->waiter);
+	if (passes_down(io->node))
+		circle_release_pages(io, io->whole);
+	circle_io_part_done(io);
 }

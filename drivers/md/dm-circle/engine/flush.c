@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * flush: a FLUSH of the host (R12): the cache device's data and the journal, and the origin's
- * volatile cache, in parallel. It completes when all are durable, and never before.
+ * flush: a FLUSH of the host (R12): the cache device's data and the journal, the origin's
+ * volatile cache, and the holders, in parallel. It completes when all are durable, and never before.
  */
-#include "io.h"
+#include "replicate.h"
 
 static void committed(struct circle_waiter *w, int err)
 {
@@ -22,5 +22,6 @@ void circle_flush_step(struct circle_io *io)
 	io->waiter.done = committed;
 	circle_commit_wait(io->node, &io->waiter);
 	circle_io_flush_origin(io);
+	circle_flush_holders(io);
 	circle_io_part_done(io);
 }

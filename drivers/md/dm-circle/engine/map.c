@@ -6,7 +6,7 @@
 #include "map.h"
 
 #include <linux/device-mapper.h>
-#include "io.h"
+#include "replicate.h"
 
 struct bio *circle_io_bio(struct circle_io *io)
 {
@@ -69,11 +69,15 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->locked = false;
 	io->slot = CIRCLE_NO_SLOT;
 	io->write = NULL;
+	io->fua = bio->bi_opf & REQ_FUA;
+	bio->bi_opf &= ~REQ_POLLED;	/* parts and resubmissions could not be polled */
 	INIT_WORK(&io->work, run_step);
 	if (!bio_sectors(bio))
 		return;
 	io->block = div_u64_rem(sector, node->geom.block_sectors, &io->start);
 	left = node->geom.block_sectors - io->start;
+	if (node->circle && bio_op(bio) == REQ_OP_WRITE)
+		left = min_t(u32, left, CIRCLE_WRITE_SECTORS);
 	if (bio_sectors(bio) > left)
 		dm_accept_partial_bio(bio, left);
 	io->len = bio_sectors(bio);
@@ -113,6 +117,11 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 	circle_io_init(io, node, bio, sector);
+	if (node->circle && READ_ONCE(node->circle->role) != CIRCLE_ROLE_OWNER) {
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+		return DM_MAPIO_SUBMITTED;
+	}
 	if (READ_ONCE(node->last_io) != jiffies)
 		WRITE_ONCE(node->last_io, jiffies);
 	if (!bio_sectors(bio)) {

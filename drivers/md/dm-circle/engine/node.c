@@ -8,6 +8,8 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include "bringup.h"
+#include "circle.h"
 #include "op.h"
 
 #define OP_RESERVE	96	/* a whole batch of write-back, and the promotions */
@@ -18,6 +20,7 @@ static LIST_HEAD(nodes);
 
 static void destroy(struct circle_node *node)
 {
+	circle_node_stop(node);
 	if (node->wq)
 		destroy_workqueue(node->wq);
 	if (node->bg_wq)
@@ -26,6 +29,7 @@ static void destroy(struct circle_node *node)
 		destroy_workqueue(node->commit_wq);
 	if (!IS_ERR_OR_NULL(node->kc))
 		dm_kcopyd_client_destroy(node->kc);
+	circle_circle_destroy(node->circle);
 	circle_meta_destroy(node->meta);
 	mempool_exit(&node->op_pool);
 	bioset_exit(&node->bios);
@@ -68,7 +72,8 @@ static struct circle_node *find(struct mapped_device *md, dev_t meta_dev, dev_t 
 	struct circle_node *node;
 
 	list_for_each_entry(node, &nodes, link) {
-		if (node->meta_dev != meta_dev && node->cache_dev != cache_dev)
+		if (node->meta_dev != meta_dev && node->cache_dev != cache_dev &&
+		    node->meta_dev != cache_dev && node->cache_dev != meta_dev)
 			continue;
 		if (node->md != md || node->meta_dev != meta_dev || node->cache_dev != cache_dev)
 			return ERR_PTR(-EBUSY);
@@ -77,7 +82,8 @@ static struct circle_node *find(struct mapped_device *md, dev_t meta_dev, dev_t 
 	return NULL;
 }
 
-struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev)
+struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev,
+				    bool circle)
 {
 	struct circle_node *node;
 	int r;
@@ -95,6 +101,12 @@ struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, de
 		goto out;
 	}
 	r = init(node);
+	if (!r && circle) {
+		node->circle = circle_circle_create(node);
+		r = PTR_ERR_OR_ZERO(node->circle);
+		if (r)
+			node->circle = NULL;
+	}
 	if (r) {
 		destroy(node);
 		node = ERR_PTR(r);

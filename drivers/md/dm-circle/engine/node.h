@@ -42,7 +42,6 @@ struct circle_committer {
 struct circle_writeback {
 	struct delayed_work work;
 	atomic_t running;		/* operations under way */
-	atomic_t failed;		/* of the batch */
 	wait_queue_head_t idle;
 	u32 next_shard;
 	unsigned int backoff_ms;
@@ -90,6 +89,7 @@ struct circle_node {
 	u32 stock;			/* free slots that reclaim keeps ready */
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
+	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
 	unsigned long last_io;		/* jiffies of the last host request */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
@@ -100,7 +100,8 @@ struct circle_node {
 
 /* Process context. Finds or makes the node of (md, metadata device) and counts a table in.
  * -EBUSY: the metadata device is in use by another mapped device. */
-struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev);
+struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev,
+				    bool circle);
 void circle_node_put(struct circle_node *node);
 
 static inline bool circle_node_through(const struct circle_node *node)

@@ -62,9 +62,9 @@ static bool aim(struct circle_io *io, struct bio *bio, const struct source *src)
 		bio->bi_iter.bi_sector = circle_slot_sector(node, src->slot, io->start);
 		return true;
 	}
-	missed(io);
 	if (src->valid)
 		return false;
+	missed(io);
 	bio_set_dev(bio, node->origin);
 	bio->bi_iter.bi_sector = circle_block_sector(node, io->block, io->start);
 	return true;
@@ -98,6 +98,7 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 	u32 pos = io->start, end = io->start + io->len, stop;
 	bool cached;
 
+	missed(io);
 	atomic_set(&io->pending, 1);
 	for (; pos < end; pos = stop) {
 		struct block_device *bdev;

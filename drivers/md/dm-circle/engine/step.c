@@ -13,6 +13,8 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 
 	io->ended = ended;
 	bio->bi_status = BLK_STS_OK;
+	if (io->fua)
+		bio->bi_opf |= REQ_FUA;
 	bio->bi_iter = io->iter;
 	bio->bi_iter.bi_sector = sector;
 	bio_set_dev(bio, bdev);
@@ -57,10 +59,12 @@ static void origin_flushed(struct bio *bio)
 {
 	struct circle_io *io = bio->bi_private;
 
-	if (bio->bi_status)
+	if (bio->bi_status) {
 		WRITE_ONCE(io->status, bio->bi_status);
-	else
+		atomic_inc(&io->node->origin_errors);
+	} else {
 		circle_origin_covered(io->node, io->covers);
+	}
 	bio_put(bio);
 	circle_io_part_done(io);
 }

@@ -3,21 +3,30 @@
  * through: a write that goes to the origin before it completes (P4): no slot is free, the mode
  * asks for it, or the cache or its metadata failed. The order is R4's: what else is dirty in a
  * page touched in part is written back first; origin write; origin FLUSH if an older dirty version
- * is cached; every cached copy unmarked, durably; then the write completes. It must never leave a
+ * is cached or held; every copy unmarked, durably, here and with the holders; then the write completes. It must never leave a
  * copy behind that could be believed later.
  */
 #include <linux/device-mapper.h>
 #include "io.h"
+#include "replicate.h"
 
-static void unmarked(struct circle_waiter *w, int err)
+/* Process context: acknowledged only while the lease is young. */
+static void acknowledge(struct circle_io *io)
+{
+	if (io->status || circle_lease_wait(io, acknowledge))
+		circle_io_end(io);
+}
+
+static void committed(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
 	if (err)
-		io->status = BLK_STS_IOERR;
-	circle_io_end(io);
+		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	circle_io_part_done(io);
 }
 
+/* No copy is left: neither here, durably, nor with a holder, durably. */
 static void unmark(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
@@ -32,19 +41,48 @@ static void unmark(struct circle_io *io)
 	spin_lock_irqsave(&sh->lock, flags);
 	__circle_slot_set(s, sh, io->slot, sl->valid & ~io->touched, sl->dirty & ~io->touched);
 	spin_unlock_irqrestore(&sh->lock, flags);
+	atomic_set(&io->pending, 2);
+	io->step = acknowledge;
 	io->waiter.flush = false;
-	io->waiter.done = unmarked;
+	io->waiter.done = committed;
+	circle_commit_wait(io->node, &io->waiter);
+	circle_release_pages(io, io->touched);
+	circle_io_part_done(io);
+}
+
+static bool copies_left(const struct circle_io *io)
+{
+	const struct circle_slot *sl;
+
+	if (io->slot == CIRCLE_NO_SLOT)
+		return false;
+	sl = &io->node->slots->slot[io->slot];
+	return (READ_ONCE(sl->valid) & io->touched) || READ_ONCE(sl->holders);
+}
+
+/* Its slot may have been evicted just now, and still stand in the durable metadata. */
+static void wait_for_freeing(struct circle_io *io)
+{
+	atomic_set(&io->pending, 1);
+	io->step = acknowledge;
+	io->waiter.flush = false;
+	io->waiter.done = committed;
 	circle_commit_wait(io->node, &io->waiter);
 }
 
 /* Process context: the origin has the data. */
 static void at_origin(struct circle_io *io)
 {
-	struct circle_slot *sl = &io->node->slots->slot[io->slot];
+	struct circle_slot *sl;
 
+	if (!copies_left(io)) {
+		wait_for_freeing(io);
+		return;
+	}
+	sl = &io->node->slots->slot[io->slot];
 	atomic_set(&io->pending, 1);
 	io->step = unmark;
-	if (READ_ONCE(sl->dirty) & io->touched)
+	if ((READ_ONCE(sl->dirty) & io->touched) || READ_ONCE(sl->holders))
 		circle_io_flush_origin(io);
 	circle_io_part_done(io);
 }
@@ -56,8 +94,8 @@ static void written(struct circle_io *io)
 
 	circle_origin_wrote(node);
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
-	if (io->status || io->slot == CIRCLE_NO_SLOT ||
-	    !(READ_ONCE(node->slots->slot[io->slot].valid) & io->touched))
+	if (io->status || (!node->circle && !copies_left(io) &&
+			   !atomic_read(&node->slots->nr_freeing) && !node->meta->failed))
 		circle_io_end(io);
 	else
 		circle_io_queue(io, at_origin);
@@ -69,16 +107,22 @@ static void write_origin(struct circle_io *io)
 		circle_io_end(io);
 		return;
 	}
+	if (!circle_lease_wait(io, write_origin))
+		return;
 	circle_io_submit(io, io->node->origin, circle_block_sector(io->node, io->block, io->start),
 			 written);
 }
 
 /* Dirty pages that the write touches in part go to the origin whole, before it. */
-static void save_parts(struct circle_io *io, u64 parts)
+static void save_parts(struct circle_io *io)
 {
 	const struct circle_geom *g = &io->node->geom;
 	u32 limit = circle_block_limit(io->node, io->block), page, start;
+	u64 parts = io->touched & ~io->whole;
 
+	if (!circle_lease_wait(io, save_parts))
+		return;
+	parts &= READ_ONCE(io->node->slots->slot[io->slot].dirty);
 	atomic_set(&io->pending, 1);
 	io->step = write_origin;
 	for (page = 0; page < g->nr_pages; page++) {
@@ -96,6 +140,12 @@ void circle_through_step(struct circle_io *io)
 	unsigned long flags;
 	u64 parts = 0;
 
+	if (READ_ONCE(io->node->meta->failed)) {
+		/* What is unmarked now could not be unmarked durably, and would come back. */
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+		return;
+	}
 	spin_lock_irqsave(&sh->lock, flags);
 	io->slot = __circle_slot_find(s, sh, 0, io->block);
 	if (io->slot != CIRCLE_NO_SLOT) {
@@ -107,7 +157,7 @@ void circle_through_step(struct circle_io *io)
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 	if (parts && !io->status)
-		save_parts(io, parts);
+		save_parts(io);
 	else
 		write_origin(io);
 }

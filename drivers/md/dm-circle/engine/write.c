@@ -9,8 +9,9 @@
  */
 #include <linux/device-mapper.h>
 #include "io.h"
+#include "replicate.h"
 
-enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH };
+enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH, PLAN_SHARE };
 
 /* shard->lock held. */
 static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
@@ -53,6 +54,11 @@ static enum plan plan(struct circle_io *io)
 		sl->flags |= CIRCLE_SLOT_INTENT;
 		circle_slot_changed(node->slots, io->slot);
 		p = PLAN_INTENT;
+		goto out;
+	}
+	sl->flags |= CIRCLE_SLOT_INTENT;	/* nothing durable calls it clean yet: no commit needed */
+	if (__circle_write_is_shared(node, sl)) {
+		p = PLAN_SHARE;
 	} else if (io->touched & ~io->whole & ~sl->valid) {
 		p = PLAN_FILL;
 	}
@@ -70,18 +76,25 @@ static void committed(struct circle_waiter *w, int err)
 	circle_io_end(io);
 }
 
-static void mark_dirty(struct circle_io *io)
+/* False: a degree was asked for meanwhile, which this write has not (R7). */
+static bool mark_dirty(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
 	struct circle_slot *sl = &s->slot[io->slot];
 	unsigned long flags;
+	bool alone;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	sl->wb &= ~io->touched;
-	sl->flags |= CIRCLE_SLOT_REF;
-	__circle_slot_set(s, sh, io->slot, sl->valid | io->touched, sl->dirty | io->touched);
+	alone = !__circle_write_is_shared(io->node, sl);
+	if (alone) {
+		sl->wb &= ~io->touched;
+		sl->flags |= CIRCLE_SLOT_REF;
+		__circle_slot_set(s, sh, io->slot, sl->valid | io->touched,
+				  sl->dirty | io->touched);
+	}
 	spin_unlock_irqrestore(&sh->lock, flags);
+	return alone;
 }
 
 /* Any context. */
@@ -89,14 +102,13 @@ static void written(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 
-	if (io->status) {
+	if (io->status || !mark_dirty(io)) {
 		io->status = BLK_STS_OK;
 		circle_io_queue(io, circle_through_step);
 		return;
 	}
-	mark_dirty(io);
 	circle_stat_add(node->stats, io->hit ? CIRCLE_STAT_WRITE_HIT : CIRCLE_STAT_WRITE_MISS, 1);
-	if (!(circle_io_bio(io)->bi_opf & REQ_FUA)) {
+	if (!io->fua) {
 		circle_io_end(io);
 		return;
 	}
@@ -173,6 +185,9 @@ void circle_write_step(struct circle_io *io)
 		io->waiter.flush = false;
 		io->waiter.done = intent_done;
 		circle_commit_wait(node, &io->waiter);
+		break;
+	case PLAN_SHARE:
+		circle_replicate_step(io);
 		break;
 	case PLAN_THROUGH:
 		circle_reclaim_kick(node);

@@ -8,11 +8,13 @@
  * batch stays dirty and is written again, ever later.
  */
 #include "op.h"
+#include "replicate.h"
 
 #include <linux/sort.h>
 #include "../log.h"
 
-#define BATCH		64		/* blocks */
+#define BATCH		64		/* blocks at most, and */
+#define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
 #define AGE		(10 * HZ)	/* dirty for longer than this is written back */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
@@ -21,7 +23,7 @@
 
 struct circle_batch {
 	u64 block[BATCH];
-	u32 nr;
+	u32 nr, max;
 };
 
 static bool want_all(struct circle_node *node)
@@ -47,7 +49,7 @@ static bool add(struct circle_batch *b, u64 block)
 	for (i = 0; i < b->nr; i++)
 		if (b->block[i] == block)
 			return true;
-	if (b->nr == BATCH)
+	if (b->nr == b->max)
 		return false;
 	b->block[b->nr++] = block;
 	return true;
@@ -79,11 +81,19 @@ static void add_neighbours(struct circle_node *node, struct circle_batch *b, u64
 			return;
 }
 
+/* Fewer holders than the degree asks for (R7): written back first. */
+static bool exposed(struct circle_node *node, const struct circle_slot *sl)
+{
+	struct circle_circle *c = node->circle;
+
+	return c && hweight32(sl->holders & READ_ONCE(c->view)) < READ_ONCE(c->degree_now);
+}
+
 /* Oldest dirty block of a shard, if it is due. */
 static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u64 *block)
 {
 	struct circle_slots *s = node->slots;
-	bool got = false;
+	bool got = false, due;
 	u32 n, tries;
 
 	spin_lock_irq(&sh->lock);
@@ -92,9 +102,8 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 
 		n = sh->dirty.tail;
 		sl = &s->slot[n];
-		if (!all && time_before32((u32)jiffies, sl->stamp + AGE))
-			break;
-		if (!(sl->flags & CIRCLE_SLOT_LOST)) {
+		due = all || exposed(node, sl) || !time_before32((u32)jiffies, sl->stamp + AGE);
+		if (due && !(sl->flags & CIRCLE_SLOT_LOST)) {
 			*block = sl->block;
 			got = true;
 		}
@@ -118,7 +127,8 @@ static void collect(struct circle_node *node, struct circle_batch *b, bool all)
 	u64 block;
 
 	b->nr = 0;
-	while (b->nr < BATCH && misses < s->nr_shards) {
+	b->max = clamp(BATCH_SECTORS / node->geom.block_sectors, 1u, BATCH + 0u);
+	while (b->nr < b->max && misses < s->nr_shards) {
 		struct circle_shard *sh = &s->shard[node->wb.next_shard++ % s->nr_shards];
 
 		if (!pick(node, sh, all, &block) || !is_dirty(node, block)) {
@@ -138,8 +148,6 @@ static void op_over(struct circle_op *op)
 {
 	struct circle_node *node = op->node;
 
-	if (op->err)
-		atomic_inc(&node->wb.failed);
 	circle_range_unlock(&op->range);
 	if (atomic_dec_and_test(&node->wb.running))
 		wake_up_all(&node->wb.idle);
@@ -207,6 +215,7 @@ static void settle(struct circle_node *node, struct circle_op *op, bool ok)
 {
 	struct circle_slots *s = node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, op->range.block);
+	bool held = false;
 	u64 done = 0;
 	u32 n;
 
@@ -219,8 +228,11 @@ static void settle(struct circle_node *node, struct circle_op *op, bool ok)
 		sl->wb &= ~op->mask;
 		if (ok)
 			__circle_slot_set(s, sh, n, sl->valid, sl->dirty & ~done);
+		held = sl->holders && !sl->dirty;
 	}
 	spin_unlock_irq(&sh->lock);
+	if (held)
+		circle_release_block(node, op->range.block);
 	if (ok)
 		circle_stat_add(node->stats, CIRCLE_STAT_WRITEBACK, hweight64(done));
 }
@@ -229,25 +241,29 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 {
 	struct circle_op *op, *tmp;
 	LIST_HEAD(ops);
+	int errors = atomic_read(&node->origin_errors);
 	u64 covers;
-	bool ok;
+	bool ok, all = true;
 	u32 i;
 
-	atomic_set(&node->wb.failed, 0);
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
 	covers = circle_origin_mark(node);
-	ok = !atomic_read(&node->wb.failed) &&
-	     (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
+	ok = !bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin);
+	if (!ok)
+		atomic_inc(&node->origin_errors);
+	/* Another's FLUSH that failed may have taken what we wrote with it. */
+	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)
 		circle_origin_covered(node, covers);
 	list_for_each_entry_safe(op, tmp, &ops, link) {
-		settle(node, op, ok);
+		settle(node, op, ok && !op->err);
+		all &= !op->err;
 		list_del(&op->link);
 		mempool_free(op, &node->op_pool);
 	}
-	return ok;
+	return ok && all;
 }
 
 static void writeback_work(struct work_struct *work)
@@ -260,6 +276,11 @@ static void writeback_work(struct work_struct *work)
 
 	if (READ_ONCE(node->bg_stop))
 		return;
+	if (!circle_lease_ok(node)) {
+		circle_steward_kick(node);
+		queue_delayed_work(node->bg_wq, &wb->work, HZ / 10);
+		return;
+	}
 	press = pressed(node);
 	WRITE_ONCE(wb->pressure, false);
 	collect(node, b, press || want_all(node));

@@ -85,7 +85,7 @@ static int find_node(struct circle_table *t)
 	struct circle_node *node;
 
 	node = circle_node_get(dm_table_get_md(ti->table), t->meta->bdev->bd_dev,
-			       t->cache->bdev->bd_dev);
+			       t->cache->bdev->bd_dev, t->conf.circle);
 	if (IS_ERR(node)) {
 		ti->error = PTR_ERR(node) == -EBUSY ?
 			"metadata or cache device is in use by another circle device" :

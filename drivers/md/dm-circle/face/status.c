@@ -5,6 +5,8 @@
  */
 #include "face.h"
 
+#include "../engine/circle.h"
+
 static unsigned int features(const struct circle_config *c, char *buf, unsigned int len)
 {
 	static const char *const mode[] = { "writeback", "writethrough", "passthrough" };
@@ -21,9 +23,27 @@ static unsigned int features(const struct circle_config *c, char *buf, unsigned 
 	return sz;
 }
 
-static unsigned int info(const struct circle_table *t, char *result, unsigned int maxlen)
+/* Behind dm-cache's fields: `circle <number of words> <key> <value> ...` */
+static unsigned int ours(struct circle_node *node, char *result, unsigned int maxlen)
 {
-	const struct circle_node *node = t->node;
+	static const char *const role[] = { "none", "owner", "fenced" };
+	struct circle_circle *c = node->circle;
+	unsigned int sz = 0;
+
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", c ? 20 : 6, node->gen,
+	       node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
+	if (!c)
+		return sz;
+	DMEMIT("role %s degree %u floor %u in_view %u ", role[c->role], c->degree_now, c->floor,
+	       hweight32(c->view));
+	DMEMIT("at_risk %llu lent %d auth none ", circle_at_risk(node),
+	       atomic_read(&node->slots->nr_lent));
+	return sz;
+}
+
+static unsigned int info(struct circle_table *t, char *result, unsigned int maxlen)
+{
+	struct circle_node *node = t->node;
 	const struct circle_slots *s = node->slots;
 	const struct circle_super *sb = &node->meta->sb;
 	u64 used = sb->table_start + 2 * sb->table_pages + node->meta->next_lsn - sb->tail_lsn;
@@ -44,8 +64,7 @@ static unsigned int info(const struct circle_table *t, char *result, unsigned in
 	DMEMIT("%s 0 ", !strcmp(t->conf.policy, "default") ? "smq" : t->conf.policy);
 	DMEMIT("%s %s ", node->meta->failed ? "ro" : "rw",
 	       sb->flags & CIRCLE_SBF_NEEDS_CHECK || node->meta->failed ? "needs_check" : "-");
-	DMEMIT("circle 6 generation %u free %u dirty_pages %lld ", node->gen, s->nr_free,
-	       (s64)atomic64_read(&s->dirty_pages));
+	sz += ours(node, result + sz, maxlen - sz);
 	return sz;
 }
 

@@ -77,7 +77,10 @@ static void target_io_hints(struct dm_target *ti, struct queue_limits *limits)
 {
 	struct circle_table *t = ti->private;
 	u32 block = t->conf.block_sectors;
+	struct block_device *ssd = t->cache->bdev;
 
+	/* iterate_devices names the origin alone; what the SSD cannot do must not be asked of us. */
+	blk_stack_limits(limits, &bdev_get_queue(ssd)->limits, get_start_sect(ssd));
 	limits->io_min = max(limits->io_min, circle_page_sectors(block) << SECTOR_SHIFT);
 	limits->io_opt = max(limits->io_opt, min(block, 2048u) << SECTOR_SHIFT);
 	circle_compat_limit_discard(limits, circle_page_sectors(block) << SECTOR_SHIFT,
@@ -94,6 +97,7 @@ static int target_prepare_ioctl(struct dm_target *ti, struct block_device **bdev
 
 static struct target_type circle_target = {
 	.name = "circle",
+	.features = DM_TARGET_SINGLETON,
 	.version = { 0, 1, 0 },
 	.module = THIS_MODULE,
 	.ctr = circle_ctr,

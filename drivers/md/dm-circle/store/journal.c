@@ -20,12 +20,19 @@ void circle_meta_capture(struct circle_meta *m, u32 n, struct circle_slot_state 
 	u16 owner;
 	u64 block;
 
+	/* A free slot belongs to no shard; whoever maps it marks it as changed afterwards. */
+	if (!(READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED)) {
+		memset(st, 0, sizeof(*st));
+		st->flags = READ_ONCE(sl->flags) & CIRCLE_SLOT_RETIRED;
+		return;
+	}
 	for (;;) {
 		owner = READ_ONCE(sl->owner);
 		block = READ_ONCE(sl->block);
 		sh = circle_shard_of(m->slots, owner, block);
 		spin_lock_irqsave(&sh->lock, flags);
-		if (sl->owner == owner && sl->block == block)
+		if ((sl->owner == owner && sl->block == block) ||
+		    !(sl->flags & CIRCLE_SLOT_MAPPED))
 			break;
 		spin_unlock_irqrestore(&sh->lock, flags);	/* remapped meanwhile: look again */
 	}
@@ -38,7 +45,7 @@ void circle_meta_capture(struct circle_meta *m, u32 n, struct circle_slot_state 
 /* Room for one full commit, and never the whole ring: an empty and a full one must differ. */
 static bool room(const struct circle_meta *m)
 {
-	return m->next_lsn - m->sb.tail_lsn + CIRCLE_COMMIT_MBS + 1 <= m->sb.journal_blocks;
+	return m->next_lsn - m->sb.tail_lsn + CIRCLE_COMMIT_MAX + 1 <= m->sb.journal_blocks;
 }
 
 static void *mb_at(struct circle_meta *m, u32 i)
@@ -50,7 +57,7 @@ static void *mb_at(struct circle_meta *m, u32 i)
 static u32 capture(struct circle_meta *m, u32 *cursor)
 {
 	struct circle_record rec;
-	u32 max = CIRCLE_COMMIT_MBS * CIRCLE_RECORDS_PER_MB, n = 0, blocks, i;
+	u32 max = CIRCLE_COMMIT_MAX * CIRCLE_RECORDS_PER_MB, n = 0, blocks, i;
 	u32 *slot = m->captured;
 
 	while (n < max) {
@@ -169,7 +176,7 @@ int __circle_meta_commit(struct circle_meta *m, bool flush)
 		m->nr_commits++;
 		m->nr_records += m->nr_captured;
 		captured_durable(m);
-	} while (blocks == CIRCLE_COMMIT_MBS);
+	} while (blocks == CIRCLE_COMMIT_MAX);
 	return flush ? fail(m, circle_bdev_flush(m->data)) : 0;
 }
 

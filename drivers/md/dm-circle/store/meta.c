@@ -22,7 +22,7 @@ struct circle_meta *circle_meta_create(struct block_device *bdev, struct block_d
 	m->bdev = bdev;
 	m->data = data;
 	m->buf = vmalloc(CIRCLE_COMMIT_MBS * CIRCLE_MB_SIZE);
-	m->captured = vmalloc(CIRCLE_COMMIT_MBS * CIRCLE_RECORDS_PER_MB * sizeof(u32));
+	m->captured = vmalloc(CIRCLE_COMMIT_MAX * CIRCLE_RECORDS_PER_MB * sizeof(u32));
 	m->io = dm_io_client_create();
 	if (IS_ERR(m->io))
 		m->io = NULL;
@@ -308,6 +308,7 @@ static int enter_slots(struct circle_meta *m, bool unclean)
 {
 	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
 	struct circle_slot_state st;
+	bool intent;
 	u32 n;
 
 	for (n = 0; n < m->slots->nr; n++) {
@@ -318,13 +319,17 @@ static int enter_slots(struct circle_meta *m, bool unclean)
 			CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
 			return -EBADMSG;
 		}
-		if (unclean && !st.owner && (st.flags & CIRCLE_SLOT_INTENT))
+		intent = unclean && !st.owner && (st.flags & CIRCLE_SLOT_INTENT) &&
+			 st.dirty != st.valid;
+		if (intent)
 			st.dirty = st.valid;
 		memset(sl, 0, sizeof(*sl));
 		if (st.flags & CIRCLE_SLOT_MAPPED)
 			drop_double(m, n, &st);
 		if (!(sl->flags & CIRCLE_SLOT_FREEING))
 			circle_slot_load(m->slots, n, &st);
+		if (intent)
+			circle_slot_changed(m->slots, n);	/* or a clean stop would forget it */
 		if (!(n & 0xffff))
 			cond_resched();
 	}

@@ -17,7 +17,8 @@
 #include "bdev.h"
 #include "slots.h"
 
-#define CIRCLE_COMMIT_MBS	64	/* blocks of one commit at most */
+#define CIRCLE_COMMIT_MBS	64	/* size of the buffer */
+#define CIRCLE_COMMIT_MAX	16	/* blocks of one commit; the smallest journal holds four */
 
 struct circle_meta {
 	struct mutex lock;

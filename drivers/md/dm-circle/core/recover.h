@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * recover: what a recovery may claim (R6), and which copy of a block is the one. Pure.
+ */
+#ifndef CIRCLE_CORE_RECOVER_H
+#define CIRCLE_CORE_RECOVER_H
+
+#include <circle/types.h>
+
+enum circle_verdict {
+	CIRCLE_REFUSED = 0,	/* what was completed cannot be proved to be there */
+	CIRCLE_WEAK,		/* complete up to the last FLUSH: all copies are believed */
+	CIRCLE_COMPLETE,	/* only continuous peers are believed */
+};
+
+struct circle_evidence {
+	u32 floor;		/* of the label: holders in view that every dirty page has */
+	u32 unreachable;	/* peers in view that do not answer */
+	u32 restarted;		/* peers in view that answer, but restarted since the label */
+	bool ssd;		/* the owner's SSD is in the label, and here */
+	bool weak;		/* the label says that a weak recovery has begun */
+	bool empty;		/* view empty and no SSD in the label: nothing is dirty */
+};
+
+enum circle_verdict circle_recover_judge(const struct circle_evidence *e);
+
+#define CIRCLE_FROM_SSD	255	/* source of a copy that is on our own SSD */
+
+struct circle_copy {		/* one replica, as listed */
+	u64 block, seq, pages;
+	u32 gen;
+	u8 from;		/* peer number, or CIRCLE_FROM_SSD */
+	u8 believed;
+};
+
+/* For sort(): by block, the one to be taken first: believed before not, then the higher tag, then
+ * a peer's before the SSD's. */
+int circle_copy_order(const void *a, const void *b);
+
+#endif

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * activate: see activate.h. The order is R5's: ask the peers whether they still hear another owner;
+ * note the coming generation in the metadata; label with generation + 1; tell the peers; wait out
+ * the old owner's lease; look again; recover; label with what is left. Nothing is served before.
+ */
+#include "activate.h"
+
+#include <linux/random.h>
+#include <linux/sched/signal.h>
+#include <linux/uuid.h>
+#include "../log.h"
+#include "../store/label.h"
+#include "replicate.h"
+#include "steward.h"
+
+#define ORIGIN_IO_MS	5000	/* what the old owner sent to the origin is there by then, or never */
+
+static int find_label(struct circle_node *node, const struct circle_devices *dev,
+		      const struct circle_config *conf, bool blank)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_super *sb = &node->meta->sb;
+
+	if (!blank) {
+		c->label_dev = sb->label_kind == CIRCLE_LABEL_DEV ? dev->label : dev->origin;
+		c->label_sector = sb->label_sector;
+	} else {
+		c->label_dev = dev->label ?: dev->origin;
+		c->label_sector = dev->label ? 0 : circle_label_tail(dev->origin);
+		sb->label_kind = dev->label ? CIRCLE_LABEL_DEV : CIRCLE_LABEL_TAIL;
+		sb->label_sector = c->label_sector;
+	}
+	if (!c->label_dev) {
+		CIRCLE_ERR("the label is on a device of its own: the table line must name it (label <dev>)");
+		return -EINVAL;
+	}
+	if (sb->label_kind == CIRCLE_LABEL_TAIL && c->label_sector < dev->origin_sectors) {
+		CIRCLE_ERR("no room for the label: the target must end at sector %llu of the origin, or the line must name a label device",
+			   c->label_sector);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int read_label(struct circle_node *node, const struct circle_config *conf)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_label_view v;
+
+	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area)) {
+		CIRCLE_ERR("the label cannot be read");
+		return -EIO;
+	}
+	circle_label_judge(c->area, conf->id, &v, &c->seen, circle_crc);
+	c->label_copy = v.my_copy;
+	c->label.seq = v.max_seq;
+	switch (v.status) {
+	case 0:
+	case -ENODATA:
+		return v.status;
+	case -EPROTONOSUPPORT:
+		CIRCLE_ERR("the label was written by a newer version");
+		return -EINVAL;
+	default:
+		CIRCLE_ERR("label area at sector %llu, byte %u: %s; it is not overwritten",
+			   c->label_sector, v.where,
+			   v.status == -EBADMSG ? "damaged" : "neither blank nor a label");
+		return -EINVAL;
+	}
+}
+
+static bool ours(const struct circle_super *sb, const struct circle_label *l)
+{
+	return (sb->generation == l->generation && sb->activation == l->activation) ||
+	       (sb->next_generation == l->generation && sb->next_activation == l->activation);
+}
+
+static int fit_blank(struct circle_node *node, const struct circle_config *conf)
+{
+	struct circle_circle *c = node->circle;
+	const struct circle_label *l = &c->seen;
+
+	memcpy(node->meta->sb.set_uuid, l->set_uuid, CIRCLE_UUID_SIZE);
+	if (conf->recover) {
+		c->start = CIRCLE_START_TAKE;
+		return 0;
+	}
+	if (l->state != CIRCLE_LS_CLEAN) {
+		CIRCLE_ERR("the origin belongs to node %u, generation %llu, and is not clean: the metadata device is blank, so say recover to take it over",
+			   l->node_id, l->generation);
+		return -EINVAL;
+	}
+	c->start = CIRCLE_START_ADOPT;
+	return 0;
+}
+
+static int fit(struct circle_node *node, const struct circle_config *conf)
+{
+	struct circle_circle *c = node->circle;
+	const struct circle_super *sb = &node->meta->sb;
+	const struct circle_label *l = &c->seen;
+
+	if (memcmp(sb->set_uuid, l->set_uuid, CIRCLE_UUID_SIZE)) {
+		CIRCLE_ERR("the metadata belong to another origin (their set differs from the label's)");
+		return -EINVAL;
+	}
+	if (ours(sb, l)) {
+		if (conf->recover) {
+			CIRCLE_ERR("recover: these metadata are the label's generation already; leave recover out");
+			return -EINVAL;
+		}
+		c->start = CIRCLE_START_RESTART;
+		return 0;
+	}
+	if (l->generation >= sb->generation)
+		CIRCLE_ERR("node %u has taken over at generation %llu, these metadata are of generation %llu: refused. Wipe the metadata device (first 128 KiB) to rejoin; what was dirty here was recovered from the peers",
+			   l->node_id, l->generation, sb->generation);
+	else
+		CIRCLE_ERR("the label is older than the metadata (generation %llu, metadata %llu): was the origin rolled back? Refused; wipe the metadata and say recover only if the origin's state is wanted",
+			   l->generation, sb->generation);
+	return -ESTALE;
+}
+
+int circle_activate_plan(struct circle_node *node, const struct circle_devices *dev,
+			 const struct circle_config *conf, bool blank)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_super *sb = &node->meta->sb;
+	int r = find_label(node, dev, conf, blank);
+
+	if (r)
+		return r;
+	r = read_label(node, conf);
+	if (r == -ENODATA) {
+		if (conf->recover || (!blank && sb->generation)) {
+			CIRCLE_ERR("there is no label at the origin, but %s: refused", conf->recover ?
+				   "recover needs one" : "the metadata have been in use");
+			return -EINVAL;
+		}
+		if (blank)
+			generate_random_uuid(sb->set_uuid);
+		c->start = CIRCLE_START_FRESH;
+		return 0;
+	}
+	if (r)
+		return r;
+	if (c->seen.block_sectors != conf->block_sectors ||
+	    c->seen.origin_sectors != dev->origin_sectors) {
+		CIRCLE_ERR("the label says block size %u and %llu sectors, the table %u and %llu",
+			   c->seen.block_sectors, c->seen.origin_sectors, conf->block_sectors,
+			   dev->origin_sectors);
+		return -EINVAL;
+	}
+	if (blank)
+		return fit_blank(node, conf);
+	if (conf->recover && !ours(sb, &c->seen)) {
+		CIRCLE_ERR("recover wants a blank metadata device: wipe its first 128 KiB");
+		return -EINVAL;
+	}
+	return fit(node, conf);
+}
+
+static int write_super(struct circle_node *node)
+{
+	int r;
+
+	mutex_lock(&node->meta->lock);
+	r = __circle_meta_write_super(node->meta);
+	mutex_unlock(&node->meta->lock);
+	return r;
+}
+
+/* Those of the label that the line does not name, and where the label's view stands in our bits. */
+static int add_label_peers(struct circle_circle *c)
+{
+	unsigned int i;
+
+	c->old_view = 0;
+	for (i = 0; i < CIRCLE_MAX_PEERS; i++) {
+		const struct circle_peer_rec *rec = &c->seen.peer[i];
+		struct circle_addr addr = { .family = rec->family, .port = rec->port };
+		struct circle_peer *p;
+
+		if (!rec->id || rec->id == c->node->conf.id)
+			continue;
+		memcpy(addr.addr, rec->addr, sizeof(addr.addr));
+		p = circle_peer_add(c, rec->id, &addr);
+		if (!p)
+			return -E2BIG;
+		if (rec->in_view)
+			c->old_view |= 1u << p->nr;
+		p->counted = rec->instance;
+	}
+	return 0;
+}
+
+static bool all_there(struct circle_circle *c, u32 mask, bool fenced)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if ((mask >> i & 1) && (fenced ? READ_ONCE(c->peer[i].state) < CIRCLE_PEER_UP :
+				       !READ_ONCE(c->peer[i].greeted)))
+			return false;
+	return true;
+}
+
+/* 0, also when some do not come in time; -EINTR. */
+static int wait_for_peers(struct circle_circle *c, u32 mask, bool fenced)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(2 * c->timeout_ms);
+
+	while (!all_there(c, mask, fenced) && time_before(jiffies, end)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		schedule_timeout_killable(HZ / 20);
+	}
+	return 0;
+}
+
+/* Does a peer still hear another owner? */
+static int ask_peers(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	unsigned int i;
+	int r = wait_for_peers(c, c->old_view, false);
+
+	for (i = 0; i < c->nr_peers && !r; i++) {
+		struct circle_peer *p = &c->peer[i];
+
+		if (!READ_ONCE(p->greeted) || !p->heard || node->conf.fenced)
+			continue;
+		CIRCLE_ERR("recover: peer %u still hears node %u. Stop that node first; if it surely is, say fenced",
+			   p->id, p->heard);
+		r = -EBUSY;
+	}
+	return r;
+}
+
+static int take_label(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_super *sb = &node->meta->sb;
+	u64 seq = c->label.seq;
+	int r;
+
+	sb->next_generation = c->start == CIRCLE_START_FRESH ? 1 : c->seen.generation + 1;
+	get_random_bytes(&sb->next_activation, sizeof(sb->next_activation));
+	r = write_super(node);
+	if (r)
+		return r;
+	if (c->start == CIRCLE_START_FRESH)
+		memset(&c->label, 0, sizeof(c->label));
+	else
+		c->label = c->seen;
+	c->label.seq = seq;
+	c->label.state = CIRCLE_LS_TAKING;
+	if (c->start != CIRCLE_START_RESTART)
+		c->label.flags &= ~CIRCLE_LBF_SSD;
+	memcpy(c->label.set_uuid, sb->set_uuid, CIRCLE_UUID_SIZE);
+	memcpy(c->label.domain, c->domain, CIRCLE_DOMAIN_SIZE);
+	c->label.generation = sb->next_generation;
+	c->label.activation = sb->next_activation;
+	c->label.node_id = node->conf.id;
+	c->label.degree = c->degree;
+	c->label.block_sectors = node->geom.block_sectors;
+	c->label.origin_sectors = node->origin_sectors;
+	r = circle_label_store(node);
+	if (!r)
+		r = circle_label_store(node);	/* both copies: a torn one is never the only one */
+	if (r) {
+		CIRCLE_ERR("%s", r == -ESTALE ? "another node is taking over at the same time: withdrawn, try again" :
+			   "the label cannot be written");
+		return r;
+	}
+	sb->generation = sb->next_generation;
+	sb->activation = sb->next_activation;
+	node->gen = sb->generation;
+	c->activation = sb->activation;
+	return write_super(node);
+}
+
+/* A taker waits out the lease of the old owner, and what that had sent to the origin. */
+static int wait_lease(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	unsigned long end = jiffies + msecs_to_jiffies(CIRCLE_LEASE_MS + ORIGIN_IO_MS);
+
+	if (c->start != CIRCLE_START_TAKE || node->conf.fenced || c->seen_state == CIRCLE_LS_CLEAN)
+		return 0;
+	CIRCLE_INFO("waiting %u ms for the lease of the old owner (not needed with fenced)",
+		    CIRCLE_LEASE_MS + ORIGIN_IO_MS);
+	while (time_before(jiffies, end)) {
+		schedule_timeout_killable(HZ / 10);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return circle_label_look(node);
+}
+
+/* Nothing is dirty anywhere: peers enter by the steward. */
+static int open_label(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	memset(c->label.peer, 0, sizeof(c->label.peer));
+	c->label.state = CIRCLE_LS_ACTIVE;
+	c->label.flags = CIRCLE_LBF_SSD;
+	c->label.floor = 0;
+	return circle_label_store(node);
+}
+
+static int start_peers(struct circle_circle *c)
+{
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < c->nr_peers && !r; i++)
+		r = circle_peer_start(&c->peer[i]);
+	return r;
+}
+
+int circle_activate(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	int r;
+
+	c->seen_state = c->seen.state;
+	r = c->start == CIRCLE_START_FRESH ? 0 : add_label_peers(c);
+	if (!r)
+		r = start_peers(c);
+	if (!r && c->start == CIRCLE_START_TAKE)
+		r = ask_peers(node);
+	if (!r)
+		r = take_label(node);
+	if (r)
+		return r;
+	WRITE_ONCE(c->may_fence, true);
+	r = wait_for_peers(c, c->old_view, true);
+	if (!r)
+		r = wait_lease(node);
+	if (!r)
+		r = circle_recover(node);
+	if (!r)
+		r = open_label(node);
+	if (r)
+		return r;
+	spin_lock_irq(&c->lock);
+	c->view = 0;
+	c->wait = 0;
+	c->floor = 0;
+	c->role = CIRCLE_ROLE_OWNER;
+	spin_unlock_irq(&c->lock);
+	return circle_steward_start(node);
+}
+
+void circle_deactivate(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	unsigned int i;
+
+	circle_steward_stop(node);
+	for (i = 0; i < c->nr_peers; i++)
+		circle_peer_stop(&c->peer[i]);
+	circle_multi_forget(node, ~0u);
+	wait_event(c->idle, !atomic_read(&c->releasing));
+	c->role = CIRCLE_ROLE_NONE;
+	c->may_fence = false;
+}

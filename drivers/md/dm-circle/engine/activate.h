@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * activate: how a node becomes the rightful owner of its set (R5, R6). preresume, process context,
+ * sleeps; waits are killable or bounded.
+ */
+#ifndef CIRCLE_ENGINE_ACTIVATE_H
+#define CIRCLE_ENGINE_ACTIVATE_H
+
+#include "bringup.h"
+#include "circle.h"
+
+enum circle_start {
+	CIRCLE_START_FRESH = 0,	/* no label, no metadata: a new set */
+	CIRCLE_START_ADOPT,	/* label clean, no metadata */
+	CIRCLE_START_RESTART,	/* metadata match the label */
+	CIRCLE_START_TAKE,	/* recover */
+};
+
+/* Reads the label and says whether metadata (m->sb; blank: none yet), label and table fit together;
+ * sets m->sb's set_uuid and label place. Says in the log what does not fit, and what to do. */
+int circle_activate_plan(struct circle_node *node, const struct circle_devices *dev,
+			 const struct circle_config *conf, bool blank);
+
+/* The metadata are loaded, the server listens. On 0 the node is the owner and its peers may join. */
+int circle_activate(struct circle_node *node);
+
+/* Undoes it, also when it failed half-way. Host I/O has ended. */
+void circle_deactivate(struct circle_node *node);
+
+/* recover.c: lists, decision, drain (R6). The label says that we are taking. */
+int circle_recover(struct circle_node *node);
+
+#endif

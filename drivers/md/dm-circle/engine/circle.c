@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * circle: making and unmaking what a circle node has beyond a local cache. Threads and sockets are
+ * started by activation (preresume) and the steward, never here.
+ */
+#include "circle.h"
+
+#include <linux/nsproxy.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include <net/net_namespace.h>
+#include "replicate.h"
+#include "serve.h"
+
+#define WRITE_RESERVE	4
+#define MULTI_RESERVE	16
+#define PAGE_RESERVE	CIRCLE_WRITE_PAGES
+
+static void init_peer(struct circle_circle *c, unsigned int nr)
+{
+	struct circle_peer *p = &c->peer[nr];
+
+	p->node = c->node;
+	p->nr = nr;
+	init_waitqueue_head(&p->wait);
+	init_completion(&p->done);
+	spin_lock_init(&p->lock);
+	INIT_LIST_HEAD(&p->calls);
+	p->next_id = 1;
+}
+
+static int init_pools(struct circle_circle *c)
+{
+	int r = mempool_init_kmalloc_pool(&c->write_pool, WRITE_RESERVE, circle_write_size());
+
+	if (!r)
+		r = mempool_init_kmalloc_pool(&c->multi_pool, MULTI_RESERVE,
+					      circle_request_size());
+	if (!r)
+		r = mempool_init_page_pool(&c->page_pool, PAGE_RESERVE, 0);
+	return r;
+}
+
+struct circle_circle *circle_circle_create(struct circle_node *node)
+{
+	struct circle_circle *c = kvzalloc(sizeof(*c), GFP_KERNEL);
+	unsigned int i;
+
+	if (!c)
+		return ERR_PTR(-ENOMEM);
+	c->node = node;
+	c->net = get_net(current->nsproxy->net_ns);
+	c->timeout_ms = CIRCLE_TIMEOUT_MS;
+	c->lend = CIRCLE_LEND;
+	spin_lock_init(&c->lock);
+	spin_lock_init(&c->lease_lock);
+	INIT_LIST_HEAD(&c->multis);
+	INIT_LIST_HEAD(&c->lease_waiters);
+	init_waitqueue_head(&c->steward_wait);
+	init_waitqueue_head(&c->idle);
+	mutex_init(&c->page_mutex);
+	get_random_bytes(&c->instance, sizeof(c->instance));
+	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
+		init_peer(c, i);
+	c->area = vmalloc(CIRCLE_LABEL_AREA);
+	if (!c->area || init_pools(c)) {
+		circle_circle_destroy(c);
+		return ERR_PTR(-ENOMEM);
+	}
+	return c;
+}
+
+void circle_circle_destroy(struct circle_circle *c)
+{
+	if (!c)
+		return;
+	mempool_exit(&c->page_pool);
+	mempool_exit(&c->multi_pool);
+	mempool_exit(&c->write_pool);
+	vfree(c->area);
+	put_net(c->net);
+	kvfree(c);
+}
+
+static struct circle_peer *find_peer(struct circle_circle *c, u32 id)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if (c->peer[i].id == id)
+			return &c->peer[i];
+	return NULL;
+}
+
+struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id, const struct circle_addr *addr)
+{
+	struct circle_peer *p = find_peer(c, id);
+
+	if (!p && c->nr_peers < CIRCLE_MAX_PEERS) {
+		p = &c->peer[c->nr_peers++];
+		p->id = id;
+		p->addr = *addr;
+	}
+	return p;
+}
+
+/* The first table's line. A later one may change degree and nothing else, for now. */
+int circle_circle_config(struct circle_circle *c, const struct circle_config *conf)
+{
+	unsigned int i;
+
+	c->degree = conf->degree;
+	if (c->nr_peers)
+		return 0;
+	c->degree_now = conf->degree;
+	if (conf->domain[0])
+		memcpy(c->domain, conf->domain, strnlen(conf->domain, CIRCLE_DOMAIN_SIZE));
+	else
+		snprintf((char *)c->domain, CIRCLE_DOMAIN_SIZE, "node%u", conf->id);
+	for (i = 0; i < conf->nr_peers; i++) {
+		struct circle_peer *p = circle_peer_add(c, conf->peer[i].id, &conf->peer[i].addr);
+
+		p->configured = true;
+	}
+	return 0;
+}
+
+bool circle_lease_ok(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	return !c || (READ_ONCE(c->role) == CIRCLE_ROLE_OWNER &&
+		      time_before(jiffies, READ_ONCE(c->lease_until)));
+}

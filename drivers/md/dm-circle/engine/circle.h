@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * circle: what a node has beyond a local cache: its peers (to whom it sends: client side), its
+ * sessions (for whom it stores: server side, see serve.h), the label, and the steward, the one
+ * thread that changes views.
+ *
+ * Locks, outer first: shard->lock -> circle->lock -> peer->lock -> the connection's own. All
+ * irq-safe spinlocks. circle->lock covers the masks, the floor and the list of multis; peer->lock
+ * covers a peer's connection, state and calls.
+ *
+ * Peers are numbered 0..nr_peers-1 (the bits of all masks): those of the table line first, then
+ * those that the label names and the line does not. The numbers stay for the life of the node.
+ */
+#ifndef CIRCLE_ENGINE_CIRCLE_H
+#define CIRCLE_ENGINE_CIRCLE_H
+
+#include <linux/completion.h>
+#include <linux/mutex.h>
+#include "../core/label.h"
+#include "../core/wire.h"
+#include "../net/conn.h"
+#include "node.h"
+
+struct net;
+struct circle_server;
+
+#define CIRCLE_MAX_HOLDERS	8	/* of one block */
+#define CIRCLE_TIMEOUT_MS	2000	/* default: a peer that has not answered by then is lost */
+#define CIRCLE_LEASE_MS		5000	/* L of R5 */
+#define CIRCLE_LEND		50	/* default: percent of the slots lent at most */
+
+enum circle_peer_state {
+	CIRCLE_PEER_DOWN = 0,	/* no connection, or one that is not greeted yet */
+	CIRCLE_PEER_UP,		/* greeted and fenced; nothing is sent but by its manager */
+	CIRCLE_PEER_READY,	/* resynchronised: may enter the view; calls may be sent */
+};
+
+struct circle_peer {
+	struct circle_node *node;
+	unsigned int nr;		/* its bit */
+	u32 id;
+	struct circle_addr addr;
+	bool configured;		/* on the table line */
+	struct task_struct *thread;	/* the manager: connects, greets, resynchronises, waits */
+	wait_queue_head_t wait;
+	struct completion done;
+
+	spinlock_t lock;
+	enum circle_peer_state state;
+	struct circle_conn *conn;	/* a reference, while there is one */
+	struct list_head calls;		/* sent, not answered; oldest first */
+	u64 next_id;
+	u8 domain[CIRCLE_DOMAIN_SIZE];
+	u64 instance;			/* that it named in its hello */
+	u64 counted;			/* the instance that the label counted when we were activated */
+	bool greeted;			/* has answered a hello, ever */
+	u32 heard;			/* node id of the owner that it still hears, 0: nobody else */
+	u32 space;			/* slots that it still lends, as last heard */
+	u16 refused;			/* wire status of the last refusal */
+	u64 undurable;			/* counts writes stored but not durable */
+	u64 flushed;			/* how many of them a flush has covered */
+	unsigned int failures;		/* in a row: back-off */
+	u64 nr_lost;			/* connections lost since start */
+};
+
+/*
+ * A request to one peer. Owner: the sender, until done(). done() is called once, in process
+ * context: err 0 and the answer (whatever its status), or -errno: the connection ended first and
+ * the request may or may not have been carried out.
+ */
+struct circle_call {
+	struct circle_msg msg;		/* msg.f: the request's header; payload as in net/conn.h */
+	struct list_head link;		/* peer->calls */
+	struct circle_peer *peer;
+	unsigned long sent;		/* jiffies */
+	atomic_t parts;			/* transmission and answer: both must be over */
+	int err;
+	struct circle_frame answer;
+	struct circle_rx rx;		/* room for the answer's payload, provided by the sender */
+	u32 rx_len;			/* bytes of that room */
+	void (*done)(struct circle_call *call, int err, const struct circle_frame *answer);
+	void *priv;			/* the sender's */
+	u64 covers;			/* FLUSH: peer->undurable when it was sent */
+};
+
+/* call.c: any context. Fills in generation, activation, version, id. -ENOTCONN: no connection (or
+ * not READY, for force == false); done() is not called then. */
+int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool force);
+/* Process context: sends and waits; bounded by the timeout. 0 and the answer in call->answer. */
+int circle_call_wait(struct circle_peer *peer, struct circle_call *call);
+/* For the connection's callbacks (peer.c). */
+int circle_call_room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx);
+int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx);
+void circle_call_fail_all(struct circle_peer *peer, int err);
+bool circle_call_overdue(struct circle_peer *peer, unsigned int timeout_ms);
+
+/*
+ * A request to several peers at once, of each of which the owner must hear, or be rid: a bit
+ * leaves `await` when the peer answered, or when a label without it is durable (R3). Embedded in
+ * the operation. over() is called once, when await is empty; the memory must stay until gone().
+ */
+struct circle_multi {
+	struct list_head link;		/* circle->multis */
+	struct circle_node *node;
+	u32 await, ok, rejected;	/* circle->lock */
+	atomic_t refs;			/* calls under way, and the operation's own */
+	void (*over)(struct circle_multi *m);	/* process context, no lock held; must not sleep */
+	void (*gone)(struct circle_multi *m);	/* last reference: the memory is the owner's again */
+	/* each answer with status OK, before its bit is cleared; may be NULL */
+	void (*answered)(struct circle_multi *m, struct circle_peer *peer,
+			 const struct circle_frame *req, const struct circle_frame *ans);
+	struct circle_frame req;
+	struct circle_call *call;	/* max_calls of them, the owner's memory */
+	u8 nr_calls, max_calls;
+};
+
+/* One reference, the operation's own. */
+void circle_multi_init(struct circle_multi *m, struct circle_node *node, struct circle_call *call,
+		       unsigned int max_calls);
+/* circle->lock held: registers the peers of mask as awaited. */
+void __circle_multi_await(struct circle_multi *m, u32 mask);
+/* Any context, after await: sends m->req (with payload) to each awaited peer. Peers that cannot
+ * be reached stay awaited. */
+void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int nr_bv);
+void circle_multi_put(struct circle_multi *m);
+/* The steward: a label without these peers is durable. */
+void circle_multi_forget(struct circle_node *node, u32 mask);
+
+enum circle_role {
+	CIRCLE_ROLE_NONE = 0,		/* not activated */
+	CIRCLE_ROLE_OWNER,
+	CIRCLE_ROLE_FENCED,		/* somebody has a higher generation: nothing is served */
+};
+
+struct circle_circle {
+	struct circle_node *node;
+	struct net *net;		/* of the process that made the first table; a reference */
+	struct circle_server *server;
+	struct circle_peer peer[CIRCLE_MAX_PEERS];
+	unsigned int nr_peers;
+	u64 instance;			/* random at each load: tells a restart */
+	u8 domain[CIRCLE_DOMAIN_SIZE];
+	unsigned int timeout_ms, lend;	/* settings; READ_ONCE */
+	u32 degree;			/* wish; READ_ONCE */
+
+	spinlock_t lock;
+	enum circle_role role;
+	u32 view;			/* peers that the durable label counts */
+	u32 wait;			/* peers that a write must wait for: view, and view in flight */
+	u32 floor;			/* of the durable label */
+	struct list_head multis;
+	u32 place_next;			/* rotates the choice of holders */
+
+	struct circle_label label;	/* as last written; the steward's (and preresume's) own */
+	struct block_device *label_dev;
+	u64 label_sector;
+	u8 start;			/* enum circle_start */
+	bool may_fence;			/* the label is ours: peers are to be told */
+	u32 old_view;			/* of the label that was found */
+	u16 seen_state;
+	struct circle_label seen;	/* as last read; like label */
+	unsigned int label_copy;	/* of our place, to be written next */
+	void *area;			/* CIRCLE_LABEL_AREA bytes, vmalloc'ed; the steward's own */
+	u64 activation;
+	struct task_struct *steward;
+	wait_queue_head_t steward_wait;
+	bool steward_kick;
+	unsigned long lease_until;	/* jiffies; READ_ONCE */
+	spinlock_t lease_lock;		/* covers lease_waiters */
+	struct list_head lease_waiters;	/* circle_io.waiter.link */
+	atomic_t releasing;		/* release operations under way */
+	u32 degree_now;			/* in force: follows the wish up at once, down with the label */
+	wait_queue_head_t idle;		/* releasing fell to 0 */
+	mempool_t write_pool;		/* struct circle_write */
+	mempool_t multi_pool;		/* struct circle_request: releases and flushes */
+	mempool_t page_pool;		/* pages of writes, when memory is short */
+	struct mutex page_mutex;	/* one taker of page_pool at a time */
+};
+
+/* circle.c. create: first constructor's process (its network namespace). */
+struct circle_circle *circle_circle_create(struct circle_node *node);
+void circle_circle_destroy(struct circle_circle *c);
+int circle_circle_config(struct circle_circle *c, const struct circle_config *conf);
+
+/* May the owner write to origin or label, or acknowledge a write-through (R5)? Any context. */
+bool circle_lease_ok(struct circle_node *node);
+
+/* Known already, or a new one; NULL when there are too many. Activation alone. */
+struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id,
+				    const struct circle_addr *addr);
+
+/* peer.c. Process context. */
+int circle_peer_release_all(struct circle_peer *peer);	/* sleeps; bounded by the timeout */
+int circle_peer_start(struct circle_peer *peer);
+void circle_peer_stop(struct circle_peer *peer);
+void circle_peer_lost(struct circle_peer *peer, const char *why);	/* any context */
+
+/* steward.c */
+u64 circle_at_risk(struct circle_node *node);	/* process context: bytes; a round over all slots */
+int circle_steward_start(struct circle_node *node);
+void circle_steward_stop(struct circle_node *node);
+void circle_steward_kick(struct circle_node *node);	/* any context */
+void circle_fenced(struct circle_node *node, u64 gen);	/* any context: a higher generation exists */
+
+#endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lease: an owner writes to the origin only while its last look at the label is young (R5). What
+ * comes while it is not waits here: for the next look, or for the news that it is fenced. It must
+ * never let a request wait that nobody wakes: the steward wakes at each look and at its end.
+ */
+#include "replicate.h"
+
+static void resume(struct circle_waiter *waiter, int err)
+{
+	struct circle_io *io = container_of(waiter, struct circle_io, waiter);
+
+	if (err) {
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+	} else {
+		circle_io_queue(io, io->step);
+	}
+}
+
+bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
+{
+	struct circle_circle *c = io->node->circle;
+
+	if (circle_lease_ok(io->node))
+		return true;
+	io->step = step;
+	io->waiter.done = resume;
+	spin_lock_irq(&c->lease_lock);
+	list_add_tail(&io->waiter.link, &c->lease_waiters);
+	spin_unlock_irq(&c->lease_lock);
+	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED)
+		circle_lease_wake(io->node);
+	else
+		circle_steward_kick(io->node);
+	return false;
+}
+
+void circle_lease_wake(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	int err = READ_ONCE(c->role) == CIRCLE_ROLE_OWNER ? 0 : -ESTALE;
+	struct circle_waiter *w, *tmp;
+	unsigned long flags;
+	LIST_HEAD(all);
+
+	spin_lock_irqsave(&c->lease_lock, flags);
+	list_splice_init(&c->lease_waiters, &all);
+	spin_unlock_irqrestore(&c->lease_lock, flags);
+	list_for_each_entry_safe(w, tmp, &all, link) {
+		list_del(&w->link);
+		w->done(w, err);
+	}
+}

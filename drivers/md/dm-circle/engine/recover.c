@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * recover: what is dirty of this set, wherever it is, goes to the origin before anything is served
+ * (R6): lists from all peers of the view that can be reached and the own SSD; the copies that the
+ * verdict believes; for each block the one with the highest tag; origin FLUSH; then all copies are
+ * dropped. A crash at any point just starts it again: nothing is dropped before all is drained.
+ */
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/vmalloc.h>
+#include "../core/recover.h"
+#include "../log.h"
+#include "activate.h"
+#include "steward.h"
+
+#define LIST_BYTES	(1024 * sizeof(struct circle_wire_item))
+#define CHUNK_SECTORS	256
+
+struct recovery {
+	struct circle_node *node;
+	struct circle_copy *copy;
+	u32 nr, room;
+	enum circle_verdict verdict;
+	void *buf;			/* LIST_BYTES or CHUNK_SECTORS, kmalloc'ed */
+	u64 blocks, pages, from_peers;
+};
+
+static int add(struct recovery *r, const struct circle_copy *copy)
+{
+	if (r->nr == r->room) {
+		u32 room = r->room ? r->room * 2 : 4096;
+		struct circle_copy *more = vmalloc(array_size(room, sizeof(*more)));
+
+		if (!more)
+			return -ENOMEM;
+		if (r->nr)
+			memcpy(more, r->copy, r->nr * sizeof(*more));
+		vfree(r->copy);
+		r->copy = more;
+		r->room = room;
+	}
+	r->copy[r->nr++] = *copy;
+	return 0;
+}
+
+static bool reachable(const struct circle_peer *p)
+{
+	return READ_ONCE(p->state) >= CIRCLE_PEER_UP;
+}
+
+static bool continuous(const struct circle_peer *p)
+{
+	return p->instance == p->counted;
+}
+
+/* One page of a peer's list; *cursor U64_MAX at its end. */
+static int list_page(struct recovery *r, struct circle_peer *p, struct circle_call *call, u64 *cursor)
+{
+	u64 nr_blocks = r->node->nr_blocks;
+	struct circle_item item;
+	u32 i, n;
+	int err;
+
+	memset(call, 0, sizeof(*call));
+	call->msg.f.type = CIRCLE_WT_LIST;
+	call->msg.f.block = *cursor;
+	call->rx.buf = r->buf;
+	call->rx_len = LIST_BYTES;
+	err = circle_call_wait(p, call);
+	if (err || call->answer.status)
+		return err ?: -EREMOTEIO;
+	n = call->answer.length / sizeof(struct circle_wire_item);
+	for (i = 0; i < n; i++) {
+		struct circle_copy copy = { .from = p->nr };
+
+		circle_item_decode((char *)r->buf + i * sizeof(struct circle_wire_item), &item);
+		if (item.block >= nr_blocks || (item.pages & ~r->node->geom.all) || !item.pages ||
+		    item.gen > r->node->gen)
+			return -EPROTO;
+		copy.block = item.block;
+		copy.seq = item.seq;
+		copy.gen = item.gen;
+		copy.pages = item.pages;
+		copy.believed = r->verdict == CIRCLE_WEAK || continuous(p);
+		err = add(r, &copy);
+		if (err)
+			return err;
+	}
+	if (call->answer.seq <= *cursor)
+		return -EPROTO;
+	*cursor = call->answer.seq;
+	return 0;
+}
+
+static int list_peer(struct recovery *r, struct circle_peer *p)
+{
+	struct circle_call *call = kzalloc(sizeof(*call), GFP_KERNEL);
+	u64 cursor = 0;
+	int err = call ? 0 : -ENOMEM;
+
+	while (!err && cursor != U64_MAX)
+		err = fatal_signal_pending(current) ? -EINTR : list_page(r, p, call, &cursor);
+	kfree(call);
+	if (err)
+		CIRCLE_ERR("recovery: peer %u did not give its list (%d)", p->id, err);
+	return err;
+}
+
+static int list_ssd(struct recovery *r)
+{
+	struct circle_slots *s = r->node->slots;
+	bool believed = r->verdict == CIRCLE_WEAK && (r->node->circle->label.flags & CIRCLE_LBF_SSD);
+	int err = 0;
+	u32 n;
+
+	for (n = 0; n < s->nr && !err; n++) {
+		struct circle_slot *sl = &s->slot[n];
+		struct circle_copy copy = {
+			.block = sl->block, .seq = sl->seq, .gen = sl->gen, .pages = sl->dirty,
+			.from = CIRCLE_FROM_SSD, .believed = believed,
+		};
+
+		if (!sl->owner && sl->dirty)
+			err = add(r, &copy);
+	}
+	return err;
+}
+
+static int judge(struct recovery *r)
+{
+	struct circle_circle *c = r->node->circle;
+	struct circle_evidence e = {
+		.floor = c->label.floor,
+		.ssd = c->label.flags & CIRCLE_LBF_SSD,
+		.weak = c->label.flags & CIRCLE_LBF_WEAK,
+		.empty = !c->old_view && !(c->label.flags & CIRCLE_LBF_SSD) &&
+			 c->seen_state == CIRCLE_LS_CLEAN,
+	};
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++) {
+		if (!(c->old_view >> i & 1))
+			continue;
+		if (!reachable(&c->peer[i])) {
+			CIRCLE_WARN("recovery: peer %u of the view cannot be reached", c->peer[i].id);
+			e.unreachable++;
+		} else if (!continuous(&c->peer[i])) {
+			CIRCLE_WARN("recovery: peer %u has restarted", c->peer[i].id);
+			e.restarted++;
+		}
+	}
+	r->verdict = c->start == CIRCLE_START_FRESH ? CIRCLE_COMPLETE : circle_recover_judge(&e);
+	if (r->verdict != CIRCLE_REFUSED)
+		return 0;
+	if (!r->node->conf.force) {
+		CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached and %u restarted: completed writes may be missing. Bring them back, or say force",
+			   e.floor, e.unreachable, e.restarted);
+		return -ENODATA;
+	}
+	CIRCLE_WARN("recovery forced: completed writes may be lost");
+	r->verdict = CIRCLE_WEAK;
+	return 0;
+}
+
+static int still_ours(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (time_before(jiffies + msecs_to_jiffies(CIRCLE_LEASE_MS / 2), c->lease_until))
+		return 0;
+	return circle_label_look(node);
+}
+
+static int fetch(struct recovery *r, const struct circle_copy *copy, u32 from, u32 to,
+		 struct circle_call *call)
+{
+	struct circle_peer *p = &r->node->circle->peer[copy->from];
+	int err;
+
+	memset(call, 0, sizeof(*call));
+	call->msg.f.type = CIRCLE_WT_FETCH;
+	call->msg.f.block = copy->block;
+	call->msg.f.seq = copy->seq;
+	call->msg.f.pages = circle_pages_touched(&r->node->geom, from, to - from);
+	call->msg.f.sector = from;
+	call->msg.f.sectors = to - from;
+	call->rx.buf = r->buf;
+	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
+	err = circle_call_wait(p, call);
+	if (!err && (call->answer.status || call->answer.seq != copy->seq ||
+		     call->answer.length != (to - from) << SECTOR_SHIFT))
+		err = -EREMOTEIO;
+	return err;
+}
+
+/* Sectors [from, to) of a block, from its copy to the origin. */
+static int drain_run(struct recovery *r, const struct circle_copy *copy, u32 from, u32 to,
+		     struct circle_call *call)
+{
+	struct circle_node *node = r->node;
+	u32 slot, end;
+	int err = 0;
+
+	for (; from < to && !err; from = end) {
+		end = min(to, from + CHUNK_SECTORS);
+		if (copy->from != CIRCLE_FROM_SSD) {
+			err = fetch(r, copy, from, end, call);
+		} else {
+			struct circle_shard *sh = circle_shard_of(node->slots, 0, copy->block);
+
+			spin_lock_irq(&sh->lock);
+			slot = __circle_slot_find(node->slots, sh, 0, copy->block);
+			spin_unlock_irq(&sh->lock);
+			err = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
+					     circle_slot_sector(node, slot, from), r->buf,
+					     end - from);
+		}
+		if (!err)
+			err = still_ours(node);
+		if (!err)
+			err = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
+					     circle_block_sector(node, copy->block, from), r->buf,
+					     end - from);
+	}
+	return err;
+}
+
+static int drain_copy(struct recovery *r, const struct circle_copy *copy, struct circle_call *call)
+{
+	const struct circle_geom *g = &r->node->geom;
+	u32 limit = circle_block_limit(r->node, copy->block), pos, stop;
+	int err = 0;
+	bool set;
+
+	for (pos = 0; pos < limit && !err; pos = stop) {
+		stop = circle_pages_run(g, copy->pages, pos, limit, &set);
+		if (set)
+			err = drain_run(r, copy, pos, stop, call);
+	}
+	if (err)
+		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", copy->block, err);
+	r->blocks++;
+	r->pages += hweight64(copy->pages);
+	r->from_peers += copy->from != CIRCLE_FROM_SSD;
+	return err;
+}
+
+static void drop_slot(struct circle_node *node, u64 block)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	n = __circle_slot_find(node->slots, sh, 0, block);
+	if (n != CIRCLE_NO_SLOT)
+		__circle_slot_unmap(node->slots, sh, n);
+	spin_unlock_irq(&sh->lock);
+}
+
+/* The winner of each block to the origin, if it is believed. */
+static int drain(struct recovery *r)
+{
+	struct circle_call *call = kzalloc(sizeof(*call), GFP_KERNEL);
+	int err = call ? 0 : -ENOMEM;
+	u32 i;
+
+	sort(r->copy, r->nr, sizeof(*r->copy), circle_copy_order, NULL);
+	for (i = 0; i < r->nr && !err; i++)
+		if ((!i || r->copy[i].block != r->copy[i - 1].block) && r->copy[i].believed)
+			err = drain_copy(r, &r->copy[i], call);
+	kfree(call);
+	if (!err)
+		err = circle_bdev_flush(r->node->origin);
+	return err;
+}
+
+/* Every copy is level now, with the origin: forget them, here and at the peers. */
+static int drop_all(struct recovery *r)
+{
+	struct circle_circle *c = r->node->circle;
+	unsigned int i;
+	int err;
+	u32 k;
+
+	for (k = 0; k < r->nr; k++)
+		drop_slot(r->node, r->copy[k].block);
+	err = circle_meta_commit(r->node->meta, true);
+	for (i = 0; i < c->nr_peers && !err; i++)
+		if (reachable(&c->peer[i]) && circle_peer_release_all(&c->peer[i]))
+			CIRCLE_WARN("recovery: peer %u did not drop its replicas; it will before it counts again",
+				    c->peer[i].id);
+	return err;
+}
+
+static int collect(struct recovery *r)
+{
+	struct circle_circle *c = r->node->circle;
+	unsigned int i;
+	int err;
+
+	c->label.state = CIRCLE_LS_RECOVERING;
+	if (r->verdict == CIRCLE_WEAK)
+		c->label.flags |= CIRCLE_LBF_WEAK;
+	err = circle_label_store(r->node);
+	for (i = 0; i < c->nr_peers && !err; i++)
+		if ((c->old_view >> i & 1) && reachable(&c->peer[i]))
+			err = list_peer(r, &c->peer[i]);
+	return err ?: list_ssd(r);
+}
+
+int circle_recover(struct circle_node *node)
+{
+	struct recovery r = { .node = node };
+	int err = judge(&r);
+
+	if (err)
+		return err;
+	r.buf = kmalloc(max_t(size_t, LIST_BYTES, CHUNK_SECTORS << SECTOR_SHIFT), GFP_KERNEL);
+	if (!r.buf)
+		return -ENOMEM;
+	err = collect(&r);
+	if (!err)
+		err = drain(&r);
+	if (!err)
+		err = drop_all(&r);
+	if (!err && r.nr)
+		CIRCLE_INFO("recovery %s: %llu blocks (%llu from peers), %llu pages drained to the origin",
+			    r.verdict == CIRCLE_COMPLETE ? "complete" : "complete up to the last FLUSH",
+			    r.blocks, r.from_peers, r.pages);
+	vfree(r.copy);
+	kfree(r.buf);
+	return err;
+}

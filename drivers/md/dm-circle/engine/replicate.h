@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * replicate: the write path of a circle, and the requests to holders that are no writes.
+ */
+#ifndef CIRCLE_ENGINE_REPLICATE_H
+#define CIRCLE_ENGINE_REPLICATE_H
+
+#include "circle.h"
+#include "io.h"
+
+#define CIRCLE_WRITE_PAGES	64	/* 4 KiB pages of one write, its page-aligned margins included */
+#define CIRCLE_WRITE_SECTORS	256	/* of the host's request at most: longer ones are cut */
+
+size_t circle_write_size(void);
+size_t circle_request_size(void);
+
+/* Does this write have to go to holders? shard->lock held. */
+bool __circle_write_is_shared(struct circle_node *node, const struct circle_slot *sl);
+
+/* Process context; the range is held, the slot WRITABLE. Continues io's chain to its end. */
+void circle_replicate_step(struct circle_io *io);
+
+/* Process context: asks the holders with undurable writes to flush, as one pending part of io. */
+void circle_flush_holders(struct circle_io *io);
+
+/* Process context, io's range held exclusively: every holder of io->slot durably forgets `pages`,
+ * as one pending part of io. */
+void circle_release_pages(struct circle_io *io, u64 pages);
+
+/* Process context: the block is clean and the origin flushed: its holders may forget it. Does it
+ * if the block is idle; whoever finds it undone later calls again. */
+void circle_release_block(struct circle_node *node, u64 block);
+
+/* lease.c, process context: true if io may go on now; else it will be queued with `step` when the
+ * lease is renewed, or ended with an error when the owner is fenced. */
+bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io));
+void circle_lease_wake(struct circle_node *node);	/* any context */
+
+#endif

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * steward: the one thread that looks at the label and changes it: views, floor, state. Every change
+ * follows R3: a peer is waited for from before a label with it is written until a label without
+ * it is durable; only then are writes rid of it.
+ *
+ * It must never act on a label that is not durable, and never write one without a young lease.
+ */
+#include "steward.h"
+
+#include <linux/kthread.h>
+#include "../log.h"
+#include "../store/label.h"
+#include "replicate.h"
+
+#define LOOK		HZ		/* between looks at the label */
+#define PERIOD		(HZ / 5)
+
+static bool same_activation(const struct circle_circle *c, const struct circle_label *l)
+{
+	return l->generation == c->label.generation && l->activation == c->label.activation;
+}
+
+void circle_fenced(struct circle_node *node, u64 gen)
+{
+	struct circle_circle *c = node->circle;
+	unsigned long flags;
+	bool first;
+
+	spin_lock_irqsave(&c->lock, flags);
+	first = c->role == CIRCLE_ROLE_OWNER;
+	if (first)
+		c->role = CIRCLE_ROLE_FENCED;
+	spin_unlock_irqrestore(&c->lock, flags);
+	if (!first)
+		return;
+	CIRCLE_ERR("generation %llu exists, ours is %u: another node has taken over; all I/O ends. Wipe the metadata device to rejoin",
+		   gen, node->gen);
+	circle_steward_kick(node);
+}
+
+/* Everything that another place says. 0: we are the rightful owner; -ESTALE; -EIO. */
+int circle_label_look(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_label *cur = &c->seen;
+	unsigned long begin = jiffies;
+	struct circle_label_view v;
+
+	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area))
+		return -EIO;
+	circle_label_judge(c->area, node->conf.id, &v, cur, circle_crc);
+	if (v.status)
+		return -EIO;
+	if (!same_activation(c, cur) || v.tie) {
+		circle_fenced(node, cur->generation);
+		return -ESTALE;
+	}
+	c->label_copy = v.my_copy;
+	WRITE_ONCE(c->lease_until, begin + msecs_to_jiffies(CIRCLE_LEASE_MS));
+	circle_lease_wake(node);
+	return 0;
+}
+
+/* Writes c->label to our place, then reads all the others. 0: it is durable and we are rightful. */
+int circle_label_store(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	int r;
+
+	c->label.seq++;
+	r = circle_label_write(node->meta->io, c->label_dev, c->label_sector, &c->label,
+			       c->label_copy, c->area);
+	if (r)
+		return r;
+	c->label_copy ^= 1;
+	return circle_label_look(node);
+}
+
+static void fill_peers(struct circle_circle *c, u32 view)
+{
+	unsigned int i;
+
+	memset(c->label.peer, 0, sizeof(c->label.peer));
+	for (i = 0; i < c->nr_peers; i++) {
+		struct circle_peer_rec *rec = &c->label.peer[i];
+		struct circle_peer *p = &c->peer[i];
+
+		rec->id = p->id;
+		rec->family = p->addr.family;
+		rec->port = p->addr.port;
+		memcpy(rec->addr, p->addr.addr, sizeof(rec->addr));
+		memcpy(rec->domain, p->domain, CIRCLE_DOMAIN_SIZE);
+		rec->instance = p->instance;
+		rec->in_view = view >> i & 1;
+	}
+}
+
+static u32 ready_peers(struct circle_circle *c)
+{
+	u32 mask = 0;
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if (READ_ONCE(c->peer[i].state) == CIRCLE_PEER_READY)
+			mask |= 1u << i;
+	return mask;
+}
+
+/* Strikes peers off all blocks: they are out of the durable view. */
+static void strike_off(struct circle_node *node, u32 mask)
+{
+	struct circle_slots *s = node->slots;
+	u32 n;
+
+	for (n = 0; n < s->nr; n++) {
+		struct circle_slot *sl = &s->slot[n];
+		struct circle_shard *sh;
+
+		if (!(READ_ONCE(sl->holders) & mask) || sl->owner)
+			continue;
+		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
+		spin_lock_irq(&sh->lock);
+		if (!sl->owner)
+			sl->holders &= ~mask;
+		spin_unlock_irq(&sh->lock);
+	}
+}
+
+/* One round over our blocks: what is dirty and not held by `degree` peers of the view. */
+u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *dirty)
+{
+	struct circle_slots *s = node->slots;
+	u64 pages = 0;
+	u32 n;
+
+	*dirty = false;
+	for (n = 0; n < s->nr; n++) {
+		struct circle_slot *sl = &s->slot[n];
+		struct circle_shard *sh;
+
+		if (sl->owner || !(READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED))
+			continue;
+		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
+		spin_lock_irq(&sh->lock);
+		if (!sl->owner && sl->dirty) {
+			*dirty = true;
+			if (hweight32(sl->holders & view) < degree)
+				pages += hweight64(sl->dirty);
+		}
+		spin_unlock_irq(&sh->lock);
+	}
+	return pages;
+}
+
+u64 circle_at_risk(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	bool dirty;
+
+	return circle_exposed_pages(node, READ_ONCE(c->view), READ_ONCE(c->degree), &dirty) *
+	       (node->geom.page_sectors << SECTOR_SHIFT);
+}
+
+/* Every dirty page has `degree` durable holders in view: the floor may be raised to it (R7). */
+static bool may_raise(struct circle_node *node, u32 view, u32 degree)
+{
+	struct circle_circle *c = node->circle;
+	unsigned int i;
+	bool dirty;
+
+	if (hweight32(view) < degree || circle_exposed_pages(node, view, degree, &dirty))
+		return false;
+	for (i = 0; dirty && i < c->nr_peers; i++)
+		if ((view >> i & 1) && circle_peer_flush(&c->peer[i]))
+			return false;
+	return true;
+}
+
+static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degree)
+{
+	struct circle_circle *c = node->circle;
+	u32 gone;
+	int r;
+
+	spin_lock_irq(&c->lock);
+	c->wait |= view;		/* both outcomes of the write are true meanwhile */
+	spin_unlock_irq(&c->lock);
+	fill_peers(c, view);
+	c->label.degree = degree;
+	c->label.floor = floor;
+	c->label.state = CIRCLE_LS_ACTIVE;
+	c->label.flags = node->meta->failed ? 0 : CIRCLE_LBF_SSD;
+	r = circle_label_store(node);
+	if (r) {
+		CIRCLE_WARN_LIMIT("the label cannot be written (%d): the view stays as it is", r);
+		return;
+	}
+	spin_lock_irq(&c->lock);
+	gone = c->wait & ~view;
+	c->view = view;
+	c->wait = view;
+	c->floor = floor;
+	c->degree_now = degree;
+	spin_unlock_irq(&c->lock);
+	CIRCLE_INFO("view %#x, floor %u, degree %u", view, floor, degree);
+	if (gone) {
+		strike_off(node, gone);
+		circle_multi_forget(node, gone);
+		circle_writeback_kick(node);
+	}
+	for (r = 0; r < c->nr_peers; r++)
+		wake_up_all(&c->peer[r].wait);
+}
+
+/* What the label should say now; writes it if it says something else. */
+static void keep_view(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	u32 ready = ready_peers(c), view = ready, floor, degree = READ_ONCE(c->degree);
+	u32 gone = c->view & ~ready;
+
+	if (degree > c->degree_now)
+		WRITE_ONCE(c->degree_now, degree);	/* asked of new writes at once */
+	floor = c->floor > hweight32(gone) ? c->floor - hweight32(gone) : 0;
+	floor = min(floor, degree);
+	if (floor < degree && may_raise(node, view, degree))
+		floor = degree;
+	if (view == c->view && floor == c->floor && degree == c->label.degree && view == c->wait &&
+	    !!(c->label.flags & CIRCLE_LBF_SSD) == !node->meta->failed)
+		return;
+	change_view(node, view, floor, degree);
+}
+
+/* Clean blocks that holders still have: their release was not possible, or not answered. */
+static void sweep(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u32 n;
+
+	for (n = 0; n < s->nr && circle_lease_ok(node); n++) {
+		struct circle_slot *sl = &s->slot[n];
+
+		if (READ_ONCE(sl->holders) && !READ_ONCE(sl->dirty) && !sl->owner)
+			circle_release_block(node, READ_ONCE(sl->block));
+	}
+}
+
+bool circle_holders_left(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u32 n;
+
+	for (n = 0; n < s->nr; n++)
+		if (READ_ONCE(s->slot[n].holders))
+			return true;
+	return false;
+}
+
+static int steward(void *data)
+{
+	struct circle_node *node = data;
+	struct circle_circle *c = node->circle;
+	unsigned long looked = jiffies;
+
+	while (!kthread_should_stop()) {
+		wait_event_timeout(c->steward_wait, READ_ONCE(c->steward_kick) ||
+				   kthread_should_stop(), PERIOD);
+		WRITE_ONCE(c->steward_kick, false);
+		if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER) {
+			circle_lease_wake(node);
+			circle_multi_forget(node, ~0u);
+			continue;
+		}
+		if (!circle_lease_ok(node) || time_after(jiffies, looked + LOOK)) {
+			looked = jiffies;
+			if (circle_label_look(node))
+				continue;
+			sweep(node);
+		}
+		keep_view(node);
+	}
+	return 0;
+}
+
+int circle_steward_start(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	c->steward = kthread_run(steward, node, "circle_steward");
+	if (IS_ERR(c->steward)) {
+		int r = PTR_ERR(c->steward);
+
+		c->steward = NULL;
+		return r;
+	}
+	return 0;
+}
+
+void circle_steward_kick(struct circle_node *node)
+{
+	if (!node->circle)
+		return;
+	WRITE_ONCE(node->circle->steward_kick, true);
+	wake_up(&node->circle->steward_wait);
+}
+
+/* Nothing dirty, nothing held: the label says so, and the origin stands alone (R7). */
+static void say_clean(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	if (c->role != CIRCLE_ROLE_OWNER || circle_label_look(node) ||
+	    atomic_read(&node->slots->nr_dirty) || circle_holders_left(node) ||
+	    circle_origin_mark(node))
+		return;
+	fill_peers(c, 0);
+	c->label.state = CIRCLE_LS_CLEAN;
+	c->label.flags = 0;
+	c->label.floor = 0;
+	if (circle_label_store(node))
+		CIRCLE_WARN("the label could not be marked clean");
+}
+
+void circle_steward_stop(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	if (!c->steward)
+		return;
+	kthread_stop(c->steward);
+	c->steward = NULL;
+	say_clean(node);
+}

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What tests of a local cache share. Source after circle.sh.
+
+# table_of <sectors> <meta> <ssd> <origin> <block sectors> [<rest>]: names of mapper devices
+table_of()
+{
+	echo "0 $1 circle /dev/mapper/$2 /dev/mapper/$3 /dev/mapper/$4 $5 ${6:-1 writeback default 0}"
+}
+
+sum_of() { sha256sum "/dev/mapper/$1" | cut -d' ' -f1; }
+
+# refused <extended regular expression> <table line>: no device comes of it, and the kernel's log
+# or dmsetup says why.
+refused()
+{
+	local mark="refused: $RANDOM$RANDOM" out
+	echo "$mark" >/dev/kmsg
+	if out=$(dmsetup create refused --table "$2" 2>&1); then
+		dmsetup remove refused
+		echo "# was accepted: $2"
+		return 1
+	fi
+	dmsetup remove refused 2>/dev/null
+	out+=$(dmesg | awk -v m="$mark" 'index($0, m) { on = 1; next } on')
+	grep -qE "$1" <<<"$out" && return
+	grep circle <<<"# $out"
+	return 1
+}
+
+# stat_of <mapper device> <field, from 1>: of /sys/block/*/stat; 1 reads, 5 writes, 12 discards
+stat_of()
+{
+	local -a f
+	read -ra f <"/sys/block/dm-$(dmsetup info -c --noheadings -o minor "$1")/stat"
+	echo "${f[$2 - 1]}"
+}
+
+# crash <circle> <meta> <ssd> ...: the circle device goes without having written anything at its
+# end, as if the host had died; the lower devices keep what they have.
+crash()
+{
+	local name=$1 d
+	shift
+	for d in "$@"; do
+		dev_fail "$d" || return 1
+	done
+	dmsetup remove --retry "$name" || return 1
+	for d in "$@"; do
+		dev_heal "$d" || return 1
+	done
+}

@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: mem=1536 smp=2 timeout=300 modules=dm-circle,null_blk
+#
+# Two, then three nodes as network namespaces: dirty blocks are replicated, released after
+# write-back, and recovered by another node.
+# shellcheck disable=SC2317	# called by ktap_test
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+# shellcheck source=tests/lib/circle.sh
+. "$REPO/tests/lib/circle.sh"
+ktap_header
+
+SIZE=33554432
+hist() { "$HISTORY" "$1" --dev "$2" --log /tmp/h --size $SIZE "${@:3}"; }
+
+for n in 1 2 3; do
+	node_add $n || exit 1
+	circle_node_devices $n 64 || exit 1
+done
+
+ktap_test "node 1" circle_node_create 1 1 "2 3"
+ktap_test "node 2" circle_node_create 2 1 "1 3"
+ktap_test "node 3" circle_node_create 3 1 "1 2"
+ktap_test "node 1 counts both" wait_for 20 "the view of node 1" circle_view_is 1 2
+dmsetup status; dmsetup table c1
+ktap_test "history" hist init /dev/mapper/c1 --seed 5
+ktap_test "random writes" hist run /dev/mapper/c1 --resume --ops 800 --threads 2
+dmsetup status
+ktap_test "dirty" test "$(circle_dirty c1)" -gt 0
+ktap_test "at risk is 0" circle_risk_is 1 0
+ktap_test "node 1 is gone with its SSD" circle_node_die 1
+ktap_test "its SSD is blank" circle_node_wipe 1
+dmesg | tail -5
+ktap_test "without recover it is refused" circle_refused 1 1 "2 3"
+ktap_test "recover" circle_node_create 1 1 "2 3" "2 writeback recover"
+dmesg | tail -5
+ktap_test "nothing is lost" hist check /dev/mapper/c1 --allow all
+ktap_test "remove all" circle_remove_all
+check_dmesg
+ktap_done
