@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Hosts of a circle: VMs n1 .. nN with an SSD each, and one more that exports the origins.
+
+Every owner has an origin of its own, o1 .. oN, on the last VM. It exports them
+by NBD to all, so that any host can take over any origin: /dev/nbdK is oK
+everywhere, once attached.
+
+    with hosts.Hosts(3) as h:
+        for d in h.start_all(degree=1): ...     # a Circle per host
+        taker = h.circle(4, host=3, origin=1, spare=True, degree=1, peers=[2, 3])
+        taker.create("recover fenced")
+"""
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import cluster
+import vm
+
+SLOW = float(os.environ.get("VM_SLOW", 1))
+TIMEOUT = 2             # seconds after which a peer counts as lost: the module's default
+LABEL = 2048            # sectors at the end of an origin that are not the target's
+HISTORY = os.path.join(vm.REPO, "build", "tools", "circle-history")
+
+NBD_CONFIG = "[generic]\nallowlist = true\n"
+NBD_EXPORT = "[o{0}]\nexportname = /dev/disk/by-serial/o{0}\nflush = true\nfua = true\ntrim = true\n"
+
+
+class Circle:
+    """One circle device: where it is, and its table line."""
+
+    def __init__(self, hosts, number, host, origin, spare, degree, peers):
+        self.hosts, self.number, self.host, self.origin = hosts, number, host, origin
+        self.node = hosts.node(host)
+        self.name = f"circle{number}"
+        self.dev = f"/dev/mapper/{self.name}"
+        self.port = 7001 if spare else 7000
+        tail = "2" if spare else ""
+        self.meta, self.ssd = (f"/dev/disk/by-serial/{d}{tail}" for d in ("meta", "ssd"))
+        self.degree, self.peers = degree, peers
+
+    @property
+    def addr(self):
+        """Where it listens."""
+        return f"{self.node.addr}:{self.port}"
+
+    def table(self, features=""):
+        """The line; features besides writeback."""
+        words = f"id {self.number} listen {self.addr} degree {self.degree} domain n{self.host}"
+        for p in self.peers:
+            words += f" peer {p.number}@{p.addr}"
+        features = ("writeback " + features).split()
+        return (f"0 {self.hosts.sectors} circle {self.meta} {self.ssd} /dev/nbd{self.origin} "
+                f"{self.hosts.block} {len(features)} {' '.join(features)} default 0 "
+                f"{len(words.split())} {words}")
+
+    def try_create(self, features="", timeout=60):
+        """Make it: (rc, what was said, by dmsetup or the kernel)."""
+        self.hosts.attach(self.host, self.origin)
+        rc, out = self.node.try_sh(
+            f"dmesg -C; modprobe dm-circle && dmsetup create {self.name} --table '{self.table(features)}'",
+            timeout * SLOW)
+        log = self.node.try_sh("dmesg | grep circle")[1]
+        if rc:      # else the next one finds a device without a table
+            self.node.try_sh(f"dmsetup remove {self.name} 2>/dev/null")
+        return rc, out + log
+
+    def create(self, features="", timeout=60):
+        """Make it; what the kernel said."""
+        rc, out = self.try_create(features, timeout)
+        if rc:
+            raise cluster.CommandError(f"n{self.host}: {self.name} is refused (exit {rc})\n{out}")
+        return out
+
+    def remove(self, timeout=60):
+        """Take it down in order."""
+        self.node.sh(f"dmsetup remove --retry {self.name}", timeout * SLOW)
+
+    def status(self):
+        """The keys behind "circle"; dirty in bytes."""
+        words = self.node.sh(f"dmsetup status --noflush {self.name}").split()
+        at = len(words) - 1 - words[::-1].index("circle") + 2
+        found = dict(zip(words[at::2], words[at + 1::2]))
+        page = max(8, self.hosts.block // 64)
+        found["dirty"] = int(found["dirty_pages"]) * page * 512
+        return found
+
+    def wait(self, key, want, timeout=30):
+        """Until a status key has this value."""
+        end = time.monotonic() + timeout * SLOW
+        while self.status()[key] != str(want):
+            if time.monotonic() > end:
+                raise vm.Timeout(f"n{self.host}: {self.name}: {key} is not {want}: {self.status()}")
+            time.sleep(0.2)
+
+    # circle-history, its log on the test's side of the wall: it survives the host.
+
+    def log(self, name="history"):
+        """A log's file as the test sees it."""
+        return os.path.join(self.node.out, name)
+
+    def history(self, verb, args="", log="history", size=32):
+        """A command line of circle-history; size in MiB."""
+        span = "" if verb == "check" or "--resume" in args else f"--size {size}M "
+        return (f"{HISTORY} {verb} --dev {self.dev} --log /vm/out/{log} {span}{args}")
+
+    def check(self, allow="all", log="history", timeout=60):
+        """What can be read now: (clean?, what the checker says). It becomes the floor."""
+        rc, out = self.node.try_sh(self.history("check", f"--allow {allow} --record", log),
+                                   timeout * SLOW)
+        return rc == 0, f"exit {rc}\n{out}"
+
+    def inherit(self, other, log="history"):
+        """Go on with another host's log."""
+        shutil.copyfile(other.log(log), self.log(log))
+
+
+class Hosts(cluster.Cluster):
+    """So many hosts, and the one with the origins; mib: each SSD and origin."""
+
+    def __init__(self, n, ssd=64, origin=65, block=128, **kw):
+        subprocess.run(["make", "-s", "-C", os.path.join(vm.REPO, "tests", "tools")], check=True,
+                       stdout=subprocess.DEVNULL)
+        disks = {"ssd": ssd, "meta": 16, "ssd2": ssd, "meta2": 16}
+        disks.update({f"o{i}": origin for i in range(1, n + 1)})
+        super().__init__(n + 1, disks=disks, mem=kw.pop("mem", 384), **kw)
+        self.count, self.block = n, block
+        self.sectors = ((origin << 11) - LABEL) // 2048 * 2048
+        self.store = self.node(n + 1)
+        self.circles = {}
+
+    def __enter__(self):
+        super().__enter__()
+        conf = NBD_CONFIG + "".join(NBD_EXPORT.format(i) for i in range(1, self.count + 1))
+        self.store.sh(f"printf '%s' '{conf}' >/tmp/nbd.conf && nbd-server -C /tmp/nbd.conf")
+        self.store.wait_for("ss -tln | grep -q :10809")
+        return self
+
+    def attach(self, host, origin):
+        """/dev/nbdK of a host is origin K."""
+        self.node(host).sh(
+            f"modprobe nbd; [ \"$(cat /sys/block/nbd{origin}/size)\" -gt 0 ] || "
+            f"nbd-client -N o{origin} {self.store.addr} /dev/nbd{origin} -b 512", 30 * SLOW)
+
+    def circle(self, number, host=None, origin=None, spare=False, degree=1, peers=()):
+        """Describe a device; peers by number, of those described before or after."""
+        c = Circle(self, number, host or number, origin or number, spare, degree, [])
+        self.circles[number] = c
+        c.peers = [self.circles[p] for p in peers]
+        return c
+
+    def start_all(self, degree=1):
+        """A device on each host, all peers of each other; they are in each other's view."""
+        every = range(1, self.count + 1)
+        for i in every:
+            self.circle(i, degree=degree)
+        for i in every:
+            self.circles[i].peers = [self.circles[p] for p in every if p != i]
+        for i in every:
+            self.circles[i].create()
+        for i in every:
+            self.circles[i].wait("in_view", self.count - 1)
+            self.circles[i].wait("floor", degree)
+        return [self.circles[i] for i in every]
+
+
+def recovered(log):
+    """What the kernel said about a recovery: {blocks, peers, pages, how}, or None."""
+    m = re.search(r"recovery (complete[^:]*): (\d+) blocks \((\d+) from peers\), (\d+) pages", log)
+    return m and {"how": m[1], "blocks": int(m[2]), "peers": int(m[3]), "pages": int(m[4])}
