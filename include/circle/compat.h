@@ -39,7 +39,8 @@ static inline void circle_compat_sk_hold_net(struct sock *sk)
 #endif
 
 /* 6.12 derives max_discard_sectors from max_hw_discard_sectors, 6.1 wants both. */
-static inline void circle_compat_limit_discard(struct queue_limits *limits, unsigned int granularity,
+static inline void circle_compat_limit_discard(struct queue_limits *limits,
+					       unsigned int granularity,
 					       unsigned int sectors)
 {
 	limits->discard_granularity = granularity;

@@ -59,7 +59,8 @@ circle_node_devices()	# <N> <MiB>
 
 circle_args()	# <N> <degree> "<peers>"
 {
-	local p words="id $1 listen $(node_addr "$1"):7000 degree $2"
+	local p words
+	words="id $1 listen $(node_addr "$1"):7000 degree $2"
 	for p in $3; do
 		words+=" peer $p@$(node_addr "$p"):7000"
 	done
@@ -94,8 +95,7 @@ circle_risk_is() { [ "$(circle_status "c$1" at_risk)" = "$2" ]; }
 # of its device can neither write back nor mark anything.
 circle_node_die()
 {
-	link_down "$1"
-	dev_fail "ssd$1" && dev_fail "meta$1" && dev_fail "${ORIGIN:-org$1}" &&
+	dev_fail "${ORIGIN:-org$1}" && dev_fail "ssd$1" && dev_fail "meta$1" && link_down "$1" &&
 		dmsetup remove --retry "c$1" && dev_heal "ssd$1" && dev_heal "meta$1" &&
 		dev_heal "${ORIGIN:-org$1}"
 	link_up "$1"

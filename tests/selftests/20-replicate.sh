@@ -15,7 +15,7 @@
 ktap_header
 
 SIZE=33554432
-hist() { "$HISTORY" "$1" --dev "$2" --log /tmp/h --size $SIZE "${@:3}"; }
+hist() { "$HISTORY" "$1" --dev "$2" --log /tmp/h --size "$SIZE" "${@:3}"; }
 
 for n in 1 2 3; do
 	node_add $n || exit 1

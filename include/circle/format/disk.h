@@ -70,7 +70,7 @@ struct circle_disk_super {
 	__le16	reserved1;
 	__le32	reserved2;
 	__le64	max_seq;		/* no write of this generation is above it; 0: unknown */
-	__le64	next_generation;	/* an activation under way: its label may be written already */
+	__le64	next_generation;	/* activation under way: its label may stand already */
 	__le64	next_activation;
 	u8	reserved3[56];		/* pads to 256 */
 	struct circle_disk_owner owner[CIRCLE_MAX_OWNERS];

@@ -72,6 +72,14 @@ int circle_config_parse(struct circle_config *c, unsigned int argc, char **argv,
  */
 int circle_config_print(const struct circle_config *c, char *buf, unsigned int len);
 
+/* What acts once has acted. */
+static inline void circle_config_acted(struct circle_config *c)
+{
+	c->recover = false;
+	c->fenced = false;
+	c->force = false;
+}
+
 /* "10.0.0.1:7000", "[fe80::1]:7000" */
 int circle_addr_parse(const char *s, struct circle_addr *out);
 int circle_addr_print(const struct circle_addr *a, char *buf, unsigned int len);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * place: see place.h. Decides for one block at a time; what is full or away is the caller's to know.
+ * place: see place.h. It never asks who is full or away: the caller knows.
  */
 #include "place.h"
 
@@ -11,7 +11,8 @@ static bool clashes(const struct circle_cand *cand, u32 chosen, unsigned int i)
 	unsigned int k;
 
 	for (k = 0; chosen >> k; k++)
-		if ((chosen >> k & 1) && !memcmp(cand[k].domain, cand[i].domain, CIRCLE_DOMAIN_SIZE))
+		if ((chosen >> k & 1) &&
+		    !memcmp(cand[k].domain, cand[i].domain, CIRCLE_DOMAIN_SIZE))
 			return true;
 	return false;
 }

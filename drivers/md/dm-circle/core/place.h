@@ -14,7 +14,8 @@ struct circle_cand {
 };
 
 /* Chooses `degree` of n candidates, from number `start` on, foreign domains before our own. Returns
- * their mask, or 0 when there are not enough. degree >= 1, n <= CIRCLE_MAX_PEERS. */
+ * their mask, or 0 when there are not enough. degree >= 1, n <= CIRCLE_MAX_PEERS.
+ */
 u32 circle_place_choose(const struct circle_cand *cand, unsigned int n, unsigned int degree,
 			const u8 *own_domain, unsigned int start);
 

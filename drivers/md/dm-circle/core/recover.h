@@ -34,7 +34,8 @@ struct circle_copy {		/* one replica, as listed */
 };
 
 /* For sort(): by block, the one to be taken first: believed before not, then the higher tag, then
- * a peer's before the SSD's. */
+ * a peer's before the SSD's.
+ */
 int circle_copy_order(const void *a, const void *b);
 
 #endif

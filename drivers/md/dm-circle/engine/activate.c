@@ -14,7 +14,7 @@
 #include "replicate.h"
 #include "steward.h"
 
-#define ORIGIN_IO_MS	5000	/* what the old owner sent to the origin is there by then, or never */
+#define ORIGIN_IO_MS	5000	/* by then what the old owner sent has landed */
 
 static int find_label(struct circle_node *node, const struct circle_devices *dev,
 		      const struct circle_config *conf, bool blank)
@@ -134,8 +134,9 @@ int circle_activate_plan(struct circle_node *node, const struct circle_devices *
 	r = read_label(node, conf);
 	if (r == -ENODATA) {
 		if (conf->recover || (!blank && sb->generation)) {
-			CIRCLE_ERR("there is no label at the origin, but %s: refused", conf->recover ?
-				   "recover needs one" : "the metadata have been in use");
+			CIRCLE_ERR("there is no label at the origin, but %s: refused",
+				   conf->recover ? "recover needs one" :
+				   "the metadata have been in use");
 			return -EINVAL;
 		}
 		if (blank)
@@ -270,7 +271,8 @@ static int take_label(struct circle_node *node)
 	if (!r)
 		r = circle_label_store(node);	/* both copies: a torn one is never the only one */
 	if (r) {
-		CIRCLE_ERR("%s", r == -ESTALE ? "another node is taking over at the same time: withdrawn, try again" :
+		CIRCLE_ERR("%s", r == -ESTALE ?
+			   "another node is taking over at the same time: withdrawn, try again" :
 			   "the label cannot be written");
 		return r;
 	}

@@ -17,11 +17,12 @@ enum circle_start {
 };
 
 /* Reads the label and says whether metadata (m->sb; blank: none yet), label and table fit together;
- * sets m->sb's set_uuid and label place. Says in the log what does not fit, and what to do. */
+ * sets m->sb's set_uuid and label place. Says in the log what does not fit, and what to do.
+ */
 int circle_activate_plan(struct circle_node *node, const struct circle_devices *dev,
 			 const struct circle_config *conf, bool blank);
 
-/* The metadata are loaded, the server listens. On 0 the node is the owner and its peers may join. */
+/* The metadata are loaded, the server listens. On 0 the node is the owner; peers may join. */
 int circle_activate(struct circle_node *node);
 
 /* Undoes it, also when it failed half-way. Host I/O has ended. */

@@ -19,7 +19,7 @@ static const char *open_error(int r)
 	case -EBADMSG:
 		return "metadata superblock is damaged in both copies";
 	case -EUCLEAN:
-		return "metadata: first superblock wiped but not the second: wipe the first 128 KiB";
+		return "first superblock wiped but not the second: wipe the first 128 KiB";
 	case -EPROTONOSUPPORT:
 		return "metadata was written by a newer version: load that one";
 	case -ENOSPC:
@@ -75,8 +75,9 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 		 bdev_nr_sectors(dev->meta))
 		*error = "metadata device is smaller than it was when formatted";
 	else if (!!(sb->flags & CIRCLE_SBF_CIRCLE) != conf->circle)
-		*error = conf->circle ? "metadata are a local cache's: circle arguments do not fit" :
-					"metadata are a circle's: circle arguments are missing";
+		*error = conf->circle ?
+			"metadata are a local cache's: circle arguments do not fit" :
+			"metadata are a circle's: circle arguments are missing";
 	else if (conf->circle && sb->node_id != conf->id)
 		*error = "circle: id differs from the metadata's";
 	else

@@ -15,12 +15,14 @@ struct circle_devices {
 };
 
 /* Reads the metadata device and says whether this configuration can use it; changes nothing.
- * -EINVAL with *error, a constant string for the user. */
+ * -EINVAL with *error, a constant string for the user.
+ */
 int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
 		      const char **error);
 
 /* preresume: formats or loads at the first time; takes over the table's configuration. Says in the
- * log what is wrong. */
+ * log what is wrong.
+ */
 int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
 		       const struct circle_config *conf);
 

@@ -91,7 +91,7 @@ int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struc
 	spin_unlock_irq(&peer->lock);
 	if (!call)
 		return -EPROTO;
-	if (f->status == CIRCLE_WS_FENCED)
+	if (f->status == CIRCLE_WS_FENCED && f->generation >= peer->node->gen)
 		circle_fenced(peer->node, f->generation);
 	call->answer = *f;
 	part_over(call);

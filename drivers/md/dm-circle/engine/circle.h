@@ -45,16 +45,16 @@ struct circle_peer {
 	wait_queue_head_t wait;
 	struct completion done;
 
-	spinlock_t lock;
+	spinlock_t lock;		/* irq-safe; covers state, conn, calls and what follows */
 	enum circle_peer_state state;
 	struct circle_conn *conn;	/* a reference, while there is one */
 	struct list_head calls;		/* sent, not answered; oldest first */
 	u64 next_id;
 	u8 domain[CIRCLE_DOMAIN_SIZE];
 	u64 instance;			/* that it named in its hello */
-	u64 counted;			/* the instance that the label counted when we were activated */
+	u64 counted;			/* the instance that the label counted */
 	bool greeted;			/* has answered a hello, ever */
-	u32 heard;			/* node id of the owner that it still hears, 0: nobody else */
+	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
 	u16 refused;			/* wire status of the last refusal */
 	u64 undurable;			/* counts writes stored but not durable */
@@ -84,7 +84,8 @@ struct circle_call {
 };
 
 /* call.c: any context. Fills in generation, activation, version, id. -ENOTCONN: no connection (or
- * not READY, for force == false); done() is not called then. */
+ * not READY, for force == false); done() is not called then.
+ */
 int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool force);
 /* Process context: sends and waits; bounded by the timeout. 0 and the answer in call->answer. */
 int circle_call_wait(struct circle_peer *peer, struct circle_call *call);
@@ -105,7 +106,7 @@ struct circle_multi {
 	u32 await, ok, rejected;	/* circle->lock */
 	atomic_t refs;			/* calls under way, and the operation's own */
 	void (*over)(struct circle_multi *m);	/* process context, no lock held; must not sleep */
-	void (*gone)(struct circle_multi *m);	/* last reference: the memory is the owner's again */
+	void (*gone)(struct circle_multi *m);	/* the memory is the owner's again */
 	/* each answer with status OK, before its bit is cleared; may be NULL */
 	void (*answered)(struct circle_multi *m, struct circle_peer *peer,
 			 const struct circle_frame *req, const struct circle_frame *ans);
@@ -120,7 +121,8 @@ void circle_multi_init(struct circle_multi *m, struct circle_node *node, struct 
 /* circle->lock held: registers the peers of mask as awaited. */
 void __circle_multi_await(struct circle_multi *m, u32 mask);
 /* Any context, after await: sends m->req (with payload) to each awaited peer. Peers that cannot
- * be reached stay awaited. */
+ * be reached stay awaited.
+ */
 void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int nr_bv);
 void circle_multi_put(struct circle_multi *m);
 /* The steward: a label without these peers is durable. */
@@ -143,10 +145,10 @@ struct circle_circle {
 	unsigned int timeout_ms, lend;	/* settings; READ_ONCE */
 	u32 degree;			/* wish; READ_ONCE */
 
-	spinlock_t lock;
+	spinlock_t lock;		/* irq-safe; covers role to place_next, and multis' masks */
 	enum circle_role role;
 	u32 view;			/* peers that the durable label counts */
-	u32 wait;			/* peers that a write must wait for: view, and view in flight */
+	u32 wait;			/* peers that a write waits for: view, view in flight */
 	u32 floor;			/* of the durable label */
 	struct list_head multis;
 	u32 place_next;			/* rotates the choice of holders */
@@ -169,7 +171,7 @@ struct circle_circle {
 	spinlock_t lease_lock;		/* covers lease_waiters */
 	struct list_head lease_waiters;	/* circle_io.waiter.link */
 	atomic_t releasing;		/* release operations under way */
-	u32 degree_now;			/* in force: follows the wish up at once, down with the label */
+	u32 degree_now;			/* in force: up with the wish, down with the label */
 	wait_queue_head_t idle;		/* releasing fell to 0 */
 	mempool_t write_pool;		/* struct circle_write */
 	mempool_t multi_pool;		/* struct circle_request: releases and flushes */
@@ -200,6 +202,6 @@ u64 circle_at_risk(struct circle_node *node);	/* process context: bytes; a round
 int circle_steward_start(struct circle_node *node);
 void circle_steward_stop(struct circle_node *node);
 void circle_steward_kick(struct circle_node *node);	/* any context */
-void circle_fenced(struct circle_node *node, u64 gen);	/* any context: a higher generation exists */
+void circle_fenced(struct circle_node *node, u64 gen);	/* any context: gen exists */
 
 #endif

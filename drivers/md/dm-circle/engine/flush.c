@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * flush: a FLUSH of the host (R12): the cache device's data and the journal, the origin's
- * volatile cache, and the holders, in parallel. It completes when all are durable, and never before.
+ * volatile cache, and the holders, in parallel. Never completes before.
  */
 #include "replicate.h"
 

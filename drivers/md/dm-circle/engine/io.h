@@ -17,7 +17,7 @@ struct circle_io {
 	struct circle_waiter waiter;
 	struct work_struct work;
 	void (*step)(struct circle_io *io);	/* what the work runs */
-	void (*ended)(struct circle_io *io);	/* what the bio's completion does next; NULL: the end */
+	void (*ended)(struct circle_io *io);	/* at the bio's completion; NULL: the end */
 	struct bvec_iter iter;		/* of the bio, before the first submission */
 	u64 block;
 	u64 touched, whole;		/* pages */
@@ -48,7 +48,8 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 		      void (*ended)(struct circle_io *io));
 
 /* Copies sectors of the block between origin and slot with kcopyd, as one pending part of io;
- * the last part to end runs step on the queue. Process context. */
+ * the last part to end runs step on the queue. Process context.
+ */
 void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end);
 void circle_io_part_done(struct circle_io *io);
 

@@ -122,8 +122,7 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 		circle_io_end(io);
 		return DM_MAPIO_SUBMITTED;
 	}
-	if (READ_ONCE(node->last_io) != jiffies)
-		WRITE_ONCE(node->last_io, jiffies);
+	WRITE_ONCE(node->last_io, jiffies);
 	if (!bio_sectors(bio)) {
 		circle_io_queue(io, circle_flush_step);
 		return DM_MAPIO_SUBMITTED;

@@ -99,7 +99,8 @@ struct circle_node {
 };
 
 /* Process context. Finds or makes the node of (md, metadata device) and counts a table in.
- * -EBUSY: the metadata device is in use by another mapped device. */
+ * -EBUSY: the metadata device is in use by another mapped device.
+ */
 struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev,
 				    bool circle);
 void circle_node_put(struct circle_node *node);
@@ -127,7 +128,8 @@ static inline u32 circle_block_limit(const struct circle_node *node, u64 block)
 }
 
 /* Origin writes and the FLUSHes that cover them: a FLUSH covers what had completed when it was
- * issued. mark: what a FLUSH issued now would cover, 0 if that is covered already. Any context. */
+ * issued. mark: what a FLUSH issued now would cover, 0 if that is covered already. Any context.
+ */
 static inline void circle_origin_wrote(struct circle_node *node)
 {
 	atomic64_inc(&node->origin_written);
@@ -140,11 +142,11 @@ static inline u64 circle_origin_mark(struct circle_node *node)
 	return written > atomic64_read(&node->origin_flushed) ? written : 0;
 }
 
-static inline void circle_origin_covered(struct circle_node *node, s64 upto)
+static inline void circle_origin_covered(struct circle_node *node, s64 mark)
 {
 	s64 old = atomic64_read(&node->origin_flushed);
 
-	while (old < upto && !atomic64_try_cmpxchg(&node->origin_flushed, &old, upto))
+	while (old < mark && !atomic64_try_cmpxchg(&node->origin_flushed, &old, mark))
 		;
 }
 

@@ -40,7 +40,8 @@ void circle_op_copy(struct circle_op *op, bool to_origin)
 			continue;
 		origin.sector = circle_block_sector(node, block, pos);
 		slot.sector = circle_slot_sector(node, op->slot, pos);
-		origin.count = slot.count = stop - pos;
+		origin.count = stop - pos;
+		slot.count = stop - pos;
 		atomic_inc(&op->pending);
 		dm_kcopyd_copy(node->kc, to_origin ? &slot : &origin, 1,
 			       to_origin ? &origin : &slot, 0, part_copied, op);
@@ -97,7 +98,7 @@ static bool prepare(struct circle_op *op, struct circle_shard *sh)
 	}
 	sl = &s->slot[op->slot];
 	op->mask = circle_pages_touched(&node->geom, 0, limit) & ~sl->valid;
-	/* Pages dropped from a slot that durable metadata call valid must not be refilled in place. */
+	/* What durable metadata may still call valid must not be refilled in place. */
 	if (!op->mask || (sl->flags & CIRCLE_SLOT_BUSY) || !(sl->flags & CIRCLE_SLOT_WRITABLE))
 		return false;
 	sl->flags |= CIRCLE_SLOT_BUSY;

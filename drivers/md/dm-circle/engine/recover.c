@@ -55,7 +55,8 @@ static bool continuous(const struct circle_peer *p)
 }
 
 /* One page of a peer's list; *cursor U64_MAX at its end. */
-static int list_page(struct recovery *r, struct circle_peer *p, struct circle_call *call, u64 *cursor)
+static int list_page(struct recovery *r, struct circle_peer *p, struct circle_call *call,
+		     u64 *cursor)
 {
 	u64 nr_blocks = r->node->nr_blocks;
 	struct circle_item item;
@@ -110,7 +111,8 @@ static int list_peer(struct recovery *r, struct circle_peer *p)
 static int list_ssd(struct recovery *r)
 {
 	struct circle_slots *s = r->node->slots;
-	bool believed = r->verdict == CIRCLE_WEAK && (r->node->circle->label.flags & CIRCLE_LBF_SSD);
+	bool believed = r->verdict == CIRCLE_WEAK &&
+			(r->node->circle->label.flags & CIRCLE_LBF_SSD);
 	int err = 0;
 	u32 n;
 
@@ -143,7 +145,8 @@ static int judge(struct recovery *r)
 		if (!(c->old_view >> i & 1))
 			continue;
 		if (!reachable(&c->peer[i])) {
-			CIRCLE_WARN("recovery: peer %u of the view cannot be reached", c->peer[i].id);
+			CIRCLE_WARN("recovery: peer %u of the view cannot be reached",
+				    c->peer[i].id);
 			e.unreachable++;
 		} else if (!continuous(&c->peer[i])) {
 			CIRCLE_WARN("recovery: peer %u has restarted", c->peer[i].id);

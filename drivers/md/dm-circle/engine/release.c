@@ -94,7 +94,8 @@ void circle_flush_holders(struct circle_io *io)
 	r->multi.req.type = CIRCLE_WT_FLUSH;
 	spin_lock_irq(&c->lock);
 	for (i = 0; i < c->nr_peers; i++)
-		if ((c->wait >> i & 1) && READ_ONCE(c->peer[i].undurable) != READ_ONCE(c->peer[i].flushed))
+		if ((c->wait >> i & 1) &&
+		    READ_ONCE(c->peer[i].undurable) != READ_ONCE(c->peer[i].flushed))
 			mask |= 1u << i;
 	__circle_multi_await(&r->multi, mask);
 	spin_unlock_irq(&c->lock);

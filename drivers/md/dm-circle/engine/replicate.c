@@ -55,7 +55,8 @@ static void gone(struct circle_multi *m)
 }
 
 /* All pages or none are taken without the pool; with it one writer at a time, which then waits
- * only for writes that hold all of theirs. */
+ * only for writes that hold all of theirs.
+ */
 static void alloc_pages_of(struct circle_write *w)
 {
 	struct circle_circle *c = w->io->node->circle;
@@ -219,7 +220,8 @@ static void stored(struct circle_io *io)
 		return;
 	}
 	io->write = NULL;
-	circle_stat_add(io->node->stats, io->hit ? CIRCLE_STAT_WRITE_HIT : CIRCLE_STAT_WRITE_MISS, 1);
+	circle_stat_add(io->node->stats,
+			io->hit ? CIRCLE_STAT_WRITE_HIT : CIRCLE_STAT_WRITE_MISS, 1);
 	circle_stat_add(io->node->stats, CIRCLE_STAT_REPLICATED, 1);
 	circle_multi_put(&w->multi);
 	if (fua)
@@ -323,7 +325,8 @@ static void filled(struct circle_io *io)
 		give_up(io);
 		return;
 	}
-	page_io(w, node->cache, circle_slot_sector(node, io->slot, w->start), opf, w->start, w->end);
+	page_io(w, node->cache, circle_slot_sector(node, io->slot, w->start), opf, w->start,
+		w->end);
 	circle_io_part_done(io);
 }
 
@@ -336,7 +339,8 @@ static void read_page(struct circle_write *w, u32 page, u64 valid)
 	u32 to = min(from + node->geom.page_sectors, w->end);
 
 	if (valid >> page & 1)
-		page_io(w, node->cache, circle_slot_sector(node, io->slot, from), REQ_OP_READ, from, to);
+		page_io(w, node->cache, circle_slot_sector(node, io->slot, from), REQ_OP_READ,
+			from, to);
 	else
 		page_io(w, node->origin, circle_block_sector(node, io->block, from), REQ_OP_READ,
 			from, to);

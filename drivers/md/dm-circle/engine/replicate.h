@@ -8,7 +8,7 @@
 #include "circle.h"
 #include "io.h"
 
-#define CIRCLE_WRITE_PAGES	64	/* 4 KiB pages of one write, its page-aligned margins included */
+#define CIRCLE_WRITE_PAGES	64	/* 4 KiB pages of one write, with its margins */
 #define CIRCLE_WRITE_SECTORS	256	/* of the host's request at most: longer ones are cut */
 
 size_t circle_write_size(void);
@@ -24,15 +24,18 @@ void circle_replicate_step(struct circle_io *io);
 void circle_flush_holders(struct circle_io *io);
 
 /* Process context, io's range held exclusively: every holder of io->slot durably forgets `pages`,
- * as one pending part of io. */
+ * as one pending part of io.
+ */
 void circle_release_pages(struct circle_io *io, u64 pages);
 
 /* Process context: the block is clean and the origin flushed: its holders may forget it. Does it
- * if the block is idle; whoever finds it undone later calls again. */
+ * if the block is idle; whoever finds it undone later calls again.
+ */
 void circle_release_block(struct circle_node *node, u64 block);
 
 /* lease.c, process context: true if io may go on now; else it will be queued with `step` when the
- * lease is renewed, or ended with an error when the owner is fenced. */
+ * lease is renewed, or ended with an error when the owner is fenced.
+ */
 bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io));
 void circle_lease_wake(struct circle_node *node);	/* any context */
 

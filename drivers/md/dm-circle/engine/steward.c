@@ -252,7 +252,7 @@ bool circle_holders_left(struct circle_node *node)
 	u32 n;
 
 	for (n = 0; n < s->nr; n++)
-		if (READ_ONCE(s->slot[n].holders))
+		if (!s->slot[n].owner && READ_ONCE(s->slot[n].holders))
 			return true;
 	return false;
 }

@@ -9,13 +9,14 @@
 #include "circle.h"
 
 /* Reads the label area and renews the lease. 0; -ESTALE: somebody else is rightful, we are fenced;
- * -EIO: it cannot be read or judged. */
+ * -EIO: it cannot be read or judged.
+ */
 int circle_label_look(struct circle_node *node);
 
 /* Writes c->label to our place, then looks. 0: it is durable and we are the rightful owner. */
 int circle_label_store(struct circle_node *node);
 
-/* Dirty pages of blocks with fewer than degree holders in view; *dirty: is anything dirty at all. */
+/* Dirty pages of blocks with fewer than degree holders in view; *dirty: is anything. */
 u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *dirty);
 
 /* FLUSH at this peer if it has undurable writes, and wait. */

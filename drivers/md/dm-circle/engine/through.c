@@ -3,8 +3,8 @@
  * through: a write that goes to the origin before it completes (P4): no slot is free, the mode
  * asks for it, or the cache or its metadata failed. The order is R4's: what else is dirty in a
  * page touched in part is written back first; origin write; origin FLUSH if an older dirty version
- * is cached or held; every copy unmarked, durably, here and with the holders; then the write completes. It must never leave a
- * copy behind that could be believed later.
+ * is cached or held; every copy unmarked, durably, here and with the holders; then the write
+ * completes. It must never leave a copy behind that could be believed later.
  */
 #include <linux/device-mapper.h>
 #include "io.h"

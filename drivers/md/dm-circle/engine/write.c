@@ -56,12 +56,11 @@ static enum plan plan(struct circle_io *io)
 		p = PLAN_INTENT;
 		goto out;
 	}
-	sl->flags |= CIRCLE_SLOT_INTENT;	/* nothing durable calls it clean yet: no commit needed */
-	if (__circle_write_is_shared(node, sl)) {
+	sl->flags |= CIRCLE_SLOT_INTENT;	/* no commit: nothing durable calls it clean yet */
+	if (__circle_write_is_shared(node, sl))
 		p = PLAN_SHARE;
-	} else if (io->touched & ~io->whole & ~sl->valid) {
+	else if (io->touched & ~io->whole & ~sl->valid)
 		p = PLAN_FILL;
-	}
 out:
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return p;

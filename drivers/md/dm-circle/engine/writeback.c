@@ -168,7 +168,7 @@ static void op_work(struct work_struct *work)
 
 	spin_lock_irq(&sh->lock);
 	op->slot = __circle_slot_find(s, sh, 0, op->range.block);
-	if (op->slot != CIRCLE_NO_SLOT) {
+	if (op->slot != CIRCLE_NO_SLOT && circle_lease_ok(op->node)) {
 		struct circle_slot *sl = &s->slot[op->slot];
 
 		op->mask = sl->flags & CIRCLE_SLOT_LOST ? 0 : sl->dirty;

@@ -31,7 +31,7 @@ static int target_preresume(struct dm_target *ti)
 	circle_table_devices(t, &dev);
 	r = circle_node_resume(t->node, &dev, &t->conf);
 	if (!r)
-		t->conf.recover = t->conf.fenced = t->conf.force = false;
+		circle_config_acted(&t->conf);
 	return r;
 }
 
@@ -79,12 +79,12 @@ static void target_io_hints(struct dm_target *ti, struct queue_limits *limits)
 	u32 block = t->conf.block_sectors;
 	struct block_device *ssd = t->cache->bdev;
 
-	/* iterate_devices names the origin alone; what the SSD cannot do must not be asked of us. */
+	/* iterate_devices names the origin alone, but the SSD has limits too. */
 	blk_stack_limits(limits, &bdev_get_queue(ssd)->limits, get_start_sect(ssd));
 	limits->io_min = max(limits->io_min, circle_page_sectors(block) << SECTOR_SHIFT);
 	limits->io_opt = max(limits->io_opt, min(block, 2048u) << SECTOR_SHIFT);
 	circle_compat_limit_discard(limits, circle_page_sectors(block) << SECTOR_SHIFT,
-			      bdev_max_discard_sectors(t->origin->bdev) ?: UINT_MAX >> 9);
+				    bdev_max_discard_sectors(t->origin->bdev) ?: UINT_MAX >> 9);
 }
 
 static int target_prepare_ioctl(struct dm_target *ti, struct block_device **bdev)

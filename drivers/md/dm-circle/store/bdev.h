@@ -9,13 +9,18 @@
 #include <linux/blkdev.h>
 #include <linux/dm-io.h>
 
+/* All that was written before is durable first, and so is this when it completes. */
+#define CIRCLE_WRITE_DURABLY	(REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH | REQ_FUA)
+
 /* Sleeps. sectors of 512 bytes at sector, vmem vmalloc'ed. opf: REQ_OP_READ or WRITE with flags.
- * 0 or -EIO. */
+ * 0 or -EIO.
+ */
 int circle_bdev_rw(struct dm_io_client *io, struct block_device *bdev, blk_opf_t opf, u64 sector,
 		   void *vmem, u32 sectors);
 
 /* Sleeps. All that was written before is durable. Nothing to do on devices without a volatile
- * cache. */
+ * cache.
+ */
 int circle_bdev_flush(struct block_device *bdev);
 
 /* crc32c in core's convention. */

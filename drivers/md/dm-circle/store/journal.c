@@ -132,7 +132,7 @@ static int write_ring(struct circle_meta *m, u32 blocks)
 
 	div64_u64_rem(m->next_lsn, ring, &pos);
 	first = min_t(u64, blocks, ring - pos);
-	r = circle_bdev_rw(m->io, m->bdev, REQ_OP_WRITE | REQ_SYNC | REQ_FUA | REQ_PREFLUSH,
+	r = circle_bdev_rw(m->io, m->bdev, CIRCLE_WRITE_DURABLY,
 			   (m->sb.journal_start + pos) * CIRCLE_MB_SECTORS, m->buf,
 			   first * CIRCLE_MB_SECTORS);
 	if (!r && first < blocks)
@@ -263,6 +263,6 @@ int __circle_meta_write_super(struct circle_meta *m)
 	m->sb.seq++;
 	mb = m->sb.seq & 1 ? CIRCLE_SB_COPY1_MB : 0;
 	circle_super_encode(&m->sb, m->buf, circle_crc);
-	return fail(m, circle_bdev_rw(m->io, m->bdev, REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH | REQ_FUA,
-				      mb * CIRCLE_MB_SECTORS, m->buf, CIRCLE_MB_SECTORS));
+	return fail(m, circle_bdev_rw(m->io, m->bdev, CIRCLE_WRITE_DURABLY, mb * CIRCLE_MB_SECTORS,
+				      m->buf, CIRCLE_MB_SECTORS));
 }

@@ -17,8 +17,7 @@ int circle_label_write(struct dm_io_client *io, struct block_device *bdev, u64 s
 {
 	sector += circle_label_offset(l->node_id, copy) >> CIRCLE_SECTOR_SHIFT;
 	circle_label_encode(l, mb, circle_crc);
-	return circle_bdev_rw(io, bdev, REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH | REQ_FUA, sector, mb,
-			      CIRCLE_MB_SECTORS);
+	return circle_bdev_rw(io, bdev, CIRCLE_WRITE_DURABLY, sector, mb, CIRCLE_MB_SECTORS);
 }
 
 u64 circle_label_tail(struct block_device *bdev)

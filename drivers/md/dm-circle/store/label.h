@@ -12,7 +12,7 @@
 /* Reads the area (CIRCLE_LABEL_AREA bytes, vmalloc'ed) at sector. */
 int circle_label_read(struct dm_io_client *io, struct block_device *bdev, u64 sector, void *area);
 
-/* Writes one copy of l->node_id's place, PREFLUSH and FUA. mb: a metadata block of scratch memory. */
+/* Writes one copy of l->node_id's place, PREFLUSH and FUA. mb: 4 KiB of scratch. */
 int circle_label_write(struct dm_io_client *io, struct block_device *bdev, u64 sector,
 		       const struct circle_label *l, unsigned int copy, void *mb);
 

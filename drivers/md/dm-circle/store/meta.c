@@ -54,7 +54,8 @@ static int read_mbs(struct circle_meta *m, u64 mb, u32 nr, void *buf)
 }
 
 /* Newest valid copy of the superblock. One copy may be torn; both damaged, or one foreign or newer
- * than us, is an error. Blank only when both are. */
+ * than us, is an error. Blank only when both are.
+ */
 int circle_meta_open(struct circle_meta *m)
 {
 	static const u64 where[2] = { 0, CIRCLE_SB_COPY1_MB };
@@ -107,7 +108,8 @@ static int alloc_table(struct circle_meta *m)
 }
 
 /* Table first, superblock last: a crash in between leaves a device that is still blank at 0, or
- * is formatted. */
+ * is formatted.
+ */
 int circle_meta_format(struct circle_meta *m)
 {
 	u64 page;
@@ -329,7 +331,7 @@ static int enter_slots(struct circle_meta *m, bool unclean)
 		if (!(sl->flags & CIRCLE_SLOT_FREEING))
 			circle_slot_load(m->slots, n, &st);
 		if (intent)
-			circle_slot_changed(m->slots, n);	/* or a clean stop would forget it */
+			circle_slot_changed(m->slots, n);	/* lest a clean stop forgets it */
 		if (!(n & 0xffff))
 			cond_resched();
 	}

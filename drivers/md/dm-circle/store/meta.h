@@ -21,7 +21,7 @@
 #define CIRCLE_COMMIT_MAX	16	/* blocks of one commit; the smallest journal holds four */
 
 struct circle_meta {
-	struct mutex lock;
+	struct mutex lock;		/* held across device I/O; covers all but slots */
 	struct block_device *bdev;	/* metadata */
 	struct block_device *data;	/* cache */
 	struct dm_io_client *io;
@@ -42,8 +42,9 @@ struct circle_meta {
 struct circle_meta *circle_meta_create(struct block_device *bdev, struct block_device *data);
 void circle_meta_destroy(struct circle_meta *m);
 
-/* Reads the superblock into m->sb. 0; -ENODATA: blank device; -EUCLEAN: the first copy was wiped, the
- * second was not; else as core/disk.h says, or -EIO. */
+/* Reads the superblock into m->sb. 0; -ENODATA: blank device; -EUCLEAN: the first copy was wiped,
+ * the second not; else as core/disk.h says, or -EIO.
+ */
 int circle_meta_open(struct circle_meta *m);
 
 /* Writes a new superblock, an empty table and an empty journal, as m->sb's geometry says. */
@@ -53,7 +54,8 @@ int circle_meta_format(struct circle_meta *m);
 int circle_meta_load(struct circle_meta *m, bool *unclean);
 
 /* Makes all durable that is changed now; flush: the data of the cache device too, even if nothing
- * is. 0 or -EIO, also for ever after a failure. */
+ * is. 0 or -EIO, also for ever after a failure.
+ */
 int circle_meta_commit(struct circle_meta *m, bool flush);
 
 int __circle_meta_commit(struct circle_meta *m, bool flush);
@@ -61,7 +63,8 @@ int __circle_meta_checkpoint(struct circle_meta *m);
 int __circle_meta_write_super(struct circle_meta *m);
 
 /* For load and checkpoint; the shard lock is taken inside. Captures slot n's state as it is to be
- * made durable. */
+ * made durable.
+ */
 void circle_meta_capture(struct circle_meta *m, u32 n, struct circle_slot_state *st);
 
 #endif

@@ -42,8 +42,10 @@ static void shards_init(struct circle_slots *s, u32 per_shard)
 		spin_lock_init(&sh->lock);
 		sh->bucket = s->bucket + (size_t)i * per_shard;
 		sh->bucket_mask = per_shard - 1;
-		sh->clean.head = sh->clean.tail = CIRCLE_NO_SLOT;
-		sh->dirty.head = sh->dirty.tail = CIRCLE_NO_SLOT;
+		sh->clean.head = CIRCLE_NO_SLOT;
+		sh->clean.tail = CIRCLE_NO_SLOT;
+		sh->dirty.head = CIRCLE_NO_SLOT;
+		sh->dirty.tail = CIRCLE_NO_SLOT;
 		for (j = 0; j < CIRCLE_RANGE_LISTS; j++)
 			INIT_LIST_HEAD(&sh->range[j]);
 		for (j = 0; j < per_shard; j++)
@@ -314,12 +316,12 @@ void circle_slot_state(const struct circle_slot *sl, struct circle_slot_state *s
 	st->gen = sl->gen;
 }
 
-/* Pairs with next_changed(): the bit first, then its summary; the reader clears in the other order. */
+/* Pairs with next_changed(): bit first, then summary; the reader clears in the other order. */
 void circle_slot_changed(struct circle_slots *s, u32 n)
 {
 	if (!test_and_set_bit(n, s->changed))
 		atomic_inc(&s->nr_changed);
-	smp_mb__after_atomic();
+	smp_mb__after_atomic();	/* pairs with next_changed() */
 	set_bit(n / BITS_PER_LONG, s->changed_sum);
 }
 

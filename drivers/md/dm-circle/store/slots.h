@@ -21,11 +21,12 @@
 
 /* slot flags beyond CIRCLE_SLOT_* (which stand in the low bits and go to disk) */
 #define CIRCLE_SLOT_WRITABLE	0x10	/* nothing durable, or on its way there, calls it mapped
-					 * without INTENT: data may be overwritten in place (R1a) */
+					 * without INTENT: data may be overwritten in place (R1a)
+					 */
 #define CIRCLE_SLOT_FREEING	0x20	/* unmapped, awaits a commit */
 #define CIRCLE_SLOT_BUSY	0x40	/* a promotion, write-back or release is under way */
 #define CIRCLE_SLOT_REF		0x80	/* used since eviction looked last */
-#define CIRCLE_SLOT_FILLING	0x100	/* replica without a tag yet: does not exist for anybody (R2) */
+#define CIRCLE_SLOT_FILLING	0x100	/* replica without a tag yet: does not exist (R2) */
 #define CIRCLE_SLOT_DISK	CIRCLE_SLOT_ALL
 
 struct circle_slot {
@@ -36,7 +37,7 @@ struct circle_slot {
 	u32 gen;
 	u32 hnext;		/* chain of the index; next free slot */
 	u32 prev, next;		/* shard's clean or dirty list */
-	u32 holders;		/* peers (by index) that hold a replica or whose release is under way */
+	u32 holders;		/* own block: peers with a replica, or releasing it */
 	u32 stamp;		/* jiffies when it became dirty, or was used last */
 	u16 owner;
 	u16 flags;
@@ -49,7 +50,7 @@ struct circle_list {		/* of slots, by number; head is the newest */
 #define CIRCLE_RANGE_LISTS	16
 
 struct circle_shard {
-	spinlock_t lock;
+	spinlock_t lock;	/* irq-safe; covers what is mapped in this shard */
 	u32 *bucket;		/* hash chains */
 	u32 bucket_mask;
 	struct circle_list clean, dirty;	/* own blocks; replicas are on no list */
@@ -79,7 +80,7 @@ struct circle_range {
 	u64 block, mask;
 	u16 owner;
 	bool excl, granted;
-	void (*grant)(struct circle_range *r);	/* any context, no lock held: was waiting, is granted */
+	void (*grant)(struct circle_range *r);	/* any context, no lock held */
 };
 
 /* Process context. Memory for nr slots of the given geometry, all free. ERR_PTR(-ENOMEM). */
@@ -101,10 +102,12 @@ void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n);
 
 /* shard->lock held: the only way to change the masks. Keeps counters and lists right, and marks
- * the slot as changed when something changed that the metadata device should know. */
+ * the slot as changed when something changed that the metadata device should know.
+ */
 void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 valid,
 		       u64 dirty);
-void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n);	/* tail -> head */
+/* its list's tail to head */
+void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n);
 void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n);
 
 /* Load time, single-threaded: put a slot as read from disk into the table. */
