@@ -114,3 +114,5 @@ circle_remove_all()
 		dmsetup remove --retry "c$n" || return 1
 	done
 }
+
+test_lent() { [ "$(circle_status "c$1" lent)" = "$2" ]; }

@@ -225,7 +225,7 @@ static int ask_peers(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	unsigned int i;
-	int r = wait_for_peers(c, c->old_view, false);
+	int r = 0;
 
 	for (i = 0; i < c->nr_peers && !r; i++) {
 		struct circle_peer *p = &c->peer[i];
@@ -289,7 +289,7 @@ static int wait_lease(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	unsigned long end = jiffies + msecs_to_jiffies(CIRCLE_LEASE_MS + ORIGIN_IO_MS);
 
-	if (c->start != CIRCLE_START_TAKE || node->conf.fenced || c->seen_state == CIRCLE_LS_CLEAN)
+	if (c->start != CIRCLE_START_TAKE || node->conf.fenced || c->found.state == CIRCLE_LS_CLEAN)
 		return 0;
 	CIRCLE_INFO("waiting %u ms for the lease of the old owner (not needed with fenced)",
 		    CIRCLE_LEASE_MS + ORIGIN_IO_MS);
@@ -308,7 +308,8 @@ static int open_label(struct circle_node *node)
 
 	memset(c->label.peer, 0, sizeof(c->label.peer));
 	c->label.state = CIRCLE_LS_ACTIVE;
-	c->label.flags = CIRCLE_LBF_SSD;
+	/* With a degree, nothing is dirty before a label with peers, which also counts the SSD. */
+	c->label.flags = c->degree ? 0 : CIRCLE_LBF_SSD;
 	c->label.floor = 0;
 	return circle_label_store(node);
 }
@@ -328,12 +329,16 @@ int circle_activate(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	int r;
 
-	c->seen_state = c->seen.state;
+	c->found = c->seen;
 	r = c->start == CIRCLE_START_FRESH ? 0 : add_label_peers(c);
 	if (!r)
 		r = start_peers(c);
+	if (!r)
+		r = wait_for_peers(c, c->old_view, false);
 	if (!r && c->start == CIRCLE_START_TAKE)
 		r = ask_peers(node);
+	if (!r)
+		r = circle_recover_check(node);
 	if (!r)
 		r = take_label(node);
 	if (r)

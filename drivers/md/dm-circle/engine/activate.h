@@ -28,6 +28,9 @@ int circle_activate(struct circle_node *node);
 /* Undoes it, also when it failed half-way. Host I/O has ended. */
 void circle_deactivate(struct circle_node *node);
 
+/* recover.c: would a recovery be refused? Asked before the label is touched. -ENODATA. */
+int circle_recover_check(struct circle_node *node);
+
 /* recover.c: lists, decision, drain (R6). The label says that we are taking. */
 int circle_recover(struct circle_node *node);
 

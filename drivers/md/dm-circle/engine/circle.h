@@ -159,7 +159,7 @@ struct circle_circle {
 	u8 start;			/* enum circle_start */
 	bool may_fence;			/* the label is ours: peers are to be told */
 	u32 old_view;			/* of the label that was found */
-	u16 seen_state;
+	struct circle_label found;	/* as it was when we came */
 	struct circle_label seen;	/* as last read; like label */
 	unsigned int label_copy;	/* of our place, to be written next */
 	void *area;			/* CIRCLE_LABEL_AREA bytes, vmalloc'ed; the steward's own */
@@ -195,7 +195,7 @@ struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id,
 int circle_peer_release_all(struct circle_peer *peer);	/* sleeps; bounded by the timeout */
 int circle_peer_start(struct circle_peer *peer);
 void circle_peer_stop(struct circle_peer *peer);
-void circle_peer_lost(struct circle_peer *peer, const char *why);	/* any context */
+void circle_peer_lost(struct circle_peer *peer, const char *why);	/* any; why NULL: meant */
 
 /* steward.c */
 u64 circle_at_risk(struct circle_node *node);	/* process context: bytes; a round over all slots */

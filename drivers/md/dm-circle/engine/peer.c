@@ -57,7 +57,8 @@ void circle_peer_lost(struct circle_peer *p, const char *why)
 	spin_unlock_irqrestore(&p->lock, flags);
 	if (!conn)
 		return;
-	CIRCLE_WARN_LIMIT("peer %u: %s, connection reset", p->id, why);
+	if (why)
+		CIRCLE_WARN_LIMIT("peer %u: %s, connection reset", p->id, why);
 	circle_conn_close(conn, -ETIMEDOUT);
 	circle_conn_put(conn);
 }
@@ -356,7 +357,7 @@ void circle_peer_stop(struct circle_peer *p)
 {
 	if (!p->thread)
 		return;
-	circle_peer_lost(p, "stopped");
+	circle_peer_lost(p, NULL);
 	kthread_stop(p->thread);
 	p->thread = NULL;
 }

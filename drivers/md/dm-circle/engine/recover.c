@@ -111,8 +111,9 @@ static int list_peer(struct recovery *r, struct circle_peer *p)
 static int list_ssd(struct recovery *r)
 {
 	struct circle_slots *s = r->node->slots;
-	bool believed = r->verdict == CIRCLE_WEAK &&
-			(r->node->circle->label.flags & CIRCLE_LBF_SSD);
+	struct circle_circle *c = r->node->circle;
+	bool believed = r->verdict == CIRCLE_WEAK && c->start == CIRCLE_START_RESTART &&
+			(c->found.flags & CIRCLE_LBF_SSD);
 	int err = 0;
 	u32 n;
 
@@ -129,41 +130,59 @@ static int list_ssd(struct recovery *r)
 	return err;
 }
 
-static int judge(struct recovery *r)
+/* What is known of the label's view; greeted: from hellos alone, before anybody is told. */
+static void gather(struct circle_node *node, bool greeted, struct circle_evidence *e)
 {
-	struct circle_circle *c = r->node->circle;
-	struct circle_evidence e = {
-		.floor = c->label.floor,
-		.ssd = c->label.flags & CIRCLE_LBF_SSD,
-		.weak = c->label.flags & CIRCLE_LBF_WEAK,
-		.empty = !c->old_view && !(c->label.flags & CIRCLE_LBF_SSD) &&
-			 c->seen_state == CIRCLE_LS_CLEAN,
-	};
+	struct circle_circle *c = node->circle;
+	const struct circle_label *l = &c->found;
 	unsigned int i;
 
+	e->floor = l->floor;
+	e->unreachable = 0;
+	e->restarted = 0;
+	e->ssd = (l->flags & CIRCLE_LBF_SSD) && c->start == CIRCLE_START_RESTART;
+	e->weak = l->flags & CIRCLE_LBF_WEAK;
+	e->empty = c->start == CIRCLE_START_FRESH ||
+		   (!c->old_view && !(l->flags & CIRCLE_LBF_SSD) &&
+		    (l->state == CIRCLE_LS_CLEAN || l->state == CIRCLE_LS_ACTIVE));
 	for (i = 0; i < c->nr_peers; i++) {
+		const struct circle_peer *p = &c->peer[i];
+
 		if (!(c->old_view >> i & 1))
 			continue;
-		if (!reachable(&c->peer[i])) {
-			CIRCLE_WARN("recovery: peer %u of the view cannot be reached",
-				    c->peer[i].id);
-			e.unreachable++;
-		} else if (!continuous(&c->peer[i])) {
-			CIRCLE_WARN("recovery: peer %u has restarted", c->peer[i].id);
-			e.restarted++;
+		if (greeted ? !READ_ONCE(p->greeted) : !reachable(p)) {
+			CIRCLE_WARN("recovery: peer %u of the view cannot be reached", p->id);
+			e->unreachable++;
+		} else if (!continuous(p)) {
+			CIRCLE_WARN("recovery: peer %u has restarted", p->id);
+			e->restarted++;
 		}
 	}
-	r->verdict = c->start == CIRCLE_START_FRESH ? CIRCLE_COMPLETE : circle_recover_judge(&e);
-	if (r->verdict != CIRCLE_REFUSED)
+}
+
+static int judge(struct circle_node *node, bool greeted, enum circle_verdict *verdict)
+{
+	struct circle_evidence e;
+
+	gather(node, greeted, &e);
+	*verdict = circle_recover_judge(&e);
+	if (*verdict != CIRCLE_REFUSED)
 		return 0;
-	if (!r->node->conf.force) {
-		CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached and %u restarted: completed writes may be missing. Bring them back, or say force",
-			   e.floor, e.unreachable, e.restarted);
-		return -ENODATA;
+	if (node->conf.force) {
+		CIRCLE_WARN("recovery forced: completed writes may be lost");
+		*verdict = CIRCLE_WEAK;
+		return 0;
 	}
-	CIRCLE_WARN("recovery forced: completed writes may be lost");
-	r->verdict = CIRCLE_WEAK;
-	return 0;
+	CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached and %u restarted: completed writes may be missing. Bring them back, or say force",
+		   e.floor, e.unreachable, e.restarted);
+	return -ENODATA;
+}
+
+int circle_recover_check(struct circle_node *node)
+{
+	enum circle_verdict verdict;
+
+	return judge(node, true, &verdict);
 }
 
 static int still_ours(struct circle_node *node)
@@ -317,7 +336,7 @@ static int collect(struct recovery *r)
 int circle_recover(struct circle_node *node)
 {
 	struct recovery r = { .node = node };
-	int err = judge(&r);
+	int err = judge(node, false, &r.verdict);
 
 	if (err)
 		return err;

@@ -177,6 +177,13 @@ static bool may_raise(struct circle_node *node, u32 view, u32 degree)
 	return true;
 }
 
+/* The SSD holds what is dirty: from the first label after which something may be, until it fails. */
+static bool ssd_counts(struct circle_node *node, u32 view, u32 degree)
+{
+	return !node->meta->failed &&
+	       (!degree || view || (node->circle->label.flags & CIRCLE_LBF_SSD));
+}
+
 static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degree)
 {
 	struct circle_circle *c = node->circle;
@@ -190,7 +197,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	c->label.degree = degree;
 	c->label.floor = floor;
 	c->label.state = CIRCLE_LS_ACTIVE;
-	c->label.flags = node->meta->failed ? 0 : CIRCLE_LBF_SSD;
+	c->label.flags = ssd_counts(node, view, degree) ? CIRCLE_LBF_SSD : 0;
 	r = circle_label_store(node);
 	if (r) {
 		CIRCLE_WARN_LIMIT("the label cannot be written (%d): the view stays as it is", r);
@@ -227,7 +234,7 @@ static void keep_view(struct circle_node *node)
 	if (floor < degree && may_raise(node, view, degree))
 		floor = degree;
 	if (view == c->view && floor == c->floor && degree == c->label.degree && view == c->wait &&
-	    !!(c->label.flags & CIRCLE_LBF_SSD) == !node->meta->failed)
+	    !!(c->label.flags & CIRCLE_LBF_SSD) == ssd_counts(node, view, degree))
 		return;
 	change_view(node, view, floor, degree);
 }

@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: mem=1536 smp=2 timeout=400 modules=dm-circle,null_blk
+#
+# An owner that comes back with its SSD; all hosts at once; an owner that was replaced meanwhile;
+# peers that are full.
+# shellcheck disable=SC2317	# called by ktap_test
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+# shellcheck source=tests/lib/circle.sh
+. "$REPO/tests/lib/circle.sh"
+ktap_header
+
+SIZE=33554432
+hist() { "$HISTORY" "$1" --dev "$2" --log /tmp/h --size "$SIZE" "${@:3}" >/tmp/hist.out || {
+	cat /tmp/hist.out; return 1; }; }
+history_goes_on() { hist run /dev/mapper/c1 --resume --ops 500 --threads 2 "$@"; }
+all_dead() { local n; for n in 1 2 3; do circle_node_die $n || return 1; done; }
+
+for n in 1 2 3; do
+	node_add $n && circle_node_devices $n 64 || exit 1
+	circle_node_create $n 1 "$(echo 1 2 3 | sed "s/$n//")" || exit 1
+done
+ktap_test "node 1 counts both" wait_for 20 "the view of node 1" circle_view_is 1 2
+hist init /dev/mapper/c1 --seed 6 || exit 1
+
+ktap_test "writes" history_goes_on
+ktap_test "the owner dies" circle_node_die 1
+ktap_test "and comes back with its SSD" circle_node_create 1 1 "2 3"
+ktap_test "complete" grep -q "recovery complete: [1-9]" <(dmesg)
+ktap_test "every completed write is there" hist check /dev/mapper/c1 --allow all --record
+
+ktap_test "more writes" history_goes_on
+ktap_test "all die" all_dead
+ktap_test "node 2 is back" circle_node_create 2 1 "1 3"
+ktap_test "node 3 is back" circle_node_create 3 1 "1 2"
+ktap_test "node 1 is back" circle_node_create 1 1 "2 3"
+ktap_test "complete up to the last FLUSH" grep -q "complete up to the last FLUSH: [1-9]" <(dmesg)
+ktap_test "what was flushed or seen is there" hist check /dev/mapper/c1 --allow flushed+observed \
+	--record
+
+ktap_test "node 1 counts both again" wait_for 30 "the view of node 1" circle_view_is 1 2
+ktap_test "more writes still" history_goes_on
+ktap_test "the owner dies again" circle_node_die 1
+dev_null ssd9 64 && dev_null meta9 8
+another() { node_exec 1 dmsetup create c9 --table "$(circle_table /dev/mapper/org1 128 \
+	/dev/mapper/meta9 /dev/mapper/ssd9 "3 writeback recover fenced" "default 0" \
+	"$(circle_args 1 1 "2 3" | sed 's/:7000 degree/:7009 degree/')")"; }
+ktap_test "another host takes over" another
+at_exit "dmsetup remove --retry c9 2>/dev/null"
+ktap_test "nothing is lost" hist check /dev/mapper/c9 --allow all --record
+refused() { ! circle_node_create 1 1 "2 3" 2>/dev/null && dmsetup remove c1 2>/dev/null
+	dmesg | grep -q 'has taken over at generation .* Wipe the metadata'; }
+ktap_test "the old owner is refused" refused
+ktap_test "more writes at the new one" hist run /dev/mapper/c9 --resume --ops 300 --threads 2
+ktap_test "remove" dmsetup remove c9
+ktap_test "remove the others" dmsetup remove c2 c3
+
+dev_null ssd4 8 && dev_null meta4 8 && dev_null org4 9
+node_add 4
+ktap_test "a small peer" circle_node_create 4 0 ""
+rm -f /tmp/h
+dev_null ssd5 64 && dev_null meta5 8 && dev_null org5 65
+node_add 5
+ktap_test "its owner" circle_node_create 5 1 "4"
+ktap_test "counts it" wait_for 20 "the view of node 5" circle_view_is 5 1
+SIZE=50331648
+hist init /dev/mapper/c5 --seed 7
+full() { hist run /dev/mapper/c5 --resume --ops 1500 --threads 2 --sizes 4096,65536; }
+ktap_test "more than it lends" full
+ktap_test "it lends half" test "$(circle_status c4 lent)" -le 64
+ktap_test "at risk is 0" wait_for 10 "no risk" circle_risk_is 5 0
+ORIGIN=org5 ktap_test "the owner dies" circle_node_die 5
+circle_node_wipe 5
+ktap_test "recover" circle_node_create 5 1 "4" "3 writeback recover fenced"
+ktap_test "nothing is lost" hist check /dev/mapper/c5 --allow all
+ktap_test "drain" circle_drain c5
+ktap_test "the peer has nothing left" wait_for 10 "release" test_lent 4 0
+check_dmesg
+ktap_done
