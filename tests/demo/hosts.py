@@ -78,6 +78,10 @@ class Circle:
         """Take it down in order."""
         self.node.sh(f"dmsetup remove --retry {self.name}", timeout * SLOW)
 
+    def wipe(self):
+        """Its metadata device becomes a blank one."""
+        self.node.sh(f"dd if=/dev/zero of={self.meta} bs=128k count=1 conv=fsync,notrunc status=none")
+
     def status(self):
         """The keys behind "circle"; dirty in bytes."""
         words = self.node.sh(f"dmsetup status --noflush {self.name}").split()

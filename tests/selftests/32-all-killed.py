@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: nodes=multi timeout=300
+"""Power goes everywhere at once, origins apart: what was flushed is there after the restart."""
+import os
+import random
+import sys
+import time
+
+import ktap
+import vm
+
+sys.path.insert(0, os.path.join(vm.REPO, "tests", "demo"))
+import hosts                            # noqa: E402
+
+RUN = ("--zero --threads 4 --qd 2 --overlap --hot 50 --seconds 60 "
+       "--mix write=70,read=26,flush=1,fua=2,discard=1")
+
+
+def outage(h):
+    """All three write, then are dark."""
+    waits = [c.node.spawn(c.history("run", f"{RUN} --seed {h.seed % 1000000 + c.number}"), 90)
+             for c in h.circles.values()]
+    time.sleep(8)
+    print("# dirty:", [c.status()["dirty"] for c in h.circles.values()], flush=True)
+    for c in h.circles.values():
+        c.node.kill9()
+    for c in h.circles.values():
+        c.node.power_cut()
+    ktap.check("all die in the middle of writing", [w()[0] for w in waits] == [125] * 3)
+
+
+def restart(h):
+    """The nodes boot, the circle devices come back in an order that the seed says."""
+    for c in h.circles.values():
+        c.node.start(wait=False)
+    for c in h.circles.values():
+        c.node.ready(240)
+    order = random.Random(h.seed).sample(list(h.circles.values()), 3)
+    for c in order:
+        out = c.create()
+        print(f"# n{c.number}: " + "; ".join(line.split("circle: ")[-1] for line in
+                                             out.splitlines() if "complete" in line), flush=True)
+
+
+def test():
+    """One outage."""
+    with hosts.Hosts(3, volatile=True) as h:
+        h.start_all()
+        outage(h)
+        restart(h)
+        waits = [(c, c.node.spawn(c.history("check", "--allow flushed+observed --record"), 60))
+                 for c in h.circles.values()]
+        for c, wait in waits:
+            rc, out = wait()
+            ktap.check(f"n{c.number}: no flushed write is lost, nothing seen is undone",
+                       rc == 0, out)
+        for c in h.circles.values():
+            c.wait("in_view", 2)
+        ktap.ok("all are in view again")
+        ktap.check_splats(h)
+
+
+ktap.main(test)
