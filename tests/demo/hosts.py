@@ -23,6 +23,9 @@ SLOW = float(os.environ.get("VM_SLOW", 1))
 TIMEOUT = 2             # seconds after which a peer counts as lost: the module's default
 LABEL = 2048            # sectors at the end of an origin that are not the target's
 HISTORY = os.path.join(vm.REPO, "build", "tools", "circle-history")
+MODULE = "drivers/md/dm-circle/dm-circle.ko"
+LOAD = ("{ test -e /sys/module/dm_circle || { "
+        "modprobe -a $(modinfo -F depends /vm/out/dm-circle.ko | tr , ' ') && insmod /vm/out/dm-circle.ko; }; }")
 
 NBD_CONFIG = "[generic]\nallowlist = true\n"
 NBD_EXPORT = "[o{0}]\nexportname = /dev/disk/by-serial/o{0}\nflush = true\nfua = true\ntrim = true\n"
@@ -60,7 +63,7 @@ class Circle:
         """Make it: (rc, what was said, by dmsetup or the kernel)."""
         self.hosts.attach(self.host, self.origin)
         rc, out = self.node.try_sh(
-            f"dmesg -C; modprobe dm-circle && dmsetup create {self.name} --table '{self.table(features)}'",
+            f"dmesg -C; {LOAD} && dmsetup create {self.name} --table '{self.table(features)}'",
             timeout * SLOW)
         log = self.node.try_sh("dmesg | grep circle")[1]
         if rc:      # else the next one finds a device without a table
@@ -133,6 +136,9 @@ class Hosts(cluster.Cluster):
         self.count, self.block = n, block
         self.sectors = ((origin << 11) - LABEL) // 2048 * 2048
         self.store = self.node(n + 1)
+        # One build for all, also for a node that starts again after the next `make`.
+        for i in range(1, n + 1):
+            shutil.copy(os.path.join(vm.REPO, "build", self.kver, MODULE), self.node(i).out)
         self.circles = {}
 
     def __enter__(self):

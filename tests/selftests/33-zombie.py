@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: nodes=multi timeout=300
+"""The owner stops for a while, as by a hypervisor, is taken over, and goes on where it was."""
+import os
+import sys
+import time
+
+import ktap
+import vm
+
+sys.path.insert(0, os.path.join(vm.REPO, "tests", "demo"))
+import hosts                            # noqa: E402
+
+# Two writers on n1, each with a part of the device. The new owner goes on with the second part;
+# the first it leaves alone, so that n1's whole log can be held against it.
+RUN = "--zero --threads 2 --qd 2 --overlap --errors record --seconds 200"
+PARTS = {"first": 0, "second": 16}
+
+
+def start(h, c1):
+    """Both writers."""
+    return [c1.node.spawn(c1.history(
+        "run", f"{RUN} --offset {at}M --seed {h.seed % 1000000 + at}", name, size=16), 250)
+            for name, at in PARTS.items()]
+
+
+def take_over(h, taker, c1):
+    """Refused while the owner writes; accepted when it has been silent for long enough."""
+    rc, out = taker.try_create("recover")
+    ktap.check("recover is refused while the peers hear the owner",
+               rc and "still hears node 1" in out, out)
+    ktap.check("the owner goes on", c1.status()["role"] == "owner")
+    c1.node.pause()
+    begin = time.monotonic()
+    rc, out = taker.try_create("recover")
+    ktap.check("a refused recover may be tried again", "wipe" not in out, out)
+    while rc and time.monotonic() - begin < 30 * hosts.SLOW:
+        taker.wipe()
+        rc, out = taker.try_create("recover")
+    ktap.check("accepted when it has been silent", rc == 0, out)
+    ktap.check("the lease is waited for", "waiting" in out, out)
+    print(f"# {time.monotonic() - begin:.1f} s after the pause; {hosts.recovered(out)}", flush=True)
+    for name in PARTS:
+        taker.inherit(c1, name)
+        ktap.check(f"{name} part: no completed write is lost", *taker.check(log=name))
+    rc, out = taker.node.try_sh(taker.history("run", "--resume --threads 2 --seconds 3", "second"), 30)
+    ktap.check("the new owner writes", rc == 0, out)
+
+
+def wake(taker, c1, writers):
+    """The old owner must notice."""
+    c1.node.resume()
+    begin = time.monotonic()
+    c1.wait("role", "fenced", 20)
+    print(f"# fenced {time.monotonic() - begin:.1f} s after it woke up", flush=True)
+    ktap.ok("the old owner is fenced")
+    rc, out = c1.node.try_sh(f"dd if=/dev/zero of={c1.dev} bs=4k count=1 seek=9000 oflag=direct")
+    ktap.check("a write to it fails", rc == 1 and "error" in out, f"{rc} {out}")
+    rc, out = c1.node.try_sh(f"dd if={c1.dev} of=/dev/null bs=4k count=1 iflag=direct")
+    ktap.check("a read from it fails", rc == 1 and "error" in out, f"{rc} {out}")
+    c1.node.try_sh("pkill -TERM circle-history")
+    for wait in writers:
+        rc, out = wait()
+        ktap.check("its writers met errors and ended", rc in (0, 3) and "error" in out, f"{rc} {out}")
+    taker.inherit(c1, "first")
+    ktap.check("what it completed after it woke up is true", *taker.check(log="first"))
+    ktap.check("the new owner's writes are intact", *taker.check(log="second"))
+
+
+def test():
+    """n1 is paused; n3 takes over."""
+    with hosts.Hosts(3) as h:
+        c1 = h.start_all()[0]
+        writers = start(h, c1)
+        time.sleep(5)
+        taker = h.circle(4, host=3, origin=1, spare=True, peers=[2, 3])
+        take_over(h, taker, c1)
+        wake(taker, c1, writers)
+        ktap.check_splats(h)
+
+
+ktap.main(test)
