@@ -145,8 +145,8 @@ TEST(label, versions_and_features)
 	VERDICT(version, cpu_to_le16(2), -EPROTONOSUPPORT);
 	VERDICT(version, 0, -EBADMSG);
 	VERDICT(incompat, cpu_to_le32(1), -EPROTONOSUPPORT);
-	VERDICT(flags, cpu_to_le32(4), -EPROTONOSUPPORT);
-	VERDICT(flags, cpu_to_le32(3), 0);
+	VERDICT(flags, cpu_to_le32(8), -EPROTONOSUPPORT);
+	VERDICT(flags, cpu_to_le32(7), 0);
 	VERDICT(reserved1[9], 9, 0);
 }
 

@@ -72,7 +72,8 @@ struct circle_disk_super {
 	__le64	max_seq;		/* no write of this generation is above it; 0: unknown */
 	__le64	next_generation;	/* activation under way: its label may stand already */
 	__le64	next_activation;
-	u8	reserved3[56];		/* pads to 256 */
+	__le64	table_digest;		/* of the table's page lsns, see circle_page_digest() */
+	u8	reserved3[48];		/* pads to 256 */
 	struct circle_disk_owner owner[CIRCLE_MAX_OWNERS];
 	u8	reserved4[CIRCLE_MB_SIZE - 256 - CIRCLE_MAX_OWNERS * 48];
 } __packed;

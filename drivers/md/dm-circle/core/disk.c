@@ -125,6 +125,7 @@ void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn 
 	d->max_seq = cpu_to_le64(sb->max_seq);
 	d->next_generation = cpu_to_le64(sb->next_generation);
 	d->next_activation = cpu_to_le64(sb->next_activation);
+	d->table_digest = cpu_to_le64(sb->table_digest);
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_encode(&sb->owner[i], &d->owner[i]);
 	d->crc = cpu_to_le32(super_sum(d, crc));
@@ -228,6 +229,7 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 	out->max_seq = le64_to_cpu(d->max_seq);
 	out->next_generation = le64_to_cpu(d->next_generation);
 	out->next_activation = le64_to_cpu(d->next_activation);
+	out->table_digest = le64_to_cpu(d->table_digest);
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_decode(&d->owner[i], &out->owner[i]);
 	return 0;
@@ -319,6 +321,15 @@ int circle_page_check(const void *mb, const u8 *meta_uuid, u64 index, u64 *lsn, 
 		return -EBADMSG;
 	*lsn = le64_to_cpu(d->lsn);
 	return 0;
+}
+
+u64 circle_page_digest(u64 index, u64 lsn)
+{
+	u64 h = (index + 1) * 0x9e3779b97f4a7c15ull ^ lsn * 0xff51afd7ed558ccdull;
+
+	h ^= h >> 32;
+	h *= 0xc4ceb9fe1a85ec53ull;
+	return h ^ (h >> 29);
 }
 
 void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s)

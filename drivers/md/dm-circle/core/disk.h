@@ -35,6 +35,7 @@ struct circle_super {			/* host-endian circle_disk_super */
 	u64 tail_lsn;
 	u64 max_seq;
 	u64 next_generation, next_activation;
+	u64 table_digest;
 	struct circle_owner owner[CIRCLE_MAX_OWNERS];
 };
 
@@ -71,6 +72,11 @@ void circle_page_start(void *mb, const u8 *meta_uuid, u64 index, u64 lsn);
 void circle_page_put(void *mb, unsigned int i, const struct circle_slot_state *s);
 void circle_page_seal(void *mb, circle_crc_fn crc);
 int circle_page_check(const void *mb, const u8 *meta_uuid, u64 index, u64 *lsn, circle_crc_fn crc);
+/*
+ * What one page adds to the superblock's table_digest: the sum over all pages, modulo 2^64, of the
+ * lsn that each had at the last checkpoint. An older copy that is valid by itself is found out so.
+ */
+u64 circle_page_digest(u64 index, u64 lsn);
 void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s);
 
 void circle_jblock_start(void *mb, const u8 *meta_uuid, const struct circle_jhead *h);

@@ -6,11 +6,11 @@
 
 #include <linux/string.h>
 
-static bool clashes(const struct circle_cand *cand, u32 chosen, unsigned int i)
+static bool clashes(const struct circle_cand *cand, unsigned int n, u32 chosen, unsigned int i)
 {
 	unsigned int k;
 
-	for (k = 0; chosen >> k; k++)
+	for (k = 0; k < n; k++)
 		if ((chosen >> k & 1) &&
 		    !memcmp(cand[k].domain, cand[i].domain, CIRCLE_DOMAIN_SIZE))
 			return true;
@@ -30,7 +30,7 @@ u32 circle_place_choose(const struct circle_cand *cand, unsigned int n, unsigned
 
 			if (own != !!pass || !cand[i].able || !cand[i].space)
 				continue;
-			if (clashes(cand, chosen, i))
+			if (clashes(cand, n, chosen, i))
 				continue;
 			chosen |= 1u << i;
 			got++;

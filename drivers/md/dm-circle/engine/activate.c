@@ -131,6 +131,7 @@ int circle_activate_plan(struct circle_node *node, const struct circle_devices *
 
 	if (r)
 		return r;
+	c->start = CIRCLE_START_RESTART;
 	r = read_label(node, conf);
 	if (r == -ENODATA) {
 		if (conf->recover || (!blank && sb->generation)) {
@@ -153,7 +154,8 @@ int circle_activate_plan(struct circle_node *node, const struct circle_devices *
 			   dev->origin_sectors);
 		return -EINVAL;
 	}
-	if (blank)
+	/* Formatted by an attempt that was refused: never used. */
+	if (blank || (!sb->generation && !ours(sb, &c->seen)))
 		return fit_blank(node, conf);
 	if (conf->recover && !ours(sb, &c->seen)) {
 		CIRCLE_ERR("recover wants a blank metadata device: wipe its first 128 KiB");
@@ -183,6 +185,11 @@ static int add_label_peers(struct circle_circle *c)
 		struct circle_addr addr = { .family = rec->family, .port = rec->port };
 		struct circle_peer *p;
 
+		if (rec->id == c->node->conf.id && rec->in_view) {
+			CIRCLE_ERR("node %u holds replicas of this set: take it over under another id",
+				   rec->id);
+			return -EINVAL;
+		}
 		if (!rec->id || rec->id == c->node->conf.id)
 			continue;
 		memcpy(addr.addr, rec->addr, sizeof(addr.addr));
@@ -220,6 +227,13 @@ static int wait_for_peers(struct circle_circle *c, u32 mask, bool fenced)
 	return 0;
 }
 
+/* Also when an earlier attempt of ours wrote its label and did not get through. */
+static bool taking_over(const struct circle_circle *c)
+{
+	return c->start == CIRCLE_START_TAKE ||
+	       (c->start == CIRCLE_START_RESTART && c->found.state == CIRCLE_LS_TAKING);
+}
+
 /* Does a peer still hear another owner? */
 static int ask_peers(struct circle_node *node)
 {
@@ -239,6 +253,55 @@ static int ask_peers(struct circle_node *node)
 	return r;
 }
 
+static int start_peers(struct circle_circle *c)
+{
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < c->nr_peers && !r; i++)
+		if (!c->peer[i].thread)
+			r = circle_peer_start(&c->peer[i]);
+	return r;
+}
+
+/*
+ * The old owner may have changed its label after we read it and before it could see ours. What it
+ * says now is what counts: our label is there, so it does not change any more (R5).
+ */
+static int look_back(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_label *old = &c->seen;
+	bool newer = false;
+	unsigned int copy;
+	int r;
+
+	if (c->start == CIRCLE_START_FRESH || c->found.node_id == node->conf.id)
+		return 0;
+	for (copy = 0; copy < 2; copy++) {
+		u32 at = circle_label_offset(c->found.node_id, copy);
+
+		if (circle_label_decode((char *)c->area + at, c->found.node_id, old, circle_crc) ||
+		    old->generation != c->found.generation || old->seq <= c->found.seq)
+			continue;
+		c->found = *old;
+		newer = true;
+	}
+	if (!newer)
+		return 0;
+	CIRCLE_INFO("the old owner has changed its label meanwhile: taking that");
+	*old = c->found;
+	r = add_label_peers(c);
+	memcpy(c->label.peer, c->found.peer, sizeof(c->label.peer));
+	c->label.floor = c->found.floor;
+	c->label.flags = c->found.flags & ~CIRCLE_LBF_SSD;
+	if (!r)
+		r = start_peers(c);
+	if (!r)
+		r = wait_for_peers(c, c->old_view, false);
+	return r ?: circle_recover_check(node);
+}
+
 static int take_label(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
@@ -251,10 +314,12 @@ static int take_label(struct circle_node *node)
 	r = write_super(node);
 	if (r)
 		return r;
-	if (c->start == CIRCLE_START_FRESH)
+	if (c->start == CIRCLE_START_FRESH) {
 		memset(&c->label, 0, sizeof(c->label));
-	else
-		c->label = c->seen;
+		c->label.flags = CIRCLE_LBF_EMPTY;
+	} else {
+		c->label = c->found;
+	}
 	c->label.seq = seq;
 	c->label.state = CIRCLE_LS_TAKING;
 	if (c->start != CIRCLE_START_RESTART)
@@ -268,6 +333,8 @@ static int take_label(struct circle_node *node)
 	c->label.block_sectors = node->geom.block_sectors;
 	c->label.origin_sectors = node->origin_sectors;
 	r = circle_label_store(node);
+	if (!r)
+		r = look_back(node);
 	if (!r)
 		r = circle_label_store(node);	/* both copies: a torn one is never the only one */
 	if (r) {
@@ -289,7 +356,7 @@ static int wait_lease(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	unsigned long end = jiffies + msecs_to_jiffies(CIRCLE_LEASE_MS + ORIGIN_IO_MS);
 
-	if (c->start != CIRCLE_START_TAKE || node->conf.fenced || c->found.state == CIRCLE_LS_CLEAN)
+	if (!taking_over(c) || node->conf.fenced || c->found.state == CIRCLE_LS_CLEAN)
 		return 0;
 	CIRCLE_INFO("waiting %u ms for the lease of the old owner (not needed with fenced)",
 		    CIRCLE_LEASE_MS + ORIGIN_IO_MS);
@@ -309,19 +376,9 @@ static int open_label(struct circle_node *node)
 	memset(c->label.peer, 0, sizeof(c->label.peer));
 	c->label.state = CIRCLE_LS_ACTIVE;
 	/* With a degree, nothing is dirty before a label with peers, which also counts the SSD. */
-	c->label.flags = c->degree ? 0 : CIRCLE_LBF_SSD;
+	c->label.flags = c->degree ? CIRCLE_LBF_EMPTY : CIRCLE_LBF_SSD;
 	c->label.floor = 0;
 	return circle_label_store(node);
-}
-
-static int start_peers(struct circle_circle *c)
-{
-	unsigned int i;
-	int r = 0;
-
-	for (i = 0; i < c->nr_peers && !r; i++)
-		r = circle_peer_start(&c->peer[i]);
-	return r;
 }
 
 int circle_activate(struct circle_node *node)
@@ -335,7 +392,7 @@ int circle_activate(struct circle_node *node)
 		r = start_peers(c);
 	if (!r)
 		r = wait_for_peers(c, c->old_view, false);
-	if (!r && c->start == CIRCLE_START_TAKE)
+	if (!r && taking_over(c))
 		r = ask_peers(node);
 	if (!r)
 		r = circle_recover_check(node);
@@ -374,4 +431,8 @@ void circle_deactivate(struct circle_node *node)
 	wait_event(c->idle, !atomic_read(&c->releasing));
 	c->role = CIRCLE_ROLE_NONE;
 	c->may_fence = false;
+	for (i = 0; i < c->nr_peers; i++)
+		circle_peer_reset(&c->peer[i]);
+	c->nr_peers = 0;		/* the next attempt's table says who they are */
+	c->old_view = 0;
 }

@@ -5,6 +5,7 @@
  */
 #include "bringup.h"
 
+#include <linux/random.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
@@ -68,6 +69,8 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 		*error = "cache device is smaller than the metadata says";
 	else if (sb->origin_sectors > dev->origin_sectors)
 		*error = "origin is smaller than the metadata says";
+	else if (conf->circle && sb->origin_sectors != dev->origin_sectors)
+		*error = "the length of a circle device cannot be changed yet";
 	else if (sb->origin_sectors < dev->origin_sectors &&
 		 sb->origin_sectors % sb->page_sectors)
 		*error = "origin has grown from a size that is no multiple of the page size";
@@ -220,6 +223,7 @@ static int open_for_business(struct circle_node *node)
 static void unload(struct circle_node *node)
 {
 	circle_node_stop(node);
+	flush_workqueue(node->commit_wq);
 	circle_meta_destroy(node->meta);
 	node->meta = NULL;
 	node->slots = NULL;
@@ -229,6 +233,7 @@ static int start_circle(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
+	get_random_bytes(&c->instance, sizeof(c->instance));	/* what was in memory only is gone */
 	c->server = circle_server_start(node, c->net, &node->conf.listen);
 	if (IS_ERR(c->server)) {
 		int r = PTR_ERR(c->server);
@@ -306,15 +311,18 @@ void circle_node_live(struct circle_node *node)
 	node->state = CIRCLE_NODE_LIVE;
 	WRITE_ONCE(node->last_io, jiffies);
 	WRITE_ONCE(node->bg_stop, false);
+	if (node->circle)
+		WRITE_ONCE(node->circle->ending, false);
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_writeback_kick(node);
 	circle_reclaim_kick(node);
 }
 
-void circle_node_presuspend(struct circle_node *node)
+void circle_node_presuspend(struct circle_node *node, bool requeue)
 {
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
+	circle_steward_end_waits(node, requeue);
 	WRITE_ONCE(node->bg_stop, true);
 	circle_writeback_stop(node);
 	cancel_delayed_work_sync(&node->commit.tick);
@@ -329,6 +337,7 @@ void circle_node_suspend(struct circle_node *node)
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
 	flush_workqueue(node->wq);
+	flush_workqueue(node->next_wq);
 	flush_workqueue(node->commit_wq);
 	mutex_lock(&m->lock);
 	r = __circle_meta_commit(m, true);

@@ -27,7 +27,8 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 		       const struct circle_config *conf);
 
 void circle_node_live(struct circle_node *node);	/* resume: background work starts */
-void circle_node_presuspend(struct circle_node *node);	/* background work ends */
+/* Background work ends. requeue: host requests that cannot end are to be tried again. */
+void circle_node_presuspend(struct circle_node *node, bool requeue);
 void circle_node_suspend(struct circle_node *node);	/* postsuspend: durable and quiet */
 
 /* The last table goes: peers, label and server end, bounded. Also for a node never started. */

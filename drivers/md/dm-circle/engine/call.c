@@ -131,7 +131,7 @@ static void wake(struct circle_call *call, int err, const struct circle_frame *a
 	complete(call->priv);
 }
 
-int circle_call_wait(struct circle_peer *peer, struct circle_call *call)
+static int call_wait(struct circle_peer *peer, struct circle_call *call, bool force)
 {
 	unsigned int ms = READ_ONCE(peer->node->circle->timeout_ms);
 	DECLARE_COMPLETION_ONSTACK(over);
@@ -139,7 +139,7 @@ int circle_call_wait(struct circle_peer *peer, struct circle_call *call)
 
 	call->priv = &over;
 	call->done = wake;
-	r = circle_call_send(peer, call, true);
+	r = circle_call_send(peer, call, force);
 	if (r)
 		return r;
 	if (!wait_for_completion_timeout(&over, msecs_to_jiffies(ms))) {
@@ -147,6 +147,16 @@ int circle_call_wait(struct circle_peer *peer, struct circle_call *call)
 		wait_for_completion(&over);	/* the connection's end completes it */
 	}
 	return call->err;
+}
+
+int circle_call_wait(struct circle_peer *peer, struct circle_call *call)
+{
+	return call_wait(peer, call, true);
+}
+
+int circle_call_wait_ready(struct circle_peer *peer, struct circle_call *call)
+{
+	return call_wait(peer, call, false);
 }
 
 void circle_multi_init(struct circle_multi *m, struct circle_node *node, struct circle_call *call,
@@ -208,7 +218,13 @@ static void multi_done(struct circle_call *call, int err, const struct circle_fr
 
 	if (ok && m->answered)
 		m->answered(m, call->peer, &call->msg.f, answer);
-	if (!err)
+	/*
+	 * A holder that cannot do as it is told holds nothing that counts: it leaves the view, and
+	 * the floor with it. Only "no space" is an ordinary answer.
+	 */
+	if (!err && !ok && answer->status != CIRCLE_WS_NO_SPACE)
+		circle_peer_lost(call->peer, "could not store, flush or release");
+	else if (!err)
 		settle(m, 1u << call->peer->nr, ok);
 	circle_multi_put(m);
 }

@@ -94,6 +94,20 @@ static struct circle_peer *find_peer(struct circle_circle *c, u32 id)
 	return NULL;
 }
 
+/* Its manager has ended. */
+void circle_peer_reset(struct circle_peer *p)
+{
+	p->id = 0;
+	p->configured = false;
+	p->greeted = false;
+	p->heard = 0;
+	p->instance = 0;
+	p->counted = 0;
+	p->failures = 0;
+	p->undurable = 0;
+	p->flushed = 0;
+}
+
 struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id, const struct circle_addr *addr)
 {
 	struct circle_peer *p = find_peer(c, id);

@@ -27,6 +27,7 @@ struct circle_server;
 #define CIRCLE_MAX_HOLDERS	8	/* of one block */
 #define CIRCLE_TIMEOUT_MS	2000	/* default: a peer that has not answered by then is lost */
 #define CIRCLE_LEASE_MS		5000	/* L of R5 */
+#define CIRCLE_END_MS		5000	/* what waits for label or peers ends after so long (P7) */
 #define CIRCLE_LEND		50	/* default: percent of the slots lent at most */
 
 enum circle_peer_state {
@@ -53,6 +54,7 @@ struct circle_peer {
 	u8 domain[CIRCLE_DOMAIN_SIZE];
 	u64 instance;			/* that it named in its hello */
 	u64 counted;			/* the instance that the label counted */
+	u64 ready_instance;		/* the instance that became READY */
 	bool greeted;			/* has answered a hello, ever */
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
@@ -89,6 +91,8 @@ struct circle_call {
 int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool force);
 /* Process context: sends and waits; bounded by the timeout. 0 and the answer in call->answer. */
 int circle_call_wait(struct circle_peer *peer, struct circle_call *call);
+/* The same, but only to a peer that is READY. */
+int circle_call_wait_ready(struct circle_peer *peer, struct circle_call *call);
 /* For the connection's callbacks (peer.c). */
 int circle_call_room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx);
 int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx);
@@ -150,6 +154,7 @@ struct circle_circle {
 	u32 view;			/* peers that the durable label counts */
 	u32 wait;			/* peers that a write waits for: view, view in flight */
 	u32 floor;			/* of the durable label */
+	u32 departures;			/* how often peers left the view */
 	struct list_head multis;
 	u32 place_next;			/* rotates the choice of holders */
 
@@ -161,6 +166,7 @@ struct circle_circle {
 	u32 old_view;			/* of the label that was found */
 	struct circle_label found;	/* as it was when we came */
 	struct circle_label seen;	/* as last read; like label */
+	bool label_unsure;		/* the last write of the label failed, or may have */
 	unsigned int label_copy;	/* of our place, to be written next */
 	void *area;			/* CIRCLE_LABEL_AREA bytes, vmalloc'ed; the steward's own */
 	u64 activation;
@@ -176,8 +182,16 @@ struct circle_circle {
 	mempool_t write_pool;		/* struct circle_write */
 	mempool_t multi_pool;		/* struct circle_request: releases and flushes */
 	mempool_t page_pool;		/* pages of writes, when memory is short */
+	bool ending;			/* suspend: what waits for label or peers is to end, */
+	unsigned long ending_at;	/* from then on (jiffies) */
+	bool requeue;			/* ... and to be tried again after it (noflush) */
 	struct mutex page_mutex;	/* one taker of page_pool at a time */
 };
+
+static inline bool circle_ending(const struct circle_circle *c)
+{
+	return READ_ONCE(c->ending) && !time_before(jiffies, c->ending_at);
+}
 
 /* circle.c. create: first constructor's process (its network namespace). */
 struct circle_circle *circle_circle_create(struct circle_node *node);
@@ -191,6 +205,8 @@ bool circle_lease_ok(struct circle_node *node);
 struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id,
 				    const struct circle_addr *addr);
 
+void circle_peer_reset(struct circle_peer *peer);
+
 /* peer.c. Process context. */
 int circle_peer_release_all(struct circle_peer *peer);	/* sleeps; bounded by the timeout */
 int circle_peer_start(struct circle_peer *peer);
@@ -201,6 +217,8 @@ void circle_peer_lost(struct circle_peer *peer, const char *why);	/* any; why NU
 u64 circle_at_risk(struct circle_node *node);	/* process context: bytes; a round over all slots */
 int circle_steward_start(struct circle_node *node);
 void circle_steward_stop(struct circle_node *node);
+/* From presuspend on, until the node is live again. requeue: host requests are tried again. */
+void circle_steward_end_waits(struct circle_node *node, bool requeue);
 void circle_steward_kick(struct circle_node *node);	/* any context */
 void circle_fenced(struct circle_node *node, u64 gen);	/* any context: gen exists */
 

@@ -11,39 +11,44 @@ static void resume(struct circle_waiter *waiter, int err)
 	struct circle_io *io = container_of(waiter, struct circle_io, waiter);
 
 	if (err) {
-		io->status = BLK_STS_IOERR;
+		io->status = err == -EAGAIN && io->node->circle->requeue ? BLK_STS_DM_REQUEUE :
+			     BLK_STS_IOERR;
 		circle_io_end(io);
 	} else {
-		circle_io_queue(io, io->step);
+		circle_io_continue(io, io->step);
 	}
 }
 
 bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 {
-	struct circle_circle *c = io->node->circle;
+	struct circle_node *node = io->node;	/* io may be gone once it is on the list */
+	struct circle_circle *c = node->circle;
 
-	if (circle_lease_ok(io->node))
+	if (circle_lease_ok(node))
 		return true;
 	io->step = step;
 	io->waiter.done = resume;
 	spin_lock_irq(&c->lease_lock);
 	list_add_tail(&io->waiter.link, &c->lease_waiters);
 	spin_unlock_irq(&c->lease_lock);
-	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED)
-		circle_lease_wake(io->node);
+	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED || circle_ending(c))
+		circle_lease_wake(node);
 	else
-		circle_steward_kick(io->node);
+		circle_steward_kick(node);
 	return false;
 }
 
 void circle_lease_wake(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
-	int err = READ_ONCE(c->role) == CIRCLE_ROLE_OWNER ? 0 : -ESTALE;
+	int err = READ_ONCE(c->role) != CIRCLE_ROLE_OWNER ? -ESTALE :
+		  circle_lease_ok(node) ? 0 : circle_ending(c) ? -EAGAIN : -EBUSY;
 	struct circle_waiter *w, *tmp;
 	unsigned long flags;
 	LIST_HEAD(all);
 
+	if (err == -EBUSY)
+		return;			/* nothing has changed */
 	spin_lock_irqsave(&c->lease_lock, flags);
 	list_splice_init(&c->lease_waiters, &all);
 	spin_unlock_irqrestore(&c->lease_lock, flags);

@@ -31,6 +31,12 @@ void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io))
 	queue_work(io->node->wq, &io->work);
 }
 
+void circle_io_continue(struct circle_io *io, void (*step)(struct circle_io *io))
+{
+	io->step = step;
+	queue_work(io->node->next_wq, &io->work);
+}
+
 void circle_io_end(struct circle_io *io)
 {
 	struct bio *bio = circle_io_bio(io);

@@ -21,6 +21,8 @@ static LIST_HEAD(nodes);
 static void destroy(struct circle_node *node)
 {
 	circle_node_stop(node);
+	if (node->next_wq)
+		destroy_workqueue(node->next_wq);
 	if (node->wq)
 		destroy_workqueue(node->wq);
 	if (node->bg_wq)
@@ -59,10 +61,11 @@ static int init(struct circle_node *node)
 		return r;
 	node->stats = alloc_percpu(struct circle_stats);
 	node->wq = alloc_workqueue("circle_io", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	node->next_wq = alloc_workqueue("circle_next", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	node->bg_wq = alloc_workqueue("circle_bg", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	node->commit_wq = alloc_ordered_workqueue("circle_commit", WQ_MEM_RECLAIM);
 	node->kc = dm_kcopyd_client_create(NULL);
-	if (!node->stats || !node->wq || !node->bg_wq || !node->commit_wq || IS_ERR(node->kc))
+	if (!node->stats || !node->wq || !node->next_wq || !node->bg_wq || !node->commit_wq || IS_ERR(node->kc))
 		return -ENOMEM;
 	return 0;
 }
@@ -75,7 +78,7 @@ static struct circle_node *find(struct mapped_device *md, dev_t meta_dev, dev_t 
 		if (node->meta_dev != meta_dev && node->cache_dev != cache_dev &&
 		    node->meta_dev != cache_dev && node->cache_dev != meta_dev)
 			continue;
-		if (node->md != md || node->meta_dev != meta_dev || node->cache_dev != cache_dev)
+		if (!node->tables || node->md != md || node->meta_dev != meta_dev || node->cache_dev != cache_dev)
 			return ERR_PTR(-EBUSY);
 		return node;
 	}
@@ -91,6 +94,8 @@ struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, de
 	mutex_lock(&nodes_lock);
 	node = find(md, meta_dev, cache_dev);
 	if (node) {
+		if (!IS_ERR(node) && !!node->circle != circle)
+			node = ERR_PTR(-EINVAL);
 		if (!IS_ERR(node))
 			node->tables++;
 		goto out;
@@ -128,9 +133,13 @@ void circle_node_put(struct circle_node *node)
 
 	mutex_lock(&nodes_lock);
 	last = !--node->tables;
-	if (last)
-		list_del(&node->link);
 	mutex_unlock(&nodes_lock);
-	if (last)
-		destroy(node);
+	if (!last)
+		return;
+	circle_node_stop(node);		/* the devices are ours until then */
+	flush_workqueue(node->commit_wq);
+	mutex_lock(&nodes_lock);
+	list_del(&node->link);
+	mutex_unlock(&nodes_lock);
+	destroy(node);
 }

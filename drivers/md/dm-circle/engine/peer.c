@@ -38,7 +38,13 @@ static void closed(struct circle_conn *conn, int reason)
 	circle_steward_kick(p->node);
 }
 
+/* The room for an answer belongs to its call, which the end of the connection ends. */
+static void drop(struct circle_conn *conn, struct circle_rx *rx)
+{
+}
+
 static const struct circle_conn_ops ops = {
+	.drop = drop,
 	.room = circle_call_room,
 	.frame = circle_call_frame,
 	.closed = closed,
@@ -92,6 +98,7 @@ static int connect(struct circle_peer *p)
 		spin_unlock_irq(&p->lock);
 		circle_conn_close(conn, r);
 		circle_conn_put(conn);
+		circle_call_fail_all(p, r);	/* there will be no closed() */
 	}
 	return r;
 }
@@ -201,7 +208,9 @@ int circle_peer_flush(struct circle_peer *p)
 	call = kzalloc(sizeof(*call), GFP_NOIO);
 	if (!call)
 		return -ENOMEM;
-	r = ask(p, call, CIRCLE_WT_FLUSH, NULL, 0);
+	call->msg.f.type = CIRCLE_WT_FLUSH;
+	r = circle_call_wait_ready(p, call);
+	r = r ?: (call->answer.status ? -EACCES : 0);
 	if (!r) {
 		spin_lock_irq(&p->lock);
 		p->flushed = max(p->flushed, call->covers);
@@ -232,8 +241,10 @@ static bool broken(struct circle_peer *p)
 static void set_state(struct circle_peer *p, enum circle_peer_state state)
 {
 	spin_lock_irq(&p->lock);
-	if (!circle_conn_closing(p->conn))
+	if (!circle_conn_closing(p->conn)) {
 		p->state = state;
+		p->ready_instance = p->instance;
+	}
 	spin_unlock_irq(&p->lock);
 	wake_up_all(&p->wait);
 	circle_steward_kick(p->node);
@@ -246,7 +257,7 @@ static int hold(struct circle_peer *p, struct circle_call *call,
 	int r = 0;
 
 	while (!r && !until(p)) {
-		wait_event_timeout(p->wait, until(p) || broken(p), msecs_to_jiffies(LOOK_MS));
+		wait_event_idle_timeout(p->wait, until(p) || broken(p), msecs_to_jiffies(LOOK_MS));
 		if (broken(p))
 			r = -ECONNRESET;
 		else if (!until(p))
@@ -293,7 +304,7 @@ static void watch(struct circle_peer *p)
 	unsigned long beat = jiffies;
 
 	while (!broken(p)) {
-		wait_event_timeout(p->wait, broken(p), msecs_to_jiffies(LOOK_MS));
+		wait_event_idle_timeout(p->wait, broken(p), msecs_to_jiffies(LOOK_MS));
 		if (circle_call_overdue(p, READ_ONCE(c->timeout_ms)))
 			circle_peer_lost(p, "no answer in time");
 		if (!call || time_before(jiffies, beat + msecs_to_jiffies(HEARTBEAT_MS)) ||
@@ -311,7 +322,7 @@ static void back_off(struct circle_peer *p)
 	unsigned int ms = min(BACKOFF_MIN_MS << min(p->failures, 10u), BACKOFF_MAX_MS);
 
 	p->failures++;
-	wait_event_timeout(p->wait, kthread_should_stop(), msecs_to_jiffies(ms));
+	wait_event_idle_timeout(p->wait, kthread_should_stop(), msecs_to_jiffies(ms));
 }
 
 static int manage(void *data)

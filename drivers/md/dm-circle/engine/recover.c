@@ -22,6 +22,9 @@ struct recovery {
 	struct circle_copy *copy;
 	u32 nr, room;
 	enum circle_verdict verdict;
+	u32 counted;			/* peers that the verdict counts on */
+	u64 instance[CIRCLE_MAX_PEERS];	/* which they were then */
+	u32 before;			/* copies that others listed */
 	void *buf;			/* LIST_BYTES or CHUNK_SECTORS, kmalloc'ed */
 	u64 blocks, pages, from_peers;
 };
@@ -49,12 +52,13 @@ static bool reachable(const struct circle_peer *p)
 	return READ_ONCE(p->state) >= CIRCLE_PEER_UP;
 }
 
-static bool continuous(const struct circle_peer *p)
+/* One page of a peer's list; *cursor U64_MAX at its end. */
+/* Still the one that the verdict counted on? */
+static bool as_judged(const struct recovery *r, const struct circle_peer *p)
 {
-	return p->instance == p->counted;
+	return reachable(p) && READ_ONCE(p->instance) == r->instance[p->nr];
 }
 
-/* One page of a peer's list; *cursor U64_MAX at its end. */
 static int list_page(struct recovery *r, struct circle_peer *p, struct circle_call *call,
 		     u64 *cursor)
 {
@@ -83,12 +87,13 @@ static int list_page(struct recovery *r, struct circle_peer *p, struct circle_ca
 		copy.seq = item.seq;
 		copy.gen = item.gen;
 		copy.pages = item.pages;
-		copy.believed = r->verdict == CIRCLE_WEAK || continuous(p);
+		copy.believed = r->verdict == CIRCLE_WEAK || r->instance[p->nr] == p->counted;
 		err = add(r, &copy);
 		if (err)
 			return err;
 	}
-	if (call->answer.seq <= *cursor)
+	if (call->answer.seq <= *cursor || r->nr - r->before > nr_blocks ||
+	    (call->answer.seq != U64_MAX && call->answer.seq > CIRCLE_MAX_SLOTS))
 		return -EPROTO;
 	*cursor = call->answer.seq;
 	return 0;
@@ -100,6 +105,7 @@ static int list_peer(struct recovery *r, struct circle_peer *p)
 	u64 cursor = 0;
 	int err = call ? 0 : -ENOMEM;
 
+	r->before = r->nr;
 	while (!err && cursor != U64_MAX)
 		err = fatal_signal_pending(current) ? -EINTR : list_page(r, p, call, &cursor);
 	kfree(call);
@@ -130,8 +136,9 @@ static int list_ssd(struct recovery *r)
 	return err;
 }
 
-/* What is known of the label's view; greeted: from hellos alone, before anybody is told. */
-static void gather(struct circle_node *node, bool greeted, struct circle_evidence *e)
+/* What is known of the label's view; no r: from hellos alone, before anybody is told. */
+static void gather(struct circle_node *node, const struct recovery *r,
+		   struct circle_evidence *e)
 {
 	struct circle_circle *c = node->circle;
 	const struct circle_label *l = &c->found;
@@ -143,28 +150,28 @@ static void gather(struct circle_node *node, bool greeted, struct circle_evidenc
 	e->ssd = (l->flags & CIRCLE_LBF_SSD) && c->start == CIRCLE_START_RESTART;
 	e->weak = l->flags & CIRCLE_LBF_WEAK;
 	e->empty = c->start == CIRCLE_START_FRESH ||
-		   (!c->old_view && !(l->flags & CIRCLE_LBF_SSD) &&
-		    (l->state == CIRCLE_LS_CLEAN || l->state == CIRCLE_LS_ACTIVE));
+		   (!c->old_view && (l->flags & CIRCLE_LBF_EMPTY));
 	for (i = 0; i < c->nr_peers; i++) {
 		const struct circle_peer *p = &c->peer[i];
 
 		if (!(c->old_view >> i & 1))
 			continue;
-		if (greeted ? !READ_ONCE(p->greeted) : !reachable(p)) {
+		if (r ? !(r->counted >> i & 1) : !READ_ONCE(p->greeted)) {
 			CIRCLE_WARN("recovery: peer %u of the view cannot be reached", p->id);
 			e->unreachable++;
-		} else if (!continuous(p)) {
+		} else if ((r ? r->instance[i] : p->instance) != p->counted) {
 			CIRCLE_WARN("recovery: peer %u has restarted", p->id);
 			e->restarted++;
 		}
 	}
 }
 
-static int judge(struct circle_node *node, bool greeted, enum circle_verdict *verdict)
+static int judge(struct circle_node *node, const struct recovery *r,
+		 enum circle_verdict *verdict)
 {
 	struct circle_evidence e;
 
-	gather(node, greeted, &e);
+	gather(node, r, &e);
 	*verdict = circle_recover_judge(&e);
 	if (*verdict != CIRCLE_REFUSED)
 		return 0;
@@ -178,11 +185,25 @@ static int judge(struct circle_node *node, bool greeted, enum circle_verdict *ve
 	return -ENODATA;
 }
 
+/* Reachability is looked at once: verdict and lists must mean the same peers. */
+static void count_on(struct recovery *r)
+{
+	struct circle_circle *c = r->node->circle;
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++) {
+		if (!(c->old_view >> i & 1) || !reachable(&c->peer[i]))
+			continue;
+		r->counted |= 1u << i;
+		r->instance[i] = READ_ONCE(c->peer[i].instance);
+	}
+}
+
 int circle_recover_check(struct circle_node *node)
 {
 	enum circle_verdict verdict;
 
-	return judge(node, true, &verdict);
+	return judge(node, NULL, &verdict);
 }
 
 static int still_ours(struct circle_node *node)
@@ -311,7 +332,8 @@ static int drop_all(struct recovery *r)
 		drop_slot(r->node, r->copy[k].block);
 	err = circle_meta_commit(r->node->meta, true);
 	for (i = 0; i < c->nr_peers && !err; i++)
-		if (reachable(&c->peer[i]) && circle_peer_release_all(&c->peer[i]))
+		if (reachable(&c->peer[i]) &&
+		    circle_peer_release_all(&c->peer[i]))
 			CIRCLE_WARN("recovery: peer %u did not drop its replicas; it will before it counts again",
 				    c->peer[i].id);
 	return err;
@@ -328,16 +350,23 @@ static int collect(struct recovery *r)
 		c->label.flags |= CIRCLE_LBF_WEAK;
 	err = circle_label_store(r->node);
 	for (i = 0; i < c->nr_peers && !err; i++)
-		if ((c->old_view >> i & 1) && reachable(&c->peer[i]))
+		if (r->counted >> i & 1)
 			err = list_peer(r, &c->peer[i]);
+	for (i = 0; i < c->nr_peers && !err; i++)
+		if ((r->counted >> i & 1) && !as_judged(r, &c->peer[i]))
+			err = -EAGAIN;
+	if (err == -EAGAIN)
+		CIRCLE_ERR("recovery: a peer went away or restarted meanwhile; start again");
 	return err ?: list_ssd(r);
 }
 
 int circle_recover(struct circle_node *node)
 {
 	struct recovery r = { .node = node };
-	int err = judge(node, false, &r.verdict);
+	int err;
 
+	count_on(&r);
+	err = judge(node, &r, &r.verdict);
 	if (err)
 		return err;
 	r.buf = kmalloc(max_t(size_t, LIST_BYTES, CHUNK_SECTORS << SECTOR_SHIFT), GFP_KERNEL);

@@ -9,9 +9,12 @@
 
 #include <linux/slab.h>
 
+#define MAX_RELEASING	256	/* in the background, at a time */
+
 struct circle_request {
 	struct circle_multi multi;
 	struct circle_io *io;		/* one pending part of it; NULL: nobody waits */
+	bool pooled;
 	struct circle_call call[CIRCLE_MAX_PEERS];
 };
 
@@ -22,7 +25,12 @@ size_t circle_request_size(void)
 
 static void gone(struct circle_multi *m)
 {
-	mempool_free(container_of(m, struct circle_request, multi), &m->node->circle->multi_pool);
+	struct circle_request *r = container_of(m, struct circle_request, multi);
+
+	if (r->pooled)
+		mempool_free(r, &m->node->circle->multi_pool);
+	else
+		kfree(r);
 }
 
 static void over(struct circle_multi *m)
@@ -31,8 +39,9 @@ static void over(struct circle_multi *m)
 	struct circle_circle *c = m->node->circle;
 
 	if (r->io) {
-		if (m->rejected)
-			WRITE_ONCE(r->io->status, BLK_STS_IOERR);
+		if (m->rejected || READ_ONCE(c->role) != CIRCLE_ROLE_OWNER || circle_ending(c))
+			WRITE_ONCE(r->io->status, c->requeue && circle_ending(c) ?
+				   BLK_STS_DM_REQUEUE : BLK_STS_IOERR);
 		circle_io_part_done(r->io);
 	} else if (atomic_dec_and_test(&c->releasing)) {
 		wake_up_all(&c->idle);
@@ -67,16 +76,22 @@ static void flushed(struct circle_multi *m, struct circle_peer *peer,
 	spin_unlock_irqrestore(&peer->lock, flags);
 }
 
-static struct circle_request *request(struct circle_node *node, struct circle_io *io, gfp_t gfp)
+/* With an io from the reserve; without, nobody waits, and it may fail. */
+static struct circle_request *request(struct circle_node *node, struct circle_io *io)
 {
-	struct circle_request *r = mempool_alloc(&node->circle->multi_pool, gfp);
+	struct circle_request *r;
 
+	if (io)
+		r = mempool_alloc(&node->circle->multi_pool, GFP_NOIO);
+	else
+		r = kmalloc(sizeof(*r), GFP_NOWAIT | __GFP_NOWARN);
 	if (!r)
 		return NULL;
 	circle_multi_init(&r->multi, node, r->call, CIRCLE_MAX_PEERS);
 	r->multi.over = over;
 	r->multi.gone = gone;
 	r->io = io;
+	r->pooled = io;
 	return r;
 }
 
@@ -89,7 +104,7 @@ void circle_flush_holders(struct circle_io *io)
 
 	if (!c)
 		return;
-	r = request(io->node, io, GFP_NOIO);
+	r = request(io->node, io);
 	r->multi.answered = flushed;
 	r->multi.req.type = CIRCLE_WT_FLUSH;
 	spin_lock_irq(&c->lock);
@@ -97,12 +112,12 @@ void circle_flush_holders(struct circle_io *io)
 		if ((c->wait >> i & 1) &&
 		    READ_ONCE(c->peer[i].undurable) != READ_ONCE(c->peer[i].flushed))
 			mask |= 1u << i;
+	if (mask)			/* before anybody can end it */
+		atomic_inc(&io->pending);
 	__circle_multi_await(&r->multi, mask);
 	spin_unlock_irq(&c->lock);
-	if (mask) {
-		atomic_inc(&io->pending);
+	if (mask)
 		circle_multi_send(&r->multi, NULL, 0);
-	}
 	circle_multi_put(&r->multi);
 }
 
@@ -125,14 +140,12 @@ static bool send_release(struct circle_request *r, u32 n, u64 pages)
 	spin_lock(&c->lock);
 	/* One that left the view between forgetting and clearing its bit is not waited for. */
 	mask &= c->wait;
+	if (mask)
+		atomic_inc(r->io ? &r->io->pending : &c->releasing);
 	__circle_multi_await(&r->multi, mask);
 	spin_unlock(&c->lock);
 	if (!mask)
 		return false;
-	if (r->io)
-		atomic_inc(&r->io->pending);
-	else
-		atomic_inc(&c->releasing);
 	circle_multi_send(&r->multi, NULL, 0);
 	return true;
 }
@@ -144,11 +157,27 @@ void circle_release_pages(struct circle_io *io, u64 pages)
 
 	if (!io->node->circle || io->slot == CIRCLE_NO_SLOT)
 		return;
-	r = request(io->node, io, GFP_NOIO);
+	r = request(io->node, io);
 	spin_lock_irq(&sh->lock);
 	send_release(r, io->slot, pages);
 	spin_unlock_irq(&sh->lock);
 	circle_multi_put(&r->multi);
+}
+
+/* A release to a peer that is lost would only wait for a label. */
+static bool all_ready(struct circle_circle *c, u32 mask)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if ((mask & c->wait) >> i & 1 && READ_ONCE(c->peer[i].state) != CIRCLE_PEER_READY)
+			return false;
+	return true;
+}
+
+bool circle_release_may(struct circle_node *node)
+{
+	return atomic_read(&node->circle->releasing) < MAX_RELEASING;
 }
 
 void circle_release_block(struct circle_node *node, u64 block)
@@ -156,16 +185,20 @@ void circle_release_block(struct circle_node *node, u64 block)
 	struct circle_slots *s = node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, block);
 	struct circle_range range = { .block = block, .mask = ~0ull };
-	struct circle_request *r = request(node, NULL, GFP_NOWAIT | __GFP_NOWARN);
+	struct circle_request *r;
 	LIST_HEAD(wake);
 	u32 n;
 
+	if (!circle_release_may(node))
+		return;
+	r = request(node, NULL);
 	if (!r)
 		return;
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(s, sh, 0, block);
 	/* Shared: no write is under way, so none is between its answer and its dirty mark. */
 	if (n != CIRCLE_NO_SLOT && !s->slot[n].dirty && s->slot[n].holders &&
+	    all_ready(node->circle, s->slot[n].holders) &&
 	    __circle_range_lock(s, &range, true)) {
 		send_release(r, n, ~0ull);
 		__circle_range_unlock(&range, &wake);

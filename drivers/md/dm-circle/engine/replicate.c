@@ -24,6 +24,7 @@ struct circle_write {
 	unsigned int nr_pages;
 	u32 start, end;		/* sectors of the block */
 	u32 degree;		/* that it must reach */
+	u32 departures;		/* when it was sent: an answer from before a departure is void */
 };
 
 size_t circle_write_size(void)
@@ -197,7 +198,7 @@ static bool mark_stored(struct circle_write *w)
 	spin_lock(&c->lock);
 	good = w->multi.ok & sl->holders & c->view & c->wait;
 	enough = hweight32(good) >= max(c->degree_now, 1u) && !w->multi.rejected &&
-		 c->role == CIRCLE_ROLE_OWNER;
+		 w->departures == c->departures && c->role == CIRCLE_ROLE_OWNER && !circle_ending(c);
 	spin_unlock(&c->lock);
 	if (enough) {
 		sl->wb &= ~io->touched;
@@ -296,6 +297,7 @@ static bool send(struct circle_write *w)
 		return false;
 	}
 	sl->holders |= hs;
+	w->departures = c->departures;
 	__circle_multi_await(&w->multi, hs);
 	spin_unlock(&c->lock);
 	sl->seq = atomic64_inc_return(&node->seq);

@@ -33,6 +33,8 @@ void circle_release_pages(struct circle_io *io, u64 pages);
  */
 void circle_release_block(struct circle_node *node, u64 block);
 
+bool circle_release_may(struct circle_node *node);	/* any context: more would be too many */
+
 /* lease.c, process context: true if io may go on now; else it will be queued with `step` when the
  * lease is renewed, or ended with an error when the owner is fenced.
  */

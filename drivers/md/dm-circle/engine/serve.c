@@ -8,6 +8,7 @@
  */
 #include "session.h"
 
+#include <linux/random.h>
 #include <linux/slab.h>
 #include "../log.h"
 #include "../net/listener.h"
@@ -203,11 +204,17 @@ static void free_all(struct circle_server *srv)
 	kfree(srv);
 }
 
+u32 circle_serve_buf_size(const struct circle_server *srv)
+{
+	u32 block = srv->node->geom.block_sectors << CIRCLE_SECTOR_SHIFT;
+
+	return clamp(block, CIRCLE_WIRE_PING_DATA, CIRCLE_WIRE_MAX_DATA);
+}
+
 /* Each spare buffer takes the largest payload that may come. */
 static int reserve(struct circle_server *srv)
 {
-	u32 block = srv->node->geom.block_sectors << CIRCLE_SECTOR_SHIFT;
-	u32 len = clamp(block, CIRCLE_WIRE_PING_DATA, CIRCLE_WIRE_MAX_DATA);
+	u32 len = circle_serve_buf_size(srv);
 	struct circle_serve_buf *buf;
 	int i;
 
@@ -295,6 +302,13 @@ static bool wait_one(struct circle_server *srv)
 	circle_conn_wait(s->conn);
 	circle_session_put(s);
 	return true;
+}
+
+/* A replica was lost: what this instance promised is void. Its owners find another one. */
+void circle_serve_renounce(struct circle_server *srv)
+{
+	get_random_bytes(&srv->node->circle->instance, sizeof(u64));
+	close_all(srv);
 }
 
 void circle_server_stop(struct circle_server *srv)

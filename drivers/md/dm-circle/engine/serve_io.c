@@ -274,6 +274,7 @@ static void stored(struct circle_req *req)
 		CIRCLE_WARN_LIMIT("a replica of node %u could not be written (%d)", req->s->node_id,
 				  req->err);
 		circle_commit_kick(node);
+		circle_serve_renounce(req->s->srv);
 	}
 	if (!lost)
 		circle_stat_add(node->stats, CIRCLE_STAT_SERVED, 1);

@@ -142,7 +142,7 @@ static u16 claim(struct circle_session *s, const struct circle_frame *f)
 
 	spin_lock_irq(&srv->lock);
 	owner = __circle_set_find(srv, s->uuid) ?: __find_free(srv);
-	if (!owner) {
+	if (!owner || circle_conn_closing(s->conn)) {	/* a late FENCE of a dead session */
 		status = CIRCLE_WS_NOT_ADMITTED;
 		goto out;
 	}

@@ -219,7 +219,8 @@ static void encode_own(struct circle_session *s, u32 client)
 		.origin_sectors = node->origin_sectors,
 	};
 
-	memcpy(h.set_uuid, node->meta->sb.set_uuid, CIRCLE_UUID_SIZE);
+	/* The client's own: ours is what admits others to our replicas. */
+	memcpy(h.set_uuid, s->uuid, CIRCLE_UUID_SIZE);
 	memcpy(h.domain, node->circle->domain, CIRCLE_DOMAIN_SIZE);
 	circle_hello_encode(&h, s->hello);
 }
@@ -313,6 +314,9 @@ static int room(struct circle_conn *c, const struct circle_frame *f, struct circ
 		rx->buf = s->hello;
 		return 0;
 	}
+	/* A spare buffer holds that much; geometry is checked when all is in. */
+	if (f->length > circle_serve_buf_size(s->srv))
+		return -EPROTO;
 	err = wait_window(s, f->length);
 	if (err)
 		return err;

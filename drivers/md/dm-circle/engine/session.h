@@ -123,6 +123,8 @@ struct circle_req {
 /* serve.c. get: receiving thread; NULL: the connection is lost. put: process context. */
 struct circle_serve_buf *circle_serve_buf_get(struct circle_session *s, u32 len);
 void circle_serve_buf_put(struct circle_serve_buf *buf);
+u32 circle_serve_buf_size(const struct circle_server *srv);	/* bytes: the largest payload */
+void circle_serve_renounce(struct circle_server *srv);	/* process context */
 u32 circle_serve_limit(struct circle_server *srv);	/* slots lent at most */
 u32 circle_serve_space(struct circle_server *srv);
 void circle_serve_put(struct circle_server *srv);	/* any context: a session's reference */

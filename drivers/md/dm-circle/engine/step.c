@@ -24,7 +24,7 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 void circle_io_part_done(struct circle_io *io)
 {
 	if (atomic_dec_and_test(&io->pending))
-		circle_io_queue(io, io->step);
+		circle_io_continue(io, io->step);
 }
 
 static void copied(int read_err, unsigned long write_err, void *context)

@@ -91,7 +91,7 @@ static void fill_peers(struct circle_circle *c, u32 view)
 		rec->port = p->addr.port;
 		memcpy(rec->addr, p->addr.addr, sizeof(rec->addr));
 		memcpy(rec->domain, p->domain, CIRCLE_DOMAIN_SIZE);
-		rec->instance = p->instance;
+		rec->instance = p->ready_instance;
 		rec->in_view = view >> i & 1;
 	}
 }
@@ -113,10 +113,12 @@ static void strike_off(struct circle_node *node, u32 mask)
 	struct circle_slots *s = node->slots;
 	u32 n;
 
-	for (n = 0; n < s->nr; n++) {
+	for (n = 0; mask && n < s->nr; n++) {
 		struct circle_slot *sl = &s->slot[n];
 		struct circle_shard *sh;
 
+		if (!(n & 0xfff))
+			cond_resched();
 		if (!(READ_ONCE(sl->holders) & mask) || sl->owner)
 			continue;
 		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
@@ -139,6 +141,8 @@ u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *d
 		struct circle_slot *sl = &s->slot[n];
 		struct circle_shard *sh;
 
+		if (!(n & 0xfff))
+			cond_resched();
 		if (sl->owner || !(READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED))
 			continue;
 		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
@@ -177,11 +181,13 @@ static bool may_raise(struct circle_node *node, u32 view, u32 degree)
 	return true;
 }
 
-/* The SSD holds what is dirty: from the first label after which something may be, until it fails. */
+/*
+ * The SSD holds what is dirty: from the first label after which something may be. If its metadata
+ * fail, nothing is acknowledged any more, so what they said stays as good as it was.
+ */
 static bool ssd_counts(struct circle_node *node, u32 view, u32 degree)
 {
-	return !node->meta->failed &&
-	       (!degree || view || (node->circle->label.flags & CIRCLE_LBF_SSD));
+	return !degree || view || (node->circle->label.flags & CIRCLE_LBF_SSD);
 }
 
 static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degree)
@@ -190,6 +196,8 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	u32 gone;
 	int r;
 
+	if (view & ~ready_peers(c))
+		return;			/* lost meanwhile; it may be another instance by now */
 	spin_lock_irq(&c->lock);
 	c->wait |= view;		/* both outcomes of the write are true meanwhile */
 	spin_unlock_irq(&c->lock);
@@ -197,22 +205,30 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	c->label.degree = degree;
 	c->label.floor = floor;
 	c->label.state = CIRCLE_LS_ACTIVE;
-	c->label.flags = ssd_counts(node, view, degree) ? CIRCLE_LBF_SSD : 0;
+	c->label.flags = ssd_counts(node, view, degree) ? CIRCLE_LBF_SSD :
+			 c->label.flags & CIRCLE_LBF_EMPTY;
+	c->label_unsure = true;
 	r = circle_label_store(node);
 	if (r) {
 		CIRCLE_WARN_LIMIT("the label cannot be written (%d): the view stays as it is", r);
 		return;
 	}
+	c->label_unsure = false;
 	spin_lock_irq(&c->lock);
 	gone = c->wait & ~view;
+	if (gone)
+		c->departures++;
 	c->view = view;
-	c->wait = view;
 	c->floor = floor;
 	c->degree_now = degree;
 	spin_unlock_irq(&c->lock);
 	CIRCLE_INFO("view %#x, floor %u, degree %u", view, floor, degree);
+	/* They may come back only when no block knows them any more: may_resync() looks at wait. */
+	strike_off(node, gone);
+	spin_lock_irq(&c->lock);
+	c->wait = view;
+	spin_unlock_irq(&c->lock);
 	if (gone) {
-		strike_off(node, gone);
 		circle_multi_forget(node, gone);
 		circle_writeback_kick(node);
 	}
@@ -231,9 +247,11 @@ static void keep_view(struct circle_node *node)
 		WRITE_ONCE(c->degree_now, degree);	/* asked of new writes at once */
 	floor = c->floor > hweight32(gone) ? c->floor - hweight32(gone) : 0;
 	floor = min(floor, degree);
-	if (floor < degree && may_raise(node, view, degree))
+	/* Never in the label that removes a holder: what it had is not marked dirty yet, perhaps. */
+	if (floor < degree && view == c->view && view == c->wait &&
+	    may_raise(node, view, degree))
 		floor = degree;
-	if (view == c->view && floor == c->floor && degree == c->label.degree && view == c->wait &&
+	if (!c->label_unsure && view == c->view && floor == c->floor && degree == c->label.degree && view == c->wait &&
 	    !!(c->label.flags & CIRCLE_LBF_SSD) == ssd_counts(node, view, degree))
 		return;
 	change_view(node, view, floor, degree);
@@ -245,7 +263,7 @@ static void sweep(struct circle_node *node)
 	struct circle_slots *s = node->slots;
 	u32 n;
 
-	for (n = 0; n < s->nr && circle_lease_ok(node); n++) {
+	for (n = 0; n < s->nr && circle_lease_ok(node) && circle_release_may(node); n++) {
 		struct circle_slot *sl = &s->slot[n];
 
 		if (READ_ONCE(sl->holders) && !READ_ONCE(sl->dirty) && !sl->owner)
@@ -264,6 +282,18 @@ bool circle_holders_left(struct circle_node *node)
 	return false;
 }
 
+void circle_steward_end_waits(struct circle_node *node, bool requeue)
+{
+	struct circle_circle *c = node->circle;
+
+	if (!c)
+		return;
+	c->requeue = requeue;
+	c->ending_at = jiffies + (requeue ? 0 : msecs_to_jiffies(CIRCLE_END_MS));
+	WRITE_ONCE(c->ending, true);
+	circle_steward_kick(node);
+}
+
 static int steward(void *data)
 {
 	struct circle_node *node = data;
@@ -271,13 +301,17 @@ static int steward(void *data)
 	unsigned long looked = jiffies;
 
 	while (!kthread_should_stop()) {
-		wait_event_timeout(c->steward_wait, READ_ONCE(c->steward_kick) ||
+		wait_event_idle_timeout(c->steward_wait, READ_ONCE(c->steward_kick) ||
 				   kthread_should_stop(), PERIOD);
 		WRITE_ONCE(c->steward_kick, false);
 		if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER) {
 			circle_lease_wake(node);
 			circle_multi_forget(node, ~0u);
 			continue;
+		}
+		if (circle_ending(c)) {		/* suspend does not wait for label or peers (P7) */
+			circle_lease_wake(node);
+			circle_multi_forget(node, ~0u);
 		}
 		if (!circle_lease_ok(node) || time_after(jiffies, looked + LOOK)) {
 			looked = jiffies;
@@ -323,7 +357,7 @@ static void say_clean(struct circle_node *node)
 		return;
 	fill_peers(c, 0);
 	c->label.state = CIRCLE_LS_CLEAN;
-	c->label.flags = 0;
+	c->label.flags = CIRCLE_LBF_EMPTY;
 	c->label.floor = 0;
 	if (circle_label_store(node))
 		CIRCLE_WARN("the label could not be marked clean");

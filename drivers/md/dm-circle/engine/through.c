@@ -87,6 +87,24 @@ static void at_origin(struct circle_io *io)
 	circle_io_part_done(io);
 }
 
+/* The cache may have the data already, the origin has not: no clean copy of them may stay. */
+static void failed(struct circle_io *io)
+{
+	struct circle_slots *s = io->node->slots;
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+
+	if (io->slot != CIRCLE_NO_SLOT) {
+		struct circle_slot *sl = &s->slot[io->slot];
+
+		spin_lock_irqsave(&sh->lock, flags);
+		__circle_slot_set(s, sh, io->slot, sl->valid & ~(io->touched & ~sl->dirty),
+				  sl->dirty);
+		spin_unlock_irqrestore(&sh->lock, flags);
+	}
+	circle_io_end(io);
+}
+
 /* Any context. */
 static void written(struct circle_io *io)
 {
@@ -94,11 +112,13 @@ static void written(struct circle_io *io)
 
 	circle_origin_wrote(node);
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
-	if (io->status || (!node->circle && !copies_left(io) &&
-			   !atomic_read(&node->slots->nr_freeing) && !node->meta->failed))
+	if (io->status)
+		failed(io);
+	else if (!node->circle && !copies_left(io) &&
+		 !atomic_read(&node->slots->nr_freeing) && !node->meta->failed)
 		circle_io_end(io);
 	else
-		circle_io_queue(io, at_origin);
+		circle_io_continue(io, at_origin);
 }
 
 static void write_origin(struct circle_io *io)

@@ -103,7 +103,7 @@ static void written(struct circle_io *io)
 
 	if (io->status || !mark_dirty(io)) {
 		io->status = BLK_STS_OK;
-		circle_io_queue(io, circle_through_step);
+		circle_io_continue(io, circle_through_step);
 		return;
 	}
 	circle_stat_add(node->stats, io->hit ? CIRCLE_STAT_WRITE_HIT : CIRCLE_STAT_WRITE_MISS, 1);

@@ -185,7 +185,7 @@ static void granted(struct circle_range *r)
 {
 	struct circle_op *op = container_of(r, struct circle_op, range);
 
-	queue_work(op->node->wq, &op->work);
+	queue_work(op->node->next_wq, &op->work);
 }
 
 static void start_op(struct circle_node *node, u64 block, struct list_head *ops)
@@ -250,7 +250,9 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
 	covers = circle_origin_mark(node);
-	ok = !bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin);
+	/* What a power cut would take from the SSD must not be newer at the origin, and dirty here. */
+	ok = !circle_bdev_flush(node->cache);
+	ok = ok && (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
 	if (!ok)
 		atomic_inc(&node->origin_errors);
 	/* Another's FLUSH that failed may have taken what we wrote with it. */

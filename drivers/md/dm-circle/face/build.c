@@ -8,6 +8,7 @@
 
 #include <linux/slab.h>
 #include <circle/compat.h>
+#include "../engine/circle.h"
 #include "../engine/map.h"
 
 void circle_table_devices(const struct circle_table *t, struct circle_devices *dev)
@@ -71,6 +72,15 @@ static int open_devices(struct circle_table *t)
 		ti->error = "metadata, cache and origin must be three devices";
 		return -EINVAL;
 	}
+	if (t->label && (t->label->bdev == t->meta->bdev || t->label->bdev == t->cache->bdev ||
+			 t->label->bdev == t->origin->bdev)) {
+		ti->error = "circle: label must be a device of its own";
+		return -EINVAL;
+	}
+	if (t->conf.key[0]) {
+		ti->error = "circle: key: authentication is not built in yet, leave it out";
+		return -EINVAL;
+	}
 	if (bdev_nr_sectors(t->origin->bdev) < ti->len) {
 		ti->error = "Device size larger than origin device";
 		return -EINVAL;
@@ -89,10 +99,19 @@ static int find_node(struct circle_table *t)
 	if (IS_ERR(node)) {
 		ti->error = PTR_ERR(node) == -EBUSY ?
 			"metadata or cache device is in use by another circle device" :
+			PTR_ERR(node) == -EINVAL ?
+			"circle arguments cannot be added or taken away by a reload: remove the device" :
 			"out of memory";
 		return PTR_ERR(node);
 	}
 	t->node = node;
+	if (node->circle && node->state != CIRCLE_NODE_NEW &&
+	    (node->origin->bd_dev != t->origin->bdev->bd_dev ||
+	     (t->label && t->label->bdev != node->circle->label_dev) ||
+	     (!t->label && node->circle->label_dev != node->origin))) {
+		ti->error = "origin and label of a circle cannot be changed by a reload";
+		return -EINVAL;
+	}
 	circle_table_devices(t, &dev);
 	return circle_node_check(&dev, &t->conf, (const char **)&ti->error);
 }

@@ -47,7 +47,7 @@ static void target_presuspend(struct dm_target *ti)
 {
 	struct circle_table *t = ti->private;
 
-	circle_node_presuspend(t->node);
+	circle_node_presuspend(t->node, dm_noflush_suspending(ti));
 }
 
 static void target_presuspend_undo(struct dm_target *ti)

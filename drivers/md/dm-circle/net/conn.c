@@ -184,9 +184,9 @@ int circle_conn_send(struct circle_conn *c, struct circle_msg *m)
 	first = list_empty(&c->queue);
 	list_add_tail(&m->link, &c->queue);
 	c->queued += circle_conn_frame_bytes(&m->f);
-	spin_unlock_irqrestore(&c->lock, flags);
 	if (first)
-		wake_up(&c->wait);
+		wake_up(&c->wait);	/* under the lock: after it c may be gone with what it sent */
+	spin_unlock_irqrestore(&c->lock, flags);
 	return 0;
 }
 

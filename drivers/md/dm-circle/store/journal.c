@@ -252,6 +252,9 @@ int __circle_meta_checkpoint(struct circle_meta *m)
 	if (r)
 		return fail(m, r);
 	m->sb.tail_lsn = lsn + 1;
+	m->sb.table_digest = 0;
+	for (b = 0; b < m->sb.table_pages; b++)
+		m->sb.table_digest += circle_page_digest(b, m->page_lsn[b]);
 	m->nr_checkpoints++;
 	return __circle_meta_write_super(m);
 }

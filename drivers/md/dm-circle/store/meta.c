@@ -118,6 +118,9 @@ int circle_meta_format(struct circle_meta *m)
 	get_random_bytes(m->sb.meta_uuid, sizeof(m->sb.meta_uuid));
 	m->sb.seq = 1;
 	m->sb.tail_lsn = 1;
+	m->sb.table_digest = 0;
+	for (page = 0; page < m->sb.table_pages; page++)
+		m->sb.table_digest += circle_page_digest(page, 0);
 	m->sb.flags |= CIRCLE_SBF_CLEAN;
 	mutex_lock(&m->lock);
 	for (page = 0; page < m->sb.table_pages && !r; page += CIRCLE_COMMIT_MBS) {
@@ -162,8 +165,11 @@ static void take_page(struct circle_meta *m, const void *mb, u32 page)
 	}
 }
 
-/* One copy of the table; `seen` collects pages of which a valid copy was found. */
-static int load_copy(struct circle_meta *m, int copy, unsigned long *seen)
+/*
+ * One copy of the table; `seen` collects pages of which a valid copy was found, `then` the newest
+ * lsn that a page had at the last checkpoint (a later one is of a checkpoint that did not end).
+ */
+static int load_copy(struct circle_meta *m, int copy, unsigned long *seen, u64 *then)
 {
 	u64 start = m->sb.table_start + copy * m->sb.table_pages, page, lsn;
 	u32 nr, i;
@@ -179,6 +185,8 @@ static int load_copy(struct circle_meta *m, int copy, unsigned long *seen)
 
 			if (circle_page_check(mb, m->sb.meta_uuid, page + i, &lsn, circle_crc))
 				continue;
+			if (lsn < m->sb.tail_lsn && lsn >= then[page + i])
+				then[page + i] = lsn + 1;
 			if (test_bit(page + i, seen) && lsn <= m->page_lsn[page + i])
 				continue;
 			__set_bit(page + i, seen);
@@ -191,21 +199,40 @@ static int load_copy(struct circle_meta *m, int copy, unsigned long *seen)
 	return 0;
 }
 
+/* A newest copy that is damaged must not let an older one be taken for it. */
+static int check_digest(struct circle_meta *m, const u64 *then)
+{
+	u64 sum = 0, page;
+
+	for (page = 0; page < m->sb.table_pages; page++) {
+		if (!then[page])
+			return 0;	/* only a newer one is left, which is as good */
+		sum += circle_page_digest(page, then[page] - 1);
+	}
+	if (sum == m->sb.table_digest)
+		return 0;
+	CIRCLE_ERR("metadata: a page of the slot table is older than it should be: a write was lost, or its newest copy is damaged");
+	return -EBADMSG;
+}
+
 static int load_table(struct circle_meta *m)
 {
 	unsigned long *seen = kvcalloc(BITS_TO_LONGS(m->sb.table_pages), sizeof(long), GFP_KERNEL);
-	int r;
+	u64 *then = kvcalloc(m->sb.table_pages, sizeof(u64), GFP_KERNEL);
+	int r = seen && then ? 0 : -ENOMEM;
 
-	if (!seen)
-		return -ENOMEM;
-	r = load_copy(m, 0, seen);
 	if (!r)
-		r = load_copy(m, 1, seen);
+		r = load_copy(m, 0, seen, then);
+	if (!r)
+		r = load_copy(m, 1, seen, then);
 	if (!r && !bitmap_full(seen, m->sb.table_pages)) {
 		CIRCLE_ERR("metadata: page %lu of the slot table is damaged in both copies",
 			   find_first_zero_bit(seen, m->sb.table_pages));
 		r = -EBADMSG;
 	}
+	if (!r)
+		r = check_digest(m, then);
+	kvfree(then);
 	kvfree(seen);
 	return r;
 }
