@@ -176,6 +176,11 @@ class Hosts(cluster.Cluster):
         return [self.circles[i] for i in every]
 
 
+def slowest(out):
+    """Seconds of the slowest operation that circle-history reports; -1: it reports none."""
+    return max(int(n) / 1e6 for n in re.findall(r"slowest (\d+) us", out) or [-1e6])
+
+
 def recovered(log):
     """What the kernel said about a recovery: {blocks, peers, pages, how}, or None."""
     m = re.search(r"recovery (complete[^:]*): (\d+) blocks \((\d+) from peers\), (\d+) pages", log)

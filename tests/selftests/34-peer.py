@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 # needs: nodes=multi timeout=300
-"""Peers die, stop, lose the network: the owner pauses for no longer than the timeout, loses nothing."""
+"""Peers die, or stop: the owner pauses for no longer than the timeout, and loses nothing."""
 import os
-import re
 import sys
 import time
 
@@ -25,18 +24,16 @@ def event(c1, what, left):
     print(f"# after {time.monotonic() - begin:.1f} s: {c1.status()}", flush=True)
     c1.wait("at_risk", 0)
     ktap.ok(f"{what}: nothing is at risk after a while")
-    time.sleep(2)
 
 
 def back(c1, what):
-    """It comes back."""
+    """Both peers count again."""
     c1.wait("in_view", 2, 45)
     ktap.ok(f"{what}: it is back in view")
-    time.sleep(2)
 
 
 def events(h, c1):
-    """One after the other, while n1 writes."""
+    """n2 dies and starts again; n2 stops for a while."""
     c2 = h.circles[2]
     c2.node.kill9()
     event(c1, "killed", 1)
@@ -47,38 +44,33 @@ def events(h, c1):
     event(c1, "paused", 1)
     c2.node.resume()
     back(c1, "resumed")
-    h.net.cut(1, 3)
-    event(c1, "link cut", 1)
-    h.net.cut(1, 2)
-    event(c1, "both links cut", 0)
-    h.net.join(1, 2)
-    h.net.join(1, 3)
-    back(c1, "links joined")
+
+
+def finish(h, c1, writer):
+    """The writer ends; then another one is cut short by n1's death, and n3 takes over."""
+    c1.node.sh("pkill -TERM circle-history")
+    rc, out = writer()
+    print("# " + "\n# ".join(out.splitlines()), flush=True)
+    ktap.check("no error reached the writer", rc == 0, f"exit {rc}")
+    ktap.check(f"it never waited longer than {STALL:.0f} s", 0 <= hosts.slowest(out) <= STALL)
+    wait = c1.node.spawn(c1.history("run", "--resume --threads 2 --seconds 60"), 90)
+    time.sleep(4)
+    c1.node.kill9()
+    wait()
+    taker = h.circle(4, host=3, origin=1, spare=True, peers=[2, 3])
+    out = taker.create("recover fenced")
+    print(f"# {hosts.recovered(out)}", flush=True)
+    taker.inherit(c1)
+    ktap.check("the owner dies: no completed write is lost", *taker.check())
 
 
 def test():
-    """n1 writes; things happen to n2 and n3; then n1 dies, and the peers must have all of it."""
+    """n1 writes; things happen to its peers; then n1 dies, and the peers must have all of it."""
     with hosts.Hosts(3) as h:
         c1 = h.start_all()[0]
-        writer = c1.node.spawn(c1.history(
-            "run", f"{RUN} --stall 60 --seed {h.seed % 1000000}"), 250)
-        time.sleep(2)
+        writer = c1.node.spawn(c1.history("run", f"{RUN} --stall 60 --seed {h.seed % 1000000}"), 250)
         events(h, c1)
-        c1.node.sh("pkill -TERM circle-history")
-        rc, out = writer()
-        print("# " + "\n# ".join(out.splitlines()), flush=True)
-        ktap.check("no error reached the writer", rc == 0, f"exit {rc}")
-        slow = max(int(n) / 1e6 for n in re.findall(r"slowest (\d+) us", out) or [-1])
-        ktap.check(f"it never waited longer than {STALL:.0f} s", 0 <= slow <= STALL, slow)
-        wait = c1.node.spawn(c1.history("run", "--resume --threads 2 --seconds 60"), 90)
-        time.sleep(4)
-        c1.node.kill9()
-        wait()
-        taker = h.circle(4, host=3, origin=1, spare=True, peers=[2, 3])
-        out = taker.create("recover fenced")
-        print(f"# {hosts.recovered(out)}", flush=True)
-        taker.inherit(c1)
-        ktap.check("the owner dies: no completed write is lost", *taker.check())
+        finish(h, c1, writer)
         ktap.check_splats(h)
 
 
