@@ -4,6 +4,7 @@
  * wait for a peer, the origin or the label, since those may wait for it (R13).
  */
 #include "node.h"
+#include "../trace.h"
 
 #define TICK	HZ
 
@@ -14,6 +15,7 @@ static void commit_work(struct work_struct *work)
 	struct circle_waiter *w, *tmp;
 	bool flush = false;
 	LIST_HEAD(all);
+	u32 changed;
 	int r;
 
 	spin_lock_irq(&c->lock);
@@ -21,7 +23,9 @@ static void commit_work(struct work_struct *work)
 	spin_unlock_irq(&c->lock);
 	list_for_each_entry(w, &all, link)
 		flush |= w->flush;
+	changed = atomic_read(&node->slots->nr_changed);
 	r = circle_meta_commit(node->meta, flush);
+	trace_circle_commit(node, changed, flush, r);
 	list_for_each_entry_safe(w, tmp, &all, link) {
 		list_del(&w->link);
 		w->done(w, r);

@@ -6,6 +6,7 @@
 #include "map.h"
 
 #include <linux/device-mapper.h>
+#include "../trace.h"
 #include "replicate.h"
 
 struct bio *circle_io_bio(struct circle_io *io)
@@ -78,6 +79,9 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->fua = bio->bi_opf & REQ_FUA;
 	bio->bi_opf &= ~REQ_POLLED;	/* parts and resubmissions could not be polled */
 	INIT_WORK(&io->work, run_step);
+	io->block = 0;
+	io->start = 0;
+	io->len = 0;
 	if (!bio_sectors(bio))
 		return;
 	io->block = div_u64_rem(sector, node->geom.block_sectors, &io->start);
@@ -123,6 +127,7 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
 
 	circle_io_init(io, node, bio, sector);
+	trace_circle_map(node, (__force u32)bio_op(bio), io->block, io->start, io->len);
 	if (node->circle && READ_ONCE(node->circle->role) != CIRCLE_ROLE_OWNER) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
@@ -160,6 +165,8 @@ int circle_end_io(struct bio *bio, blk_status_t *status)
 		ended(io);
 		return DM_ENDIO_INCOMPLETE;
 	}
+	trace_circle_done(io->node, (__force u32)bio_op(bio), io->block, io->start, io->len,
+			  (__force u8)*status);
 	if (io->locked) {
 		io->locked = false;
 		circle_range_unlock(&io->range);

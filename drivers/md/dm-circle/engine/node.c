@@ -136,6 +136,8 @@ void circle_node_put(struct circle_node *node)
 	mutex_unlock(&nodes_lock);
 	if (!last)
 		return;
+	if (node->on_destroy)
+		node->on_destroy(node);
 	circle_node_stop(node);		/* the devices are ours until then */
 	flush_workqueue(node->commit_wq);
 	mutex_lock(&nodes_lock);

@@ -22,6 +22,7 @@
 #include "../store/slots.h"
 
 struct circle_circle;
+struct circle_sysfs;
 struct mapped_device;
 
 /* What waits for a commit. Owner: whoever embeds it. */
@@ -97,6 +98,9 @@ struct circle_node {
 	struct circle_stats __percpu *stats;
 
 	struct circle_circle *circle;	/* NULL: local cache */
+
+	struct circle_sysfs *sysfs;	/* the face's own */
+	void (*on_destroy)(struct circle_node *node);	/* called first when the node goes */
 };
 
 /* Process context. Finds or makes the node of (md, metadata device) and counts a table in.

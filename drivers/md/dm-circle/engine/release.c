@@ -8,6 +8,7 @@
 #include "replicate.h"
 
 #include <linux/slab.h>
+#include "../trace.h"
 
 #define MAX_RELEASING	256	/* in the background, at a time */
 
@@ -146,6 +147,7 @@ static bool send_release(struct circle_request *r, u32 n, u64 pages)
 	spin_unlock(&c->lock);
 	if (!mask)
 		return false;
+	trace_circle_release(node, f->block, f->seq, mask);
 	circle_multi_send(&r->multi, NULL, 0);
 	return true;
 }

@@ -14,6 +14,7 @@
 
 #include <linux/device-mapper.h>
 #include "../core/place.h"
+#include "../trace.h"
 
 struct circle_write {
 	struct circle_multi multi;
@@ -216,6 +217,7 @@ static void stored(struct circle_io *io)
 	struct circle_write *w = io->write;
 	bool fua = io->fua;
 
+	trace_circle_stored(io->node, io->block, w->multi.req.seq, w->multi.ok);
 	if (io->status || !mark_stored(w)) {
 		give_up(io);
 		return;
@@ -303,6 +305,7 @@ static bool send(struct circle_write *w)
 	sl->seq = atomic64_inc_return(&node->seq);
 	sl->gen = node->gen;
 	f->seq = sl->seq;
+	trace_circle_send(node, io->block, f->seq, hs);
 	circle_multi_send(&w->multi, w->bv, w->nr_pages);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return true;

@@ -11,6 +11,7 @@
 #include <linux/kthread.h>
 #include "../log.h"
 #include "../store/label.h"
+#include "../trace.h"
 #include "replicate.h"
 
 #define LOOK		HZ		/* between looks at the label */
@@ -223,6 +224,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	c->degree_now = degree;
 	spin_unlock_irq(&c->lock);
 	CIRCLE_INFO("view %#x, floor %u, degree %u", view, floor, degree);
+	trace_circle_view(node, view, floor, degree);
 	/* They may come back only when no block knows them any more: may_resync() looks at wait. */
 	strike_off(node, gone);
 	spin_lock_irq(&c->lock);

@@ -7,6 +7,7 @@
  * completes. It must never leave a copy behind that could be believed later.
  */
 #include <linux/device-mapper.h>
+#include "../trace.h"
 #include "io.h"
 #include "replicate.h"
 
@@ -160,6 +161,7 @@ void circle_through_step(struct circle_io *io)
 	unsigned long flags;
 	u64 parts = 0;
 
+	trace_circle_through(io->node, io->block, io->start, io->len);
 	if (READ_ONCE(io->node->meta->failed)) {
 		/* What is unmarked now could not be unmarked durably, and would come back. */
 		io->status = BLK_STS_IOERR;

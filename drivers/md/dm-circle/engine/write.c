@@ -8,9 +8,11 @@
  * WRITABLE first has its intent committed.
  */
 #include <linux/device-mapper.h>
+#include "../trace.h"
 #include "io.h"
 #include "replicate.h"
 
+/* trace.h has their names */
 enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH, PLAN_SHARE };
 
 /* shard->lock held. */
@@ -63,6 +65,7 @@ static enum plan plan(struct circle_io *io)
 		p = PLAN_FILL;
 out:
 	spin_unlock_irqrestore(&sh->lock, flags);
+	trace_circle_plan(node, io->block, io->slot, io->hit, p);
 	return p;
 }
 

@@ -12,6 +12,7 @@
 
 #include <linux/sort.h>
 #include "../log.h"
+#include "../trace.h"
 
 #define BATCH		64		/* blocks at most, and */
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
@@ -265,6 +266,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 		list_del(&op->link);
 		mempool_free(op, &node->op_pool);
 	}
+	trace_circle_writeback(node, b->nr, ok && all);
 	return ok && all;
 }
 

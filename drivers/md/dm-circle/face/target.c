@@ -9,6 +9,7 @@
 #include <circle/compat.h>
 #include "../engine/map.h"
 #include "../log.h"
+#include "sysfs.h"
 
 static int target_map(struct dm_target *ti, struct bio *bio)
 {
@@ -41,6 +42,7 @@ static void target_resume(struct dm_target *ti)
 
 	t->resumed = true;
 	circle_node_live(t->node);
+	circle_sysfs_add(t->node);
 }
 
 static void target_presuspend(struct dm_target *ti)
