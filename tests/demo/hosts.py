@@ -150,9 +150,10 @@ class Hosts(cluster.Cluster):
 
     def attach(self, host, origin):
         """/dev/nbdK of a host is origin K."""
-        self.node(host).sh(
-            f"modprobe nbd; [ \"$(cat /sys/block/nbd{origin}/size)\" -gt 0 ] || "
-            f"nbd-client -N o{origin} {self.store.addr} /dev/nbd{origin} -b 512", 30 * SLOW)
+        self.node(host).sh("modprobe nbd", 30 * SLOW)
+        self.node(host).wait_for(
+            f"[ \"$(cat /sys/block/nbd{origin}/size)\" -gt 0 ] || timeout 10 "
+            f"nbd-client -N o{origin} {self.store.addr} /dev/nbd{origin} -b 512", 60 * SLOW)
 
     def circle(self, number, host=None, origin=None, spare=False, degree=1, peers=()):
         """Describe a device; peers by number, of those described before or after."""
