@@ -63,7 +63,10 @@ static void verdict_holds(const struct circle_label_view *v, const struct circle
 		HOLDS(n->generation <= cur->generation);
 		if (n->generation != cur->generation)
 			continue;
-		HOLDS(n->activation <= cur->activation);
+		/* One that is taking never hides one that is not. */
+		HOLDS((n->state == CIRCLE_LS_TAKING) >= (cur->state == CIRCLE_LS_TAKING));
+		if ((n->state == CIRCLE_LS_TAKING) == (cur->state == CIRCLE_LS_TAKING))
+			HOLDS(n->activation <= cur->activation);
 		tie |= id != v->current_id;
 	}
 	HOLDS(tie == v->tie);

@@ -18,7 +18,7 @@ SIZE=33554432
 hist() { "$HISTORY" "$1" --dev "$2" --log /tmp/h --size "$SIZE" "${@:3}" >/tmp/hist.out || {
 	cat /tmp/hist.out; return 1; }; }
 history_goes_on() { hist run /dev/mapper/c1 --resume --ops 500 --threads 2 "$@"; }
-all_dead() { local n; for n in 1 2 3; do circle_node_die $n || return 1; done; }
+all_dead() { local n; for n in 1 2 3; do circle_node_die "$n" || return 1; done; }
 
 for n in 1 2 3; do
 	node_add $n && circle_node_devices $n 64 || exit 1

@@ -6,7 +6,7 @@ bin=$(cd "${1:-.}" && pwd) || exit 1
 h=$bin/circle-history
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-n=0 failed=0 extra= buffered=
+n=0 failed=0 extra='' buffered=''
 
 result() { # rc name
 	n=$((n + 1))

@@ -233,7 +233,7 @@ static int start_circle(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
-	get_random_bytes(&c->instance, sizeof(c->instance));	/* what was in memory only is gone */
+	get_random_bytes(&c->instance, sizeof(c->instance));	/* memory is lost */
 	c->server = circle_server_start(node, c->net, &node->conf.listen);
 	if (IS_ERR(c->server)) {
 		int r = PTR_ERR(c->server);

@@ -40,8 +40,10 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 /* Any context: run step on node->wq. */
 void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io));
 
-/* The same for a later step, on a queue where nothing waits for a reserve that only later steps of
- * others give back. */
+/*
+ * The same for a later step, on a queue where nothing waits for a reserve that only later steps of
+ * others give back.
+ */
 void circle_io_continue(struct circle_io *io, void (*step)(struct circle_io *io));
 
 /* Any context: complete the bio with io->status; its end_io releases the range. */

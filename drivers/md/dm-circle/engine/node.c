@@ -65,7 +65,8 @@ static int init(struct circle_node *node)
 	node->bg_wq = alloc_workqueue("circle_bg", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	node->commit_wq = alloc_ordered_workqueue("circle_commit", WQ_MEM_RECLAIM);
 	node->kc = dm_kcopyd_client_create(NULL);
-	if (!node->stats || !node->wq || !node->next_wq || !node->bg_wq || !node->commit_wq || IS_ERR(node->kc))
+	if (!node->stats || !node->wq || !node->next_wq || !node->bg_wq ||
+	    !node->commit_wq || IS_ERR(node->kc))
 		return -ENOMEM;
 	return 0;
 }
@@ -78,7 +79,8 @@ static struct circle_node *find(struct mapped_device *md, dev_t meta_dev, dev_t 
 		if (node->meta_dev != meta_dev && node->cache_dev != cache_dev &&
 		    node->meta_dev != cache_dev && node->cache_dev != meta_dev)
 			continue;
-		if (!node->tables || node->md != md || node->meta_dev != meta_dev || node->cache_dev != cache_dev)
+		if (!node->tables || node->md != md || node->meta_dev != meta_dev ||
+		    node->cache_dev != cache_dev)
 			return ERR_PTR(-EBUSY);
 		return node;
 	}

@@ -249,11 +249,12 @@ static void keep_view(struct circle_node *node)
 		WRITE_ONCE(c->degree_now, degree);	/* asked of new writes at once */
 	floor = c->floor > hweight32(gone) ? c->floor - hweight32(gone) : 0;
 	floor = min(floor, degree);
-	/* Never in the label that removes a holder: what it had is not marked dirty yet, perhaps. */
+	/* Never in the label that removes a holder: some of it is not marked dirty yet. */
 	if (floor < degree && view == c->view && view == c->wait &&
 	    may_raise(node, view, degree))
 		floor = degree;
-	if (!c->label_unsure && view == c->view && floor == c->floor && degree == c->label.degree && view == c->wait &&
+	if (!c->label_unsure && view == c->view && view == c->wait && floor == c->floor &&
+	    degree == c->label.degree &&
 	    !!(c->label.flags & CIRCLE_LBF_SSD) == ssd_counts(node, view, degree))
 		return;
 	change_view(node, view, floor, degree);
@@ -304,7 +305,7 @@ static int steward(void *data)
 
 	while (!kthread_should_stop()) {
 		wait_event_idle_timeout(c->steward_wait, READ_ONCE(c->steward_kick) ||
-				   kthread_should_stop(), PERIOD);
+					kthread_should_stop(), PERIOD);
 		WRITE_ONCE(c->steward_kick, false);
 		if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER) {
 			circle_lease_wake(node);

@@ -251,7 +251,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
 	covers = circle_origin_mark(node);
-	/* What a power cut would take from the SSD must not be newer at the origin, and dirty here. */
+	/* What a power cut takes from the SSD must not be older there than at the origin. */
 	ok = !circle_bdev_flush(node->cache);
 	ok = ok && (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
 	if (!ok)

@@ -100,7 +100,7 @@ static int find_node(struct circle_table *t)
 		ti->error = PTR_ERR(node) == -EBUSY ?
 			"metadata or cache device is in use by another circle device" :
 			PTR_ERR(node) == -EINVAL ?
-			"circle arguments cannot be added or taken away by a reload: remove the device" :
+			"circle arguments cannot come or go by a reload: remove the device" :
 			"out of memory";
 		return PTR_ERR(node);
 	}

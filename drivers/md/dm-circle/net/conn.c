@@ -185,7 +185,7 @@ int circle_conn_send(struct circle_conn *c, struct circle_msg *m)
 	list_add_tail(&m->link, &c->queue);
 	c->queued += circle_conn_frame_bytes(&m->f);
 	if (first)
-		wake_up(&c->wait);	/* under the lock: after it c may be gone with what it sent */
+		wake_up(&c->wait);	/* under the lock: c may be gone after it */
 	spin_unlock_irqrestore(&c->lock, flags);
 	return 0;
 }
