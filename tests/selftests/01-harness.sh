@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=768 smp=2 timeout=180
+# needs: mem=768 smp=2 timeout=180 kernels=newest
 #
 # shellcheck disable=SC2317	# called by ktap_test
 #

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=400
+# needs: nodes=multi timeout=400 kernels=newest
 """The means of tests with several VMs: network, disks, death, pause."""
 import cluster
 import ktap
