@@ -87,7 +87,7 @@ circle_refused()
 	dmesg | grep -q 'device-mapper: circle: .*recover'
 }
 
-circle_get() { cat "/sys/block/$(basename "$(readlink -f "/dev/mapper/c$1")")/circle/$2"; }
+circle_get() { cat "/sys/block/dm-$(dmsetup info -c --noheadings -o minor "c$1")/circle/$2"; }
 circle_view_is() { [ "$(circle_status "c$1" in_view)" = "$2" ]; }
 circle_risk_is() { [ "$(circle_status "c$1" at_risk)" = "$2" ]; }
 
