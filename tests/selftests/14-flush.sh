@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1024 smp=2 timeout=300 modules=dm-circle,null_blk
+# needs: mem=1024 smp=2 timeout=400 modules=dm-circle,null_blk
 #
 # What a completed FLUSH or FUA promises: it is there after all three devices went away at once,
 # with and without a volatile cache of their own.
@@ -92,6 +92,22 @@ idle_flush()
 	[ "$before" = "$after" ] || { echo "# $((after - before)) writes"; return 1; }
 }
 
+# Version 1 at the origin, version 2 flushed; a discard, no FLUSH behind it, is lost with the power
+# (here: by an origin that drops it). Version 1 must not come back.
+discard_lost()
+{
+	local first
+	head -c 65536 /dev/zero | tr '\0' 1 | dd of="$C" bs=64k seek=32 oflag=direct iflag=fullblock \
+		conv=notrunc status=none && circle_drain c || return 1
+	head -c 65536 /dev/zero | tr '\0' 2 | dd of="$C" bs=64k seek=32 oflag=direct iflag=fullblock \
+		conv=notrunc,fdatasync status=none && dev_drop_writes org &&
+		blkdiscard -o 2M -l 64k "$C" && crash c meta ssd org && create || return 1
+	first=$(dd if="$C" bs=512 skip=4096 count=1 iflag=direct status=none | tr '\0' 0 | head -c 1)
+	[ "$first" = 1 ] || return 0
+	echo "# the older version is back"
+	return 1
+}
+
 fdatasync_c() { python3 -c 'import os; os.fdatasync(os.open("/dev/mapper/c", os.O_RDWR))'; }
 
 all()	# <block sectors> <"" | volatile>
@@ -103,6 +119,7 @@ all()	# <block sectors> <"" | volatile>
 	ktap_test "$what: written and flushed" one_write fdatasync
 	ktap_test "$what: written by FUA" fua_write
 	ktap_test "$what: a flush without need writes nothing" idle_flush
+	ktap_test "$what: a lost discard brings nothing back" discard_lost
 	"$HISTORY" init --zero --dev "$C" --log /tmp/h --seed "$1" --offset 4M --size 16M || return 1
 	ktap_test "$what: history, two crashes" rounds 2
 	ktap_test "$what: history with much FUA" rounds 1 --mix write=40,fua=40,read=10,discard=10
@@ -116,8 +133,7 @@ all()	# <block sectors> <"" | volatile>
 }
 
 at_exit 'dmsetup remove --retry c 2>/dev/null'
-all 8 ''
 all 128 ''
-all 128 volatile
+all 8 volatile
 check_dmesg
 ktap_done

@@ -14,7 +14,7 @@ BLOCK, SECTORS = 64, 30 * 2048
 HISTORY = f"{cluster.vm.REPO}/build/tools/circle-history"
 LOG = "/vm/out/history"
 DISK = "/dev/disk/by-serial"
-RUN = (f"{HISTORY} run --resume --dev /dev/mapper/c --log {LOG} --seconds 60 --threads 4 "
+RUN = (f"{HISTORY} run --resume --dev /dev/mapper/c --log {LOG} --seconds 120 --threads 4 "
        "--hot 50 --sizes 512,4096,4096,16384,65536 --mix {mix}")
 MIX = "write=60,read=25,flush=5,fua=5,discard=5"
 WRITES = "write=80,read=17,flush=3"
@@ -46,10 +46,15 @@ def judge(n, what, allow="flushed"):
     return ktap.check(what, rc == 0, "\n".join(out.splitlines()[:12]))
 
 
-def power_loss(n, rand, mix, seconds):
-    """In the midst of I/O."""
-    job = n.spawn(RUN.format(mix=mix), 90)
-    time.sleep(seconds + rand.random() * 2)
+def power_loss(n, rand, mix):
+    """In the midst of I/O: when the history has grown."""
+    log = os.path.join(n.out, "history")
+    enough = os.path.getsize(log) + 100000
+    job = n.spawn(RUN.format(mix=mix), 150)
+    end = time.monotonic() + 60
+    while os.path.getsize(log) < enough and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(rand.random() * 2)
     n.power_cut(keep=rand.choice((0, 0.3, 0.7)))
     rc, out = job()
     if rc != 125:
@@ -60,7 +65,7 @@ def power_loss(n, rand, mix, seconds):
 
 def test():
     """All of it."""
-    disks = {"ssd": 8, "meta": 2, "origin": 32}
+    disks = {"ssd": 4, "meta": 2, "origin": 32}
     with cluster.Cluster(1, disks=disks, volatile=True, mem=512, smp=2) as c:
         n, rand = c.node(1), random.Random(c.seed)
         create(n)
@@ -69,16 +74,16 @@ def test():
         ktap.ok("a history begins")
         bad = False
         for i in range(1, 4):
-            power_loss(n, rand, MIX if i != 2 else WRITES, 4)
+            power_loss(n, rand, MIX if i != 2 else WRITES)
             bad |= not judge(n, f"power loss {i}: nothing that was flushed is lost")
             if bad:
                 break
         if not bad:
             # Clean pages, which the metadata call clean, are overwritten; then power goes.
-            n.sh(RUN.format(mix=WRITES).replace("--seconds 60", "--ops 300"))
+            n.sh(RUN.format(mix=WRITES).replace("--seconds 120", "--ops 300"))
             drain(n)
             ktap.check("drained", status(n, 11) == 0)
-            power_loss(n, rand, "write=95,flush=5", 2)
+            power_loss(n, rand, "write=95,flush=5")
             judge(n, "clean pages overwritten, power loss: nothing that was flushed is lost")
             drain(n)
             n.sh("dmsetup remove c")
@@ -86,8 +91,8 @@ def test():
             ktap.check("drained and removed: the origin is whole", rc == 0, out)
         lost = {name: d.lost for name, d in n.disks.items()}
         print(f"# writes that power losses took: {lost}")
-        # (The metadata device is only written by FUA, or flushed at once.)
-        ktap.check("power losses took writes", lost["ssd"] and lost["origin"], lost)
+        # Of the metadata device hardly ever: it is written by FUA, or flushed at once.
+        ktap.check("power losses took writes", lost["ssd"] + lost["origin"] > 0, lost)
         ktap.check_splats(c)
 
 
