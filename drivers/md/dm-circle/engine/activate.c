@@ -181,7 +181,7 @@ static int add_label_peers(struct circle_circle *c)
 
 	c->old_view = 0;
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++) {
-		const struct circle_peer_rec *rec = &c->seen.peer[i];
+		const struct circle_peer_rec *rec = &c->found.peer[i];
 		struct circle_addr addr = { .family = rec->family, .port = rec->port };
 		struct circle_peer *p;
 
@@ -287,10 +287,10 @@ static int look_back(struct circle_node *node)
 		c->found = *old;
 		newer = true;
 	}
+	c->label.flags &= ~CIRCLE_LBF_UNSEEN;
 	if (!newer)
 		return 0;
 	CIRCLE_INFO("the old owner has changed its label meanwhile: taking that");
-	*old = c->found;
 	r = add_label_peers(c);
 	memcpy(c->label.peer, c->found.peer, sizeof(c->label.peer));
 	c->label.floor = c->found.floor;
@@ -324,6 +324,8 @@ static int take_label(struct circle_node *node)
 	c->label.state = CIRCLE_LS_TAKING;
 	if (c->start != CIRCLE_START_RESTART)
 		c->label.flags &= ~CIRCLE_LBF_SSD;
+	if (c->start != CIRCLE_START_FRESH && c->found.node_id != node->conf.id)
+		c->label.flags |= CIRCLE_LBF_UNSEEN;
 	memcpy(c->label.set_uuid, sb->set_uuid, CIRCLE_UUID_SIZE);
 	memcpy(c->label.domain, c->domain, CIRCLE_DOMAIN_SIZE);
 	c->label.generation = sb->next_generation;
@@ -337,12 +339,12 @@ static int take_label(struct circle_node *node)
 		r = look_back(node);
 	if (!r)
 		r = circle_label_store(node);	/* both copies: a torn one is never the only one */
-	if (r) {
-		CIRCLE_ERR("%s", r == -ESTALE ?
-			   "another node is taking over at the same time: withdrawn, try again" :
-			   "the label cannot be written");
+	if (r == -ESTALE)
+		CIRCLE_ERR("another node is taking over at the same time: withdrawn, try again");
+	else if (r == -EIO)
+		CIRCLE_ERR("the label cannot be written");
+	if (r)
 		return r;
-	}
 	sb->generation = sb->next_generation;
 	sb->activation = sb->next_activation;
 	node->gen = sb->generation;
@@ -381,13 +383,43 @@ static int open_label(struct circle_node *node)
 	return circle_label_store(node);
 }
 
+/* A taker got no further than its first label: what counts is the label of the owner before. */
+static int last_owner(struct circle_circle *c)
+{
+	struct circle_label *l = &c->label;	/* scratch: take_label() fills it anew */
+	u64 my_seq = c->label.seq;
+	bool got = false;
+	u32 id, copy;
+
+	for (id = 1; id <= CIRCLE_MAX_NODE_ID; id++)
+		for (copy = 0; copy < 2; copy++) {
+			char *at = (char *)c->area + circle_label_offset(id, copy);
+
+			if (circle_label_decode(at, id, l, circle_crc) ||
+			    (l->flags & CIRCLE_LBF_UNSEEN))
+				continue;
+			if (got && (l->generation < c->found.generation ||
+				    (l->generation == c->found.generation &&
+				     l->seq <= c->found.seq)))
+				continue;
+			c->found = *l;
+			got = true;
+		}
+	c->label.seq = my_seq;
+	c->start = CIRCLE_START_TAKE;		/* our SSD has no part in it */
+	return got ? 0 : -EINVAL;
+}
+
 int circle_activate(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	int r;
 
 	c->found = c->seen;
-	r = c->start == CIRCLE_START_FRESH ? 0 : add_label_peers(c);
+	r = c->start != CIRCLE_START_FRESH && (c->seen.flags & CIRCLE_LBF_UNSEEN) ?
+	    last_owner(c) : 0;
+	if (!r && c->start != CIRCLE_START_FRESH)
+		r = add_label_peers(c);
 	if (!r)
 		r = start_peers(c);
 	if (!r)

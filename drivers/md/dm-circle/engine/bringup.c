@@ -311,8 +311,11 @@ void circle_node_live(struct circle_node *node)
 	node->state = CIRCLE_NODE_LIVE;
 	WRITE_ONCE(node->last_io, jiffies);
 	WRITE_ONCE(node->bg_stop, false);
-	if (node->circle)
+	if (node->circle) {
+		spin_lock_irq(&node->circle->lock);
 		WRITE_ONCE(node->circle->ending, false);
+		spin_unlock_irq(&node->circle->lock);
+	}
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_writeback_kick(node);
 	circle_reclaim_kick(node);

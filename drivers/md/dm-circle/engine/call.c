@@ -253,17 +253,20 @@ void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int 
 	}
 }
 
-void circle_multi_forget(struct circle_node *node, u32 mask)
+static void forget(struct circle_node *node, u32 mask, bool ending)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_multi *m, *tmp;
 	LIST_HEAD(over);
 
 	spin_lock_irq(&c->lock);
+	if (ending && !circle_ending(c))	/* live again meanwhile */
+		mask = 0;
 	list_for_each_entry_safe(m, tmp, &c->multis, link) {
 		if (!(m->await & mask))
 			continue;
 		m->await &= ~mask;
+		m->ended |= ending;
 		if (!m->await)
 			list_move_tail(&m->link, &over);
 	}
@@ -273,4 +276,14 @@ void circle_multi_forget(struct circle_node *node, u32 mask)
 		m->over(m);
 		circle_multi_put(m);
 	}
+}
+
+void circle_multi_forget(struct circle_node *node, u32 mask)
+{
+	forget(node, mask, false);
+}
+
+void circle_multi_end(struct circle_node *node, u32 mask)
+{
+	forget(node, mask, true);
 }

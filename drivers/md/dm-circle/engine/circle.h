@@ -108,6 +108,7 @@ struct circle_multi {
 	struct list_head link;		/* circle->multis */
 	struct circle_node *node;
 	u32 await, ok, rejected;	/* circle->lock */
+	bool ended;			/* given up at a suspend, not for a label; circle->lock */
 	atomic_t refs;			/* calls under way, and the operation's own */
 	void (*over)(struct circle_multi *m);	/* process context, no lock held; must not sleep */
 	void (*gone)(struct circle_multi *m);	/* the memory is the owner's again */
@@ -131,6 +132,8 @@ void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int 
 void circle_multi_put(struct circle_multi *m);
 /* The steward: a label without these peers is durable. */
 void circle_multi_forget(struct circle_node *node, u32 mask);
+/* Suspend: waits for these peers end, without success, if circle_ending(). */
+void circle_multi_end(struct circle_node *node, u32 mask);
 
 enum circle_role {
 	CIRCLE_ROLE_NONE = 0,		/* not activated */

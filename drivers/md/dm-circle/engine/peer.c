@@ -243,7 +243,8 @@ static void set_state(struct circle_peer *p, enum circle_peer_state state)
 	spin_lock_irq(&p->lock);
 	if (!circle_conn_closing(p->conn)) {
 		p->state = state;
-		p->ready_instance = p->instance;
+		if (state == CIRCLE_PEER_READY)
+			p->ready_instance = p->instance;
 	}
 	spin_unlock_irq(&p->lock);
 	wake_up_all(&p->wait);

@@ -52,13 +52,13 @@ static bool reachable(const struct circle_peer *p)
 	return READ_ONCE(p->state) >= CIRCLE_PEER_UP;
 }
 
-/* One page of a peer's list; *cursor U64_MAX at its end. */
 /* Still the one that the verdict counted on? */
 static bool as_judged(const struct recovery *r, const struct circle_peer *p)
 {
 	return reachable(p) && READ_ONCE(p->instance) == r->instance[p->nr];
 }
 
+/* One page of a peer's list; *cursor U64_MAX at its end. */
 static int list_page(struct recovery *r, struct circle_peer *p, struct circle_call *call,
 		     u64 *cursor)
 {

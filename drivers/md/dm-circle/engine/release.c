@@ -40,8 +40,8 @@ static void over(struct circle_multi *m)
 	struct circle_circle *c = m->node->circle;
 
 	if (r->io) {
-		if (m->rejected || READ_ONCE(c->role) != CIRCLE_ROLE_OWNER || circle_ending(c))
-			WRITE_ONCE(r->io->status, c->requeue && circle_ending(c) ?
+		if (m->rejected || m->ended || READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
+			WRITE_ONCE(r->io->status, m->ended && c->requeue ?
 				   BLK_STS_DM_REQUEUE : BLK_STS_IOERR);
 		circle_io_part_done(r->io);
 	} else if (atomic_dec_and_test(&c->releasing)) {

@@ -200,7 +200,7 @@ static bool mark_stored(struct circle_write *w)
 	good = w->multi.ok & sl->holders & c->view & c->wait;
 	enough = hweight32(good) >= max(c->degree_now, 1u) && !w->multi.rejected &&
 		 w->departures == c->departures && c->role == CIRCLE_ROLE_OWNER &&
-		 !circle_ending(c);
+		 !w->multi.ended;
 	spin_unlock(&c->lock);
 	if (enough) {
 		sl->wb &= ~io->touched;
