@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=400 modules=dm-circle,null_blk
+# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,null_blk
 #
 # A local write-back cache: random verified I/O with a cache much smaller than the working set,
 # flush, reload, remove and load again.

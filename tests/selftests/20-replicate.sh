@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=300 modules=dm-circle,null_blk
+# needs: mem=1536 smp=2 timeout=450 modules=dm-circle,null_blk
 #
 # Two, then three nodes as network namespaces: dirty blocks are replicated, released after
 # write-back, and recovered by another node.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=400 modules=dm-circle,null_blk
+# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,null_blk
 #
 # An owner that comes back with its SSD; all hosts at once; an owner that was replaced meanwhile;
 # peers that are full.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=300
+# needs: nodes=multi timeout=450
 """The owner dies while it writes, and its SSD with it: another host has every completed write."""
 import os
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=300 kernels=newest
+# needs: nodes=multi timeout=450 kernels=newest
 """Power goes everywhere at once, origins apart: what was flushed is there after the restart."""
 import os
 import random

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=300 kernels=newest
+# needs: nodes=multi timeout=450 kernels=newest
 """Peers die, or stop: the owner pauses for no longer than the timeout, and loses nothing."""
 import os
 import sys

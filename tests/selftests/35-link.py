@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=300 kernels=newest
+# needs: nodes=multi timeout=450 kernels=newest
 """The network between owner and peers is cut: a pause, then slower, and nothing is lost."""
 import os
 import sys

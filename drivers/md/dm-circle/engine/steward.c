@@ -314,7 +314,7 @@ static int steward(void *data)
 		}
 		if (circle_ending(c)) {		/* suspend does not wait for label or peers (P7) */
 			circle_lease_wake(node);
-			circle_multi_end(node, ~ready_peers(c));	/* READY: answers, or is lost */
+			circle_multi_end(node, ~ready_peers(c));	/* READY ones answer */
 		}
 		if (!circle_lease_ok(node) || time_after(jiffies, looked + LOOK)) {
 			looked = jiffies;

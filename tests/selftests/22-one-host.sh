@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: mem=1024 smp=2 timeout=450 modules=dm-circle,null_blk
+#
+# The simplest circle: two SSDs in one host, two devices that reach each other over loopback, in one
+# domain. One SSD is lost; its dirty data are on the other.
+# shellcheck disable=SC2317	# called by ktap_test
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+# shellcheck source=tests/lib/circle.sh
+. "$REPO/tests/lib/circle.sh"
+ktap_header
+
+one()	# <N> <peer> [<features>]
+{
+	dmsetup create "c$1" --table "$(circle_table "/dev/mapper/org$1" 8 "/dev/mapper/meta$1" \
+		"/dev/mapper/ssd$1" "${3:-1 writeback}" "default 0" \
+		"10 id $1 listen 127.0.0.1:700$1 degree 1 domain here peer $2@127.0.0.1:700$2")"
+}
+
+ssd_is_lost()	# and its metadata: the device must be made anew
+{
+	dev_fail ssd1 && dev_fail meta1 && dmsetup remove --retry c1 && dev_heal ssd1 &&
+		dev_heal meta1 && circle_node_wipe 1
+}
+
+at_exit "dmsetup remove --retry c1 c2 2>/dev/null"
+for n in 1 2; do
+	circle_node_devices $n 32 || exit 1
+done
+ktap_test "first SSD" one 1 2
+ktap_test "second SSD" one 2 1
+ktap_test "each counts the other" wait_for 20 "both views" eval "circle_view_is 1 1 && circle_view_is 2 1"
+"$HISTORY" init --dev /dev/mapper/c1 --log /tmp/h --size 16777216 --seed 8 || exit 1
+"$HISTORY" run --resume --dev /dev/mapper/c1 --log /tmp/h --size 16777216 --ops 600 --threads 2 \
+	--sizes 512,4096,16384,65536 >/dev/null &
+writer=$!
+lends() { [ "$(circle_status c2 lent)" -gt 0 ]; }
+ktap_test "what is written is on the other SSD too" wait_for 60 "replicas" lends
+ktap_test "writes" wait $writer
+ktap_test "the first SSD is lost" ssd_is_lost
+ktap_test "recover with a blank one" one 1 2 "3 writeback recover fenced"
+ktap_test "nothing is lost" "$HISTORY" check --dev /dev/mapper/c1 --log /tmp/h --size 16777216 \
+	--allow all
+ktap_test "remove" dmsetup remove c1 c2
+check_dmesg
+ktap_done
