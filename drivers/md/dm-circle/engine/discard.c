@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * discard: of whole pages only; what a discard covers in part is left alone. It is a write of "not
- * valid, not dirty": durable in the journal before it is passed down (R11). Where it cannot be
- * passed down, dirty pages are kept: dropping them would bring the origin's older data back.
+ * discard: of whole pages only; what a discard covers in part is left alone. The order is R4's, as
+ * for a write-through: clean copies are dropped durably first; then the origin is told; then, if a
+ * dirty version was cached or held, origin FLUSH, and only then that version is dropped, here and
+ * with the holders. It must never drop the only copy of something flushed before the origin has
+ * durably forgotten the older one. Where it cannot be passed down, dirty pages are kept.
  */
 #include <linux/device-mapper.h>
 #include "io.h"
@@ -16,7 +18,12 @@ static bool passes_down(const struct circle_node *node)
 static void passed(struct circle_io *io)
 {
 	circle_origin_wrote(io->node);
-	circle_io_end(io);
+	if (io->status) {
+		circle_io_end(io);	/* what is dirty stays so */
+		return;
+	}
+	io->touched = io->whole;	/* within the range that is held */
+	circle_through_landed(io);
 }
 
 static void pass_down(struct circle_io *io)
@@ -45,13 +52,12 @@ static void dropped(struct circle_waiter *w, int err)
 	circle_io_part_done(io);
 }
 
-/* Returns whether anybody has to make something durable first. */
+/* Clean ones. Returns whether the journal has to hear of it first. */
 static bool drop_pages(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
 	unsigned long flags;
-	bool held = false;
 	u64 gone = 0;
 	u32 n;
 
@@ -61,14 +67,11 @@ static bool drop_pages(struct circle_io *io)
 	if (n != CIRCLE_NO_SLOT) {
 		struct circle_slot *sl = &s->slot[n];
 
-		gone = io->whole & sl->valid;
-		if (!passes_down(io->node))
-			gone &= ~sl->dirty;
-		held = sl->holders && passes_down(io->node);
-		__circle_slot_set(s, sh, n, sl->valid & ~gone, sl->dirty & ~gone);
+		gone = io->whole & sl->valid & ~sl->dirty;
+		__circle_slot_set(s, sh, n, sl->valid & ~gone, sl->dirty);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
-	return gone || held || atomic_read(&s->nr_freeing);
+	return gone || atomic_read(&s->nr_freeing);
 }
 
 void circle_discard_step(struct circle_io *io)
@@ -81,12 +84,9 @@ void circle_discard_step(struct circle_io *io)
 		pass_down(io);
 		return;
 	}
-	atomic_set(&io->pending, 2);
+	atomic_set(&io->pending, 1);
 	io->step = pass_down;
 	io->waiter.flush = false;
 	io->waiter.done = dropped;
 	circle_commit_wait(io->node, &io->waiter);
-	if (passes_down(io->node))
-		circle_release_pages(io, io->whole);
-	circle_io_part_done(io);
 }

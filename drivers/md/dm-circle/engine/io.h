@@ -72,6 +72,11 @@ void circle_write_step(struct circle_io *io);
 
 /* through.c, process context: origin first, then no cached copy is left (P4, R4, R11). */
 void circle_through_step(struct circle_io *io);
+/*
+ * Any context: what io did to io->touched pages is at the origin (a write, a discard): FLUSH it if
+ * an older version is cached or held, unmark every copy durably, and complete.
+ */
+void circle_through_landed(struct circle_io *io);
 
 /* discard.c, flush.c, process context */
 void circle_discard_step(struct circle_io *io);

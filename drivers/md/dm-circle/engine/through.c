@@ -115,8 +115,17 @@ static void written(struct circle_io *io)
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
 	if (io->status)
 		failed(io);
-	else if (!node->circle && !copies_left(io) &&
-		 !atomic_read(&node->slots->nr_freeing) && !node->meta->failed)
+	else
+		circle_through_landed(io);
+}
+
+/* Any context. */
+void circle_through_landed(struct circle_io *io)
+{
+	struct circle_node *node = io->node;
+
+	if (!node->circle && !copies_left(io) &&
+	    !atomic_read(&node->slots->nr_freeing) && !node->meta->failed)
 		circle_io_end(io);
 	else
 		circle_io_continue(io, at_origin);

@@ -53,6 +53,16 @@ static int read_mbs(struct circle_meta *m, u64 mb, u32 nr, void *buf)
 			      nr * CIRCLE_MB_SECTORS);
 }
 
+/* Others keep their superblocks behind the first block: all before the table must be zero. */
+static int blank(struct circle_meta *m)
+{
+	int r = read_mbs(m, 0, CIRCLE_TABLE_START_MB, m->buf);
+
+	if (r)
+		return r;
+	return memchr_inv(m->buf, 0, CIRCLE_TABLE_START_MB * CIRCLE_MB_SIZE) ? -EINVAL : -ENODATA;
+}
+
 /* Newest valid copy of the superblock. One copy may be torn; both damaged, or one foreign or newer
  * than us, is an error. Blank only when both are.
  */
@@ -85,7 +95,7 @@ int circle_meta_open(struct circle_meta *m)
 		return -EUCLEAN;
 	if (best >= 0)
 		return 0;
-	return r[0] == -ENODATA && r[1] == -ENODATA ? -ENODATA : -EBADMSG;
+	return r[0] == -ENODATA && r[1] == -ENODATA ? blank(m) : -EBADMSG;
 }
 
 static int alloc_table(struct circle_meta *m)
