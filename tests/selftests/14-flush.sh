@@ -94,20 +94,6 @@ idle_flush()
 
 # Version 1 at the origin, version 2 flushed; a discard, no FLUSH behind it, is lost with the power
 # (here: by an origin that drops it). Version 1 must not come back.
-discard_lost()
-{
-	local first
-	head -c 65536 /dev/zero | tr '\0' 1 | dd of="$C" bs=64k seek=32 oflag=direct iflag=fullblock \
-		conv=notrunc status=none && circle_drain c || return 1
-	head -c 65536 /dev/zero | tr '\0' 2 | dd of="$C" bs=64k seek=32 oflag=direct iflag=fullblock \
-		conv=notrunc,fdatasync status=none && dev_drop_writes org &&
-		blkdiscard -o 2M -l 64k "$C" && crash c meta ssd org && create || return 1
-	first=$(dd if="$C" bs=512 skip=4096 count=1 iflag=direct status=none | tr '\0' 0 | head -c 1)
-	[ "$first" = 1 ] || return 0
-	echo "# the older version is back"
-	return 1
-}
-
 fdatasync_c() { python3 -c 'import os; os.fdatasync(os.open("/dev/mapper/c", os.O_RDWR))'; }
 
 all()	# <block sectors> <"" | volatile>
@@ -119,7 +105,6 @@ all()	# <block sectors> <"" | volatile>
 	ktap_test "$what: written and flushed" one_write fdatasync
 	ktap_test "$what: written by FUA" fua_write
 	ktap_test "$what: a flush without need writes nothing" idle_flush
-	ktap_test "$what: a lost discard brings nothing back" discard_lost
 	"$HISTORY" init --zero --dev "$C" --log /tmp/h --seed "$1" --offset 4M --size 16M || return 1
 	ktap_test "$what: history, two crashes" rounds 2
 	ktap_test "$what: history with much FUA" rounds 1 --mix write=40,fua=40,read=10,discard=10
