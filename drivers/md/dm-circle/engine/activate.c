@@ -105,6 +105,11 @@ static int fit(struct circle_node *node, const struct circle_config *conf)
 		CIRCLE_ERR("the metadata belong to another origin (their set differs from the label's)");
 		return -EINVAL;
 	}
+	if (ours(sb, l) && (l->flags & CIRCLE_LBF_VOID)) {
+		CIRCLE_ERR("these metadata failed in use, the label says that they are void: wipe them (first 128 KiB), then create %s",
+			   l->state == CIRCLE_LS_CLEAN ? "again" : "with recover");
+		return -EINVAL;
+	}
 	if (ours(sb, l)) {
 		if (conf->recover) {
 			CIRCLE_ERR("recover: these metadata are the label's generation already; leave recover out");
@@ -294,7 +299,7 @@ static int look_back(struct circle_node *node)
 	r = add_label_peers(c);
 	memcpy(c->label.peer, c->found.peer, sizeof(c->label.peer));
 	c->label.floor = c->found.floor;
-	c->label.flags = c->found.flags & ~CIRCLE_LBF_SSD;
+	c->label.flags = c->found.flags & ~(CIRCLE_LBF_SSD | CIRCLE_LBF_VOID);
 	if (!r)
 		r = start_peers(c);
 	if (!r)
@@ -324,6 +329,7 @@ static int take_label(struct circle_node *node)
 	c->label.state = CIRCLE_LS_TAKING;
 	if (c->start != CIRCLE_START_RESTART)
 		c->label.flags &= ~CIRCLE_LBF_SSD;
+	c->label.flags &= ~CIRCLE_LBF_VOID;	/* that was of metadata which are gone */
 	if (c->start != CIRCLE_START_FRESH && c->found.node_id != node->conf.id)
 		c->label.flags |= CIRCLE_LBF_UNSEEN;
 	memcpy(c->label.set_uuid, sb->set_uuid, CIRCLE_UUID_SIZE);
@@ -370,7 +376,7 @@ static int wait_lease(struct circle_node *node)
 	return circle_label_look(node);
 }
 
-/* Nothing is dirty anywhere: peers enter by the steward. */
+/* Nothing is dirty anywhere, but what is lost: peers enter by the steward. */
 static int open_label(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
@@ -378,7 +384,8 @@ static int open_label(struct circle_node *node)
 	memset(c->label.peer, 0, sizeof(c->label.peer));
 	c->label.state = CIRCLE_LS_ACTIVE;
 	/* With a degree, nothing is dirty before a label with peers, which also counts the SSD. */
-	c->label.flags = c->degree ? CIRCLE_LBF_EMPTY : CIRCLE_LBF_SSD;
+	c->label.flags = c->degree && !atomic_read(&node->slots->nr_lost) ? CIRCLE_LBF_EMPTY :
+									    CIRCLE_LBF_SSD;
 	c->label.floor = 0;
 	return circle_label_store(node);
 }

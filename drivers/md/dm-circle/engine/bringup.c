@@ -10,6 +10,8 @@
 #include <linux/vmalloc.h>
 #include "../log.h"
 #include "activate.h"
+#include "degrade.h"
+#include "repair.h"
 #include "serve.h"
 
 static const char *open_error(int r)
@@ -30,11 +32,6 @@ static const char *open_error(int r)
 	}
 }
 
-static u64 slots_of(const struct circle_devices *dev, const struct circle_config *conf)
-{
-	return div_u64(bdev_nr_sectors(dev->cache), conf->block_sectors);
-}
-
 /* Geometry of a new metadata device. */
 static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 		   const struct circle_config *conf, const char **error)
@@ -45,7 +42,7 @@ static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 	memset(sb, 0, sizeof(*sb));
 	sb->block_sectors = conf->block_sectors;
 	sb->page_sectors = circle_page_sectors(conf->block_sectors);
-	sb->nr_slots = min_t(u64, slots_of(dev, conf), CIRCLE_MAX_SLOTS);
+	sb->nr_slots = circle_meta_slots(bdev_nr_sectors(dev->cache), conf->block_sectors);
 	sb->origin_sectors = dev->origin_sectors;
 	if (sb->nr_slots < 8) {
 		*error = "cache device holds fewer than 8 blocks";
@@ -65,7 +62,7 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 {
 	if (sb->block_sectors != conf->block_sectors)
 		*error = "block size differs from the metadata's";
-	else if (sb->nr_slots > slots_of(dev, conf))
+	else if (sb->nr_slots > div_u64(bdev_nr_sectors(dev->cache), conf->block_sectors))
 		*error = "cache device is smaller than the metadata says";
 	else if (sb->origin_sectors > dev->origin_sectors)
 		*error = "origin is smaller than the metadata says";
@@ -111,6 +108,27 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 	return r;
 }
 
+/* A local cache's metadata that failed in use are not believed, but by force (P3). */
+static int check_void(struct circle_meta *m, const struct circle_config *conf)
+{
+	enum circle_void v = circle_meta_is_void(m);
+
+	if (v == CIRCLE_VOID_NO)
+		return 0;
+	if (conf->force && v != CIRCLE_VOID_DRAINED) {
+		CIRCLE_WARN("void metadata are believed by force: what they call dirty is written over the origin, though it may be older");
+		m->voided = true;
+		return 0;
+	}
+	if (v == CIRCLE_VOID_DRAINED)
+		CIRCLE_ERR("these metadata failed in use and are void; the origin has everything: wipe them (first 128 KiB) to use the device again");
+	else if (v == CIRCLE_VOID_DIRTY)
+		CIRCLE_ERR("these metadata failed in use and are void; what was dirty then may not all be at the origin. To give that up, wipe them (first 128 KiB); to write it over the origin, older or not, say force");
+	else
+		CIRCLE_ERR("the cache device's void mark is damaged or cannot be read, so it is not known whether these metadata count; to believe them, say force");
+	return -EINVAL;
+}
+
 static int open_or_format(struct circle_node *node, const struct circle_devices *dev,
 			  const struct circle_config *conf)
 {
@@ -131,8 +149,9 @@ static int open_or_format(struct circle_node *node, const struct circle_devices 
 				    node->meta->sb.nr_slots, conf->block_sectors);
 	} else if (!r) {
 		r = check_super(&node->meta->sb, dev, conf, &error);
-		if (!r && conf->circle)
-			r = circle_activate_plan(node, dev, conf, false);
+		if (!r)
+			r = conf->circle ? circle_activate_plan(node, dev, conf, false) :
+			    check_void(node->meta, conf);
 	} else {
 		error = open_error(r);
 	}
@@ -208,6 +227,8 @@ static int open_for_business(struct circle_node *node)
 	struct circle_meta *m = node->meta;
 	int r;
 
+	if (m->failed)		/* a reload; nothing durable is expected of it */
+		return 0;
 	mutex_lock(&m->lock);
 	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
 	if (!node->circle)
@@ -217,6 +238,31 @@ static int open_for_business(struct circle_node *node)
 	mutex_unlock(&m->lock);
 	if (!r)
 		r = circle_meta_commit(m, false);
+	return r;
+}
+
+/* Void metadata, by force: what they call clean may be older than the origin. */
+static int forced(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u32 n;
+	int r;
+
+	for (n = 0; n < s->nr; n++) {
+		struct circle_slot *sl = &s->slot[n];
+		struct circle_shard *sh = circle_shard_of(s, sl->owner, sl->block);
+
+		spin_lock_irq(&sh->lock);
+		if (sl->flags & CIRCLE_SLOT_MAPPED)
+			__circle_slot_set(s, sh, n, sl->dirty, sl->dirty);
+		spin_unlock_irq(&sh->lock);
+		if (!(n & 0xfff))
+			cond_resched();
+	}
+	r = circle_meta_commit(node->meta, true);
+	if (!r)
+		r = circle_meta_unvoid(node->meta);
+	node->meta->voided = false;
 	return r;
 }
 
@@ -249,6 +295,8 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 			const struct circle_config *conf)
 {
 	node->conf = *conf;
+	WRITE_ONCE(node->ssd_bad, false);	/* tried again */
+	node->repair.retired = 0;
 	node->origin = dev->origin;
 	node->cache = dev->cache;
 	node->origin_sectors = dev->origin_sectors;
@@ -270,6 +318,8 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		return r;
 	take_config(node, dev, conf);
 	r = open_for_business(node);
+	if (!r && first && node->meta->voided)
+		r = forced(node);
 	if (r)
 		CIRCLE_ERR("metadata device cannot be written");
 	if (!r && first && node->circle)
@@ -317,6 +367,7 @@ void circle_node_live(struct circle_node *node)
 		spin_unlock_irq(&node->circle->lock);
 	}
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
+	circle_repair_start(node);
 	circle_writeback_kick(node);
 	circle_reclaim_kick(node);
 }
@@ -326,8 +377,11 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
 	circle_steward_end_waits(node, requeue);
+	circle_degrade_presuspend(node, requeue);
 	WRITE_ONCE(node->bg_stop, true);
+	circle_repair_stop(node);
 	circle_writeback_stop(node);
+	circle_degrade_stopped(node);
 	cancel_delayed_work_sync(&node->commit.tick);
 	cancel_work_sync(&node->reclaim);
 }
@@ -335,13 +389,17 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 void circle_node_suspend(struct circle_node *node)
 {
 	struct circle_meta *m = node->meta;
+	bool before;
 	int r;
 
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
+	WRITE_ONCE(node->ti, NULL);	/* who looked before is flushed below */
 	flush_workqueue(node->wq);
 	flush_workqueue(node->next_wq);
 	flush_workqueue(node->commit_wq);
+	circle_writeback_stop(node);	/* if a FLUSH began it again */
+	before = m->failed;
 	mutex_lock(&m->lock);
 	r = __circle_meta_commit(m, true);
 	if (!r) {
@@ -350,6 +408,6 @@ void circle_node_suspend(struct circle_node *node)
 	}
 	mutex_unlock(&m->lock);
 	if (r)
-		CIRCLE_ERR("metadata could not be written at suspend; the next start recovers");
+		circle_degrade_suspend(node, !before);
 	node->state = CIRCLE_NODE_QUIET;
 }

@@ -7,6 +7,7 @@
  * durably forgotten the older one. Where it cannot be passed down, dirty pages are kept.
  */
 #include <linux/device-mapper.h>
+#include "degrade.h"
 #include "io.h"
 #include "replicate.h"
 
@@ -18,6 +19,7 @@ static bool passes_down(const struct circle_node *node)
 static void passed(struct circle_io *io)
 {
 	circle_origin_wrote(io->node);
+	circle_origin_answered(io->node, io->status && io->status != BLK_STS_NOTSUPP);
 	if (io->status) {
 		circle_io_end(io);	/* what is dirty stays so */
 		return;
@@ -47,7 +49,7 @@ static void dropped(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
-	if (err)
+	if (err && !io->node->circle && circle_voiding(io->node))
 		WRITE_ONCE(io->status, BLK_STS_IOERR);
 	circle_io_part_done(io);
 }
@@ -80,6 +82,8 @@ void circle_discard_step(struct circle_io *io)
 		circle_io_end(io);
 		return;
 	}
+	if (!circle_degrade_wait(io, circle_discard_step))
+		return;
 	if (!drop_pages(io)) {
 		pass_down(io);
 		return;

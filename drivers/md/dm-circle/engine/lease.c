@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * lease: an owner writes to the origin only while its last look at the label is young (R5). What
- * comes while it is not waits here: for the next look, or for the news that it is fenced. It must
- * never let a request wait that nobody wakes: the steward wakes at each look and at its end.
+ * comes while it is not waits here: for the next look, or for the news that it is fenced. So does
+ * what comes while failed metadata are not void by the label yet. It must never let a request wait
+ * that nobody wakes: the steward wakes at each look, behind each label, and at its end.
  */
 #include "replicate.h"
 
@@ -24,7 +25,7 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 	struct circle_node *node = io->node;	/* io may be gone once it is on the list */
 	struct circle_circle *c = node->circle;
 
-	if (circle_lease_ok(node))
+	if (!c || (circle_lease_ok(node) && !circle_voiding(node)))
 		return true;
 	io->step = step;
 	io->waiter.done = resume;
@@ -42,7 +43,8 @@ void circle_lease_wake(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	int err = READ_ONCE(c->role) != CIRCLE_ROLE_OWNER ? -ESTALE :
-		  circle_lease_ok(node) ? 0 : circle_ending(c) ? -EAGAIN : -EBUSY;
+		  circle_lease_ok(node) && !circle_voiding(node) ? 0 :
+		  circle_ending(c) ? -EAGAIN : -EBUSY;
 	struct circle_waiter *w, *tmp;
 	unsigned long flags;
 	LIST_HEAD(all);

@@ -43,6 +43,7 @@ void circle_io_end(struct circle_io *io)
 	struct bio *bio = circle_io_bio(io);
 
 	io->ended = NULL;
+	io->failed = NULL;
 	bio->bi_status = io->status;
 	bio_endio(bio);
 }
@@ -72,8 +73,12 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 
 	io->node = node;
 	io->ended = NULL;
+	io->failed = NULL;
 	io->status = BLK_STS_OK;
 	io->locked = false;
+	io->uncommitted = false;
+	io->cache_failed = false;
+	io->undo = 0;
 	io->slot = CIRCLE_NO_SLOT;
 	io->write = NULL;
 	io->fua = bio->bi_opf & REQ_FUA;
@@ -161,6 +166,13 @@ int circle_end_io(struct bio *bio, blk_status_t *status)
 
 	if (ended) {
 		io->ended = NULL;
+		io->status = *status;
+		ended(io);
+		return DM_ENDIO_INCOMPLETE;
+	}
+	if (unlikely(*status && io->failed)) {
+		ended = io->failed;
+		io->failed = NULL;
 		io->status = *status;
 		ended(io);
 		return DM_ENDIO_INCOMPLETE;

@@ -21,8 +21,11 @@
 #include "../store/meta.h"
 #include "../store/slots.h"
 
+#define CIRCLE_END_MS	5000	/* what waits ends after so long when the node suspends (P7) */
+
 struct circle_circle;
 struct circle_sysfs;
+struct dm_target;
 struct mapped_device;
 
 /* What waits for a commit. Owner: whoever embeds it. */
@@ -33,8 +36,9 @@ struct circle_waiter {
 };
 
 struct circle_committer {
-	spinlock_t lock;	/* covers waiters */
+	spinlock_t lock;	/* covers waiters and drainers */
 	struct list_head waiters;
+	struct list_head drainers;	/* FLUSHes that wait until nothing is dirty; degrade.c */
 	struct work_struct work;
 	struct delayed_work tick;	/* what nobody waits for is committed every second */
 };
@@ -48,6 +52,7 @@ struct circle_writeback {
 	unsigned int backoff_ms;
 	bool drain;			/* write back all that is dirty */
 	bool pressure;			/* reclaim found too little that is clean */
+	unsigned long end;		/* jiffies: in a suspend FLUSHes wait no longer for it */
 	struct circle_batch *batch;	/* the work's own */
 };
 
@@ -55,6 +60,23 @@ enum circle_node_state {
 	CIRCLE_NODE_NEW = 0,	/* memory only */
 	CIRCLE_NODE_QUIET,	/* loaded; no host I/O, no background work of ours */
 	CIRCLE_NODE_LIVE,
+};
+
+/* What the cache device's errors left to do. The work's own, but for `errors` and `since`. */
+struct circle_repair {
+	struct delayed_work work;
+	bool active;		/* there are sick slots; READ_ONCE */
+	u32 retired;		/* since the table was loaded */
+	atomic_t errors;	/* since `since` */
+	unsigned long since;	/* jiffies */
+};
+
+/* Of the metadata, as far as the write path is concerned. */
+enum circle_health {
+	CIRCLE_WELL = 0,
+	CIRCLE_FAILING,		/* a write failed, nothing durable says so yet: writes wait */
+	CIRCLE_DRAINING,	/* something says so: writes go through, dirty pages drain */
+	CIRCLE_BARE,		/* ... and nothing is dirty any more */
 };
 
 struct circle_node {
@@ -93,6 +115,13 @@ struct circle_node {
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
+	struct dm_target *ti;		/* of the live table, for its events; else NULL */
+	enum circle_health told;	/* the committer's: what was logged */
+	unsigned long failed_at;	/* jiffies; the committer's */
+	bool requeue;			/* of the last presuspend */
+	bool ssd_bad;			/* too many errors: nothing more is cached; READ_ONCE */
+	bool origin_bad;		/* the last write to it failed; READ_ONCE */
+	struct circle_repair repair;
 	unsigned long last_io;		/* jiffies of the last host request */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
 	struct circle_stats __percpu *stats;
@@ -112,7 +141,14 @@ void circle_node_put(struct circle_node *node);
 
 static inline bool circle_node_through(const struct circle_node *node)
 {
-	return node->conf.mode != CIRCLE_WRITEBACK || READ_ONCE(node->meta->failed);
+	return node->conf.mode != CIRCLE_WRITEBACK || READ_ONCE(node->meta->failed) ||
+	       READ_ONCE(node->ssd_bad);
+}
+
+/* Metadata failed, and nothing durable says so yet: nothing may supersede what they say. */
+static inline bool circle_voiding(const struct circle_node *node)
+{
+	return READ_ONCE(node->meta->failed) && !READ_ONCE(node->meta->voided);
 }
 
 static inline u64 circle_slot_sector(const struct circle_node *node, u32 slot, u32 offset)
@@ -138,6 +174,14 @@ static inline u32 circle_block_limit(const struct circle_node *node, u64 block)
 static inline void circle_origin_wrote(struct circle_node *node)
 {
 	atomic64_inc(&node->origin_written);
+}
+
+static inline void circle_origin_answered(struct circle_node *node, bool error)
+{
+	if (error)
+		circle_stat_add(node->stats, CIRCLE_STAT_ORIGIN_ERROR, 1);
+	if (READ_ONCE(node->origin_bad) != error)
+		WRITE_ONCE(node->origin_bad, error);
 }
 
 static inline u64 circle_origin_mark(struct circle_node *node)
@@ -167,6 +211,8 @@ void circle_reclaim_kick(struct circle_node *node);	/* any context: the stock ha
 /* writeback.c */
 int circle_writeback_init(struct circle_node *node);
 void circle_writeback_kick(struct circle_node *node);
+/* Process context, the work stopped: writes back what is dirty, for so long at most. */
+void circle_writeback_drain(struct circle_node *node, unsigned int ms);
 /* Process context, not from the work itself: waits until all operations of ours are over. */
 void circle_writeback_stop(struct circle_node *node);
 

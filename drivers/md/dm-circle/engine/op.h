@@ -18,6 +18,7 @@ struct circle_op {
 	u32 slot;
 	atomic_t pending;
 	int err;
+	bool cache_failed;	/* at the cache device's end */
 	void (*copied)(struct circle_op *op);	/* all parts are over; kcopyd's thread */
 };
 

@@ -179,7 +179,7 @@ static bool all_ready(struct circle_circle *c, u32 mask)
 
 bool circle_release_may(struct circle_node *node)
 {
-	return atomic_read(&node->circle->releasing) < MAX_RELEASING;
+	return atomic_read(&node->circle->releasing) < MAX_RELEASING && !circle_voiding(node);
 }
 
 void circle_release_block(struct circle_node *node, u64 block)

@@ -27,13 +27,23 @@ void circle_io_part_done(struct circle_io *io)
 		circle_io_continue(io, io->step);
 }
 
-static void copied(int read_err, unsigned long write_err, void *context)
+static void copied(struct circle_io *io, bool failed, bool cache_failed)
 {
-	struct circle_io *io = context;
-
-	if (read_err || write_err)
+	if (failed)
 		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	if (cache_failed)
+		WRITE_ONCE(io->cache_failed, true);
 	circle_io_part_done(io);
+}
+
+static void copied_out(int read_err, unsigned long write_err, void *context)
+{
+	copied(context, read_err || write_err, read_err);
+}
+
+static void copied_in(int read_err, unsigned long write_err, void *context)
+{
+	copied(context, read_err || write_err, write_err);
 }
 
 void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end)
@@ -52,7 +62,7 @@ void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end)
 
 	atomic_inc(&io->pending);
 	dm_kcopyd_copy(node->kc, to_origin ? &slot : &origin, 1, to_origin ? &origin : &slot, 0,
-		       copied, io);
+		       to_origin ? copied_out : copied_in, io);
 }
 
 static void origin_flushed(struct bio *bio)
@@ -62,6 +72,7 @@ static void origin_flushed(struct bio *bio)
 	if (bio->bi_status) {
 		WRITE_ONCE(io->status, bio->bi_status);
 		atomic_inc(&io->node->origin_errors);
+		circle_stat_add(io->node->stats, CIRCLE_STAT_ORIGIN_ERROR, 1);
 	} else {
 		circle_origin_covered(io->node, io->covers);
 	}

@@ -8,7 +8,9 @@
  */
 #include <linux/device-mapper.h>
 #include "../trace.h"
+#include "degrade.h"
 #include "io.h"
+#include "repair.h"
 #include "replicate.h"
 
 /* Process context: acknowledged only while the lease is young. */
@@ -18,13 +20,30 @@ static void acknowledge(struct circle_io *io)
 		circle_io_end(io);
 }
 
+/* Nothing durable says that they are not dirty any more: they stay so, and the write fails. */
+static void unmarked_in_vain(struct circle_io *io)
+{
+	struct circle_slots *s = io->node->slots;
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+
+	if (!io->undo)
+		return;
+	spin_lock_irqsave(&sh->lock, flags);
+	__circle_slot_set(s, sh, io->slot, s->slot[io->slot].valid | io->undo,
+			  s->slot[io->slot].dirty | io->undo);
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
 static void committed(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
-	if (err)
+	if (err && !io->node->circle && circle_voiding(io->node)) {
+		unmarked_in_vain(io);
 		WRITE_ONCE(io->status, BLK_STS_IOERR);
-	circle_io_part_done(io);
+	}
+	circle_io_part_done(io);	/* in a circle acknowledge() waits for the label */
 }
 
 /* No copy is left: neither here, durably, nor with a holder, durably. */
@@ -40,6 +59,7 @@ static void unmark(struct circle_io *io)
 		return;
 	}
 	spin_lock_irqsave(&sh->lock, flags);
+	io->undo = sl->flags & CIRCLE_SLOT_LOST ? 0 : sl->dirty & io->touched;
 	__circle_slot_set(s, sh, io->slot, sl->valid & ~io->touched, sl->dirty & ~io->touched);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	atomic_set(&io->pending, 2);
@@ -112,6 +132,7 @@ static void written(struct circle_io *io)
 	struct circle_node *node = io->node;
 
 	circle_origin_wrote(node);
+	circle_origin_answered(node, io->status);
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
 	if (io->status)
 		failed(io);
@@ -124,16 +145,28 @@ void circle_through_landed(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 
-	if (!node->circle && !copies_left(io) &&
-	    !atomic_read(&node->slots->nr_freeing) && !node->meta->failed)
-		circle_io_end(io);
+	if (!node->circle && !copies_left(io) && !circle_voiding(node) &&
+	    (node->meta->failed || !atomic_read(&node->slots->nr_freeing)))
+		circle_io_end(io);	/* nothing durable that is believed has a copy */
 	else
 		circle_io_continue(io, at_origin);
 }
 
+/* A part of a page could not be saved from the cache device: perhaps from a holder? */
+static bool saved_otherwise(struct circle_io *io)
+{
+	if (!io->cache_failed)
+		return false;
+	circle_cache_error(io->node, io->slot);
+	if (!io->node->circle || (circle_repair_save(io->node, io->block) & io->touched))
+		return false;
+	io->status = BLK_STS_OK;
+	return true;
+}
+
 static void write_origin(struct circle_io *io)
 {
-	if (io->status) {		/* a part of a page could not be saved */
+	if (io->status && !saved_otherwise(io)) {
 		circle_io_end(io);
 		return;
 	}
@@ -171,12 +204,9 @@ void circle_through_step(struct circle_io *io)
 	u64 parts = 0;
 
 	trace_circle_through(io->node, io->block, io->start, io->len);
-	if (READ_ONCE(io->node->meta->failed)) {
-		/* What is unmarked now could not be unmarked durably, and would come back. */
-		io->status = BLK_STS_IOERR;
-		circle_io_end(io);
+	/* What is unmarked now could not be unmarked durably, and would come back. */
+	if (!circle_degrade_wait(io, circle_through_step))
 		return;
-	}
 	spin_lock_irqsave(&sh->lock, flags);
 	io->slot = __circle_slot_find(s, sh, 0, io->block);
 	if (io->slot != CIRCLE_NO_SLOT) {

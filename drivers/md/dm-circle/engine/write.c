@@ -11,6 +11,7 @@
 #include "../trace.h"
 #include "io.h"
 #include "replicate.h"
+#include "repair.h"
 
 /* trace.h has their names */
 enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH, PLAN_SHARE };
@@ -50,9 +51,11 @@ static enum plan plan(struct circle_io *io)
 		goto out;
 	}
 	sl = &node->slots->slot[io->slot];
-	if ((sl->flags & CIRCLE_SLOT_LOST) && (io->touched & ~io->whole & sl->dirty)) {
-		p = PLAN_THROUGH;	/* which will say so */
-	} else if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
+	if (sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK)) {
+		p = PLAN_THROUGH;	/* nothing new becomes dirty there */
+		goto out;
+	}
+	if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
 		sl->flags |= CIRCLE_SLOT_INTENT;
 		circle_slot_changed(node->slots, io->slot);
 		p = PLAN_INTENT;
@@ -73,9 +76,10 @@ static void committed(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
-	if (err)
-		io->status = BLK_STS_IOERR;
-	circle_io_end(io);
+	if (err)		/* the journal cannot say it: the origin can */
+		circle_io_continue(io, circle_through_step);
+	else
+		circle_io_end(io);
 }
 
 /* False: a degree was asked for meanwhile, which this write has not (R7). */
@@ -104,6 +108,8 @@ static void written(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 
+	if (io->status)
+		circle_cache_error(node, io->slot);
 	if (io->status || !mark_dirty(io)) {
 		io->status = BLK_STS_OK;
 		circle_io_continue(io, circle_through_step);
@@ -135,6 +141,8 @@ static void submit_data(struct circle_io *io)
 static void filled(struct circle_io *io)
 {
 	if (io->status) {
+		if (io->cache_failed)
+			circle_cache_error(io->node, io->slot);
 		io->status = BLK_STS_OK;
 		circle_through_step(io);
 	} else {

@@ -8,6 +8,8 @@
  * batch stays dirty and is written again, ever later.
  */
 #include "op.h"
+#include "degrade.h"
+#include "repair.h"
 #include "replicate.h"
 
 #include <linux/sort.h>
@@ -21,6 +23,7 @@
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
 #define BACKOFF_MAX_MS	30000u
+#define ASIDE		(CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK)	/* not for us: see repair.c */
 
 struct circle_batch {
 	u64 block[BATCH];
@@ -64,7 +67,7 @@ static bool is_dirty(struct circle_node *node, u64 block)
 
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(node->slots, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT)
+	if (n != CIRCLE_NO_SLOT && !(node->slots->slot[n].flags & ASIDE))
 		dirty = node->slots->slot[n].dirty & ~node->slots->slot[n].wb;
 	spin_unlock_irq(&sh->lock);
 	return dirty;
@@ -104,7 +107,7 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 		n = sh->dirty.tail;
 		sl = &s->slot[n];
 		due = all || exposed(node, sl) || !time_before32((u32)jiffies, sl->stamp + AGE);
-		if (due && !(sl->flags & CIRCLE_SLOT_LOST)) {
+		if (due && !(sl->flags & ASIDE)) {
 			*block = sl->block;
 			got = true;
 		}
@@ -172,7 +175,7 @@ static void op_work(struct work_struct *work)
 	if (op->slot != CIRCLE_NO_SLOT && circle_lease_ok(op->node)) {
 		struct circle_slot *sl = &s->slot[op->slot];
 
-		op->mask = sl->flags & CIRCLE_SLOT_LOST ? 0 : sl->dirty;
+		op->mask = sl->flags & ASIDE ? 0 : sl->dirty;
 		sl->wb |= op->mask;
 	}
 	spin_unlock_irq(&sh->lock);
@@ -212,11 +215,11 @@ static void start_op(struct circle_node *node, u64 block, struct list_head *ops)
 }
 
 /* Clears the marks of what the FLUSH covered (ok), or takes the claim back. */
-static void settle(struct circle_node *node, struct circle_op *op, bool ok)
+static void settle(struct circle_node *node, struct circle_op *op, bool flushed)
 {
 	struct circle_slots *s = node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, op->range.block);
-	bool held = false;
+	bool held = false, ok = flushed && !op->err;
 	u64 done = 0;
 	u32 n;
 
@@ -229,6 +232,8 @@ static void settle(struct circle_node *node, struct circle_op *op, bool ok)
 		sl->wb &= ~op->mask;
 		if (ok)
 			__circle_slot_set(s, sh, n, sl->valid, sl->dirty & ~done);
+		if (op->cache_failed)
+			__circle_cache_error(node, n);
 		held = sl->holders && !sl->dirty;
 	}
 	spin_unlock_irq(&sh->lock);
@@ -238,13 +243,14 @@ static void settle(struct circle_node *node, struct circle_op *op, bool ok)
 		circle_stat_add(node->stats, CIRCLE_STAT_WRITEBACK, hweight64(done));
 }
 
+/* False: the origin failed all of it. A block whose slot cannot be read is left to repair.c. */
 static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 {
 	struct circle_op *op, *tmp;
 	LIST_HEAD(ops);
 	int errors = atomic_read(&node->origin_errors);
 	u64 covers;
-	bool ok, all = true;
+	bool ok, any = false, bad = false;
 	u32 i;
 
 	for (i = 0; i < b->nr; i++)
@@ -254,20 +260,43 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	/* What a power cut takes from the SSD must not be older there than at the origin. */
 	ok = !circle_bdev_flush(node->cache);
 	ok = ok && (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
-	if (!ok)
+	if (!ok) {
 		atomic_inc(&node->origin_errors);
+		circle_origin_answered(node, true);
+	}
 	/* Another's FLUSH that failed may have taken what we wrote with it. */
 	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)
 		circle_origin_covered(node, covers);
 	list_for_each_entry_safe(op, tmp, &ops, link) {
-		settle(node, op, ok && !op->err);
-		all &= !op->err;
+		settle(node, op, ok);
+		any |= !op->err && op->mask;
+		bad |= op->err && !op->cache_failed;
+		if (op->mask && !op->cache_failed)
+			circle_origin_answered(node, op->err);
 		list_del(&op->link);
 		mempool_free(op, &node->op_pool);
 	}
-	trace_circle_writeback(node, b->nr, ok && all);
-	return ok && all;
+	trace_circle_writeback(node, b->nr, ok && !bad);
+	if (ok && bad)
+		CIRCLE_WARN_LIMIT("write-back to the origin failed for some blocks, which stay dirty");
+	return ok && (any || !bad);
+}
+
+/* In a suspend only for FLUSHes that wait for it, and not for long. */
+static bool may_run(struct circle_node *node)
+{
+	bool waits;
+
+	if (!READ_ONCE(node->bg_stop))
+		return true;
+	spin_lock_irq(&node->commit.lock);
+	waits = !list_empty(&node->commit.drainers);
+	spin_unlock_irq(&node->commit.lock);
+	if (!waits || time_before(jiffies, node->wb.end))
+		return waits;
+	circle_drain_end(node, -EAGAIN);
+	return false;
 }
 
 static void writeback_work(struct work_struct *work)
@@ -278,7 +307,7 @@ static void writeback_work(struct work_struct *work)
 	struct circle_batch *b = wb->batch;
 	bool press;
 
-	if (READ_ONCE(node->bg_stop))
+	if (!may_run(node))
 		return;
 	if (!circle_lease_ok(node)) {
 		circle_steward_kick(node);
@@ -288,7 +317,10 @@ static void writeback_work(struct work_struct *work)
 	press = pressed(node);
 	WRITE_ONCE(wb->pressure, false);
 	collect(node, b, press || want_all(node));
+	if (!b->nr)
+		circle_degrade_idle(node);
 	if (b->nr && !write_batch(node, b)) {
+		circle_drain_end(node, -EIO);
 		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
 		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
 				  b->nr, wb->backoff_ms);
@@ -301,8 +333,20 @@ static void writeback_work(struct work_struct *work)
 		}
 	}
 	wake_up_all(&wb->idle);
-	if (!READ_ONCE(node->bg_stop))
+	if (may_run(node))
 		queue_delayed_work(node->bg_wq, &wb->work, delay);
+}
+
+void circle_writeback_drain(struct circle_node *node, unsigned int ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(ms);
+	struct circle_batch *b = node->wb.batch;
+
+	while (!circle_all_drained(node) && circle_lease_ok(node) && time_before(jiffies, end)) {
+		collect(node, b, true);
+		if (!b->nr || !write_batch(node, b))
+			return;
+	}
 }
 
 int circle_writeback_init(struct circle_node *node)

@@ -6,6 +6,8 @@
 #include "face.h"
 
 #include "../engine/circle.h"
+#include "../engine/degrade.h"
+#include "../engine/repair.h"
 
 static unsigned int features(const struct circle_config *c, char *buf, unsigned int len)
 {
@@ -23,6 +25,20 @@ static unsigned int features(const struct circle_config *c, char *buf, unsigned 
 	return sz;
 }
 
+static unsigned int faults(struct circle_node *node, char *result, unsigned int maxlen)
+{
+	static const char *const health[] = { "well", "failing", "draining", "bare" };
+	unsigned int sz = 0;
+
+	DMEMIT("health %s caching %s ", health[circle_node_health(node)],
+	       circle_node_through(node) ? "off" : "on");
+	DMEMIT("cache_errors %llu origin_errors %llu retired %d lost_pages %llu ",
+	       circle_stat_sum(node->stats, CIRCLE_STAT_CACHE_ERROR),
+	       circle_stat_sum(node->stats, CIRCLE_STAT_ORIGIN_ERROR),
+	       atomic_read(&node->slots->nr_retired), circle_lost_pages(node));
+	return sz;
+}
+
 /* Behind dm-cache's fields: `circle <number of words> <key> <value> ...` */
 static unsigned int ours(struct circle_node *node, char *result, unsigned int maxlen)
 {
@@ -30,15 +46,15 @@ static unsigned int ours(struct circle_node *node, char *result, unsigned int ma
 	struct circle_circle *c = node->circle;
 	unsigned int sz = 0;
 
-	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", c ? 20 : 6, node->gen,
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", c ? 32 : 18, node->gen,
 	       node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
 	if (!c)
-		return sz;
+		return sz + faults(node, result + sz, maxlen - sz);
 	DMEMIT("role %s degree %u floor %u in_view %u ", role[c->role], c->degree_now, c->floor,
 	       hweight32(c->view));
 	DMEMIT("at_risk %llu lent %d auth none ", circle_at_risk(node),
 	       atomic_read(&node->slots->nr_lent));
-	return sz;
+	return sz + faults(node, result + sz, maxlen - sz);
 }
 
 static unsigned int info(struct circle_table *t, char *result, unsigned int maxlen)
@@ -88,6 +104,8 @@ void circle_status(struct dm_target *ti, status_type_t type, unsigned int flags,
 	case STATUSTYPE_INFO:
 		if (t->node->state == CIRCLE_NODE_NEW)
 			DMEMIT("Error");
+		else if (circle_node_health(t->node) && READ_ONCE(t->node->origin_bad))
+			DMEMIT("Fail");		/* nothing is left that could take a write */
 		else
 			info(t, result, maxlen);
 		break;

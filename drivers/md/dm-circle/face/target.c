@@ -41,6 +41,7 @@ static void target_resume(struct dm_target *ti)
 	struct circle_table *t = ti->private;
 
 	t->resumed = true;
+	WRITE_ONCE(t->node->ti, ti);
 	circle_node_live(t->node);
 	circle_sysfs_add(t->node);
 }

@@ -14,6 +14,7 @@
 
 #include <linux/mutex.h>
 #include "../core/disk.h"
+#include "../core/mark.h"
 #include "bdev.h"
 #include "slots.h"
 
@@ -35,6 +36,9 @@ struct circle_meta {
 	unsigned long *stale;		/* pages with records in the journal only */
 	u64 next_lsn;
 	bool failed;			/* a write failed: nothing is made durable any more */
+	int reason;			/* errno of that; positive */
+	bool voided;			/* ... and something durable elsewhere says so */
+	u16 mark;			/* CIRCLE_MARK_ that is durable, or 0 */
 	u64 nr_commits, nr_records, nr_checkpoints;
 };
 
@@ -57,6 +61,19 @@ int circle_meta_load(struct circle_meta *m, bool *unclean);
  * is. 0 or -EIO, also for ever after a failure.
  */
 int circle_meta_commit(struct circle_meta *m, bool flush);
+
+/*
+ * void.c, for metadata that failed: something that does not depend on what failed says durably
+ * that they are not to be believed: the mark on the cache device, or both superblocks. Sets
+ * voided. 0; -EIO: neither could be written.
+ */
+int circle_meta_void(struct circle_meta *m, bool drained);
+/* What speaks against the metadata that were opened? Only reads. */
+enum circle_void circle_meta_is_void(struct circle_meta *m);
+/* force: they are believed all the same: mark and flag go. Before anything relies on them. */
+int circle_meta_unvoid(struct circle_meta *m);
+/* Slots on a cache device of so many sectors: room is left for the mark. */
+u64 circle_meta_slots(u64 sectors, u32 block_sectors);
 
 int __circle_meta_commit(struct circle_meta *m, bool flush);
 int __circle_meta_checkpoint(struct circle_meta *m);

@@ -129,6 +129,16 @@ void circle_slot_push(struct circle_slots *s, u32 n)
 	spin_unlock_irqrestore(&s->stock_lock, flags);
 }
 
+void circle_slot_freed(struct circle_slots *s, u32 n)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	sl->flags &= CIRCLE_SLOT_RETIRED;
+	atomic_dec(&s->nr_freeing);
+	if (!sl->flags)
+		circle_slot_push(s, n);
+}
+
 static void list_out(struct circle_slots *s, struct circle_list *l, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
@@ -232,6 +242,36 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	circle_slot_changed(s, n);
 }
 
+void __circle_slot_retire(struct circle_slots *s, struct circle_shard *sh, u32 n)
+{
+	__circle_slot_unmap(s, sh, n);
+	s->slot[n].flags |= CIRCLE_SLOT_RETIRED;
+	atomic_inc(&s->nr_retired);
+}
+
+void __circle_slot_lose(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	__circle_slot_set(s, sh, n, pages, pages);
+	if (!(sl->flags & CIRCLE_SLOT_LOST))
+		atomic_inc(&s->nr_lost);
+	sl->flags |= CIRCLE_SLOT_LOST;
+	circle_slot_changed(s, n);
+}
+
+void __circle_slot_found(struct circle_slots *s, struct circle_shard *sh, u32 n, u16 flags)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	lockdep_assert_held(&sh->lock);
+	if (sl->owner || !(sl->flags & CIRCLE_SLOT_LOST))
+		return;
+	sl->flags = (sl->flags & ~CIRCLE_SLOT_LOST) | flags;
+	atomic_dec(&s->nr_lost);
+	circle_slot_changed(s, n);
+}
+
 void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 valid, u64 dirty)
 {
 	struct circle_slot *sl = &s->slot[n];
@@ -251,6 +291,10 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	sl->valid = valid;
 	sl->dirty = dirty;
 	sl->wb &= dirty;
+	if (!sl->owner && !is && (sl->flags & CIRCLE_SLOT_LOST)) {
+		sl->flags &= ~CIRCLE_SLOT_LOST;		/* overwritten */
+		atomic_dec(&s->nr_lost);
+	}
 	if (!sl->owner && was != is) {
 		sl->stamp = (u32)jiffies;
 		list_in(s, list_of(sh, sl), n);
@@ -275,6 +319,8 @@ void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_st
 		sl->flags = st->flags & CIRCLE_SLOT_RETIRED;
 		if (!sl->flags)
 			circle_slot_push(s, n);
+		else
+			atomic_inc(&s->nr_retired);
 		return;
 	}
 	sl->block = st->block;
@@ -295,6 +341,8 @@ void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_st
 	list_in(s, list_of(sh, sl), n);
 	if (sl->dirty)
 		atomic_inc(&s->nr_dirty);
+	if (sl->flags & CIRCLE_SLOT_LOST)
+		atomic_inc(&s->nr_lost);
 	atomic64_add(hweight64(sl->dirty), &s->dirty_pages);
 }
 

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * degrade: how a node goes on when its metadata cannot be written any more. What stands on the
+ * metadata device then calls pages dirty or valid for ever; once a newer version of such a page is
+ * at the origin, a later load would bring the old one back. So the first write waits until
+ * something durable elsewhere says that these metadata are void: in a local cache the mark
+ * (store/void.c), in a circle a label with VOID (steward.c). From then on writes go through, what
+ * is dirty drains, and a FLUSH completes when all of it is at the origin.
+ *
+ * It must never let a write go through, or a FLUSH complete by the journal, before that.
+ */
+#include <linux/delay.h>
+#include "../log.h"
+#include "circle.h"
+#include "degrade.h"
+
+#define PAUSE_MS	200
+
+bool circle_all_drained(const struct circle_node *node)
+{
+	return atomic_read(&node->slots->nr_dirty) == atomic_read(&node->slots->nr_lost);
+}
+
+enum circle_health circle_node_health(const struct circle_node *node)
+{
+	if (!READ_ONCE(node->meta->failed))
+		return CIRCLE_WELL;
+	if (!READ_ONCE(node->meta->voided))
+		return CIRCLE_FAILING;
+	return atomic_read(&node->slots->nr_dirty) ? CIRCLE_DRAINING : CIRCLE_BARE;
+}
+
+void circle_node_event(struct circle_node *node)
+{
+	struct dm_target *ti = READ_ONCE(node->ti);
+
+	if (ti)
+		dm_table_event(ti->table);
+}
+
+/* Once for each state; never back. */
+static void say(struct circle_node *node)
+{
+	enum circle_health now = circle_node_health(node);
+
+	if (now <= node->told)
+		return;
+	node->told = now;
+	if (now == CIRCLE_FAILING)
+		CIRCLE_ERR("metadata cannot be written (%d): nothing more is cached; writes wait until %s says so",
+			   -node->meta->reason, node->circle ? "the label" : "a mark");
+	else if (now == CIRCLE_DRAINING)
+		CIRCLE_ERR("metadata are void: writes go through, %d dirty blocks are written back",
+			   atomic_read(&node->slots->nr_dirty));
+	else
+		CIRCLE_ERR("metadata are void, nothing is dirty: the origin has everything; replace or wipe the metadata device");
+	circle_node_event(node);
+}
+
+/* Local cache. Tried for a while after the failure, later once each time that it is asked for. */
+static void void_metadata(struct circle_node *node)
+{
+	struct circle_meta *m = node->meta;
+
+	while (circle_meta_void(m, false)) {
+		if (READ_ONCE(node->bg_stop) ||
+		    time_after(jiffies, node->failed_at + msecs_to_jiffies(CIRCLE_END_MS))) {
+			CIRCLE_WARN_LIMIT("the cache device cannot be written either, to say that the metadata are void: writes fail");
+			return;
+		}
+		msleep(PAUSE_MS);
+	}
+}
+
+void circle_degrade(struct circle_node *node)
+{
+	if (node->told == CIRCLE_WELL)
+		node->failed_at = jiffies;
+	say(node);
+	if (!READ_ONCE(node->meta->voided)) {
+		if (node->circle)
+			circle_steward_kick(node);
+		else
+			void_metadata(node);
+		circle_writeback_kick(node);
+	}
+	say(node);
+}
+
+static void tried(struct circle_waiter *w, int err)
+{
+	struct circle_io *io = container_of(w, struct circle_io, waiter);
+
+	if (READ_ONCE(io->node->meta->voided)) {
+		circle_io_continue(io, io->step);
+	} else {
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+	}
+}
+
+bool circle_degrade_wait(struct circle_io *io, void (*step)(struct circle_io *io))
+{
+	struct circle_node *node = io->node;
+
+	if (node->circle || !circle_voiding(node))
+		return true;
+	io->step = step;
+	io->waiter.flush = false;
+	io->waiter.done = tried;
+	circle_commit_wait(node, &io->waiter);
+	return false;
+}
+
+void circle_drain_wait(struct circle_node *node, struct circle_waiter *w)
+{
+	unsigned long flags;
+	bool stop;
+
+	spin_lock_irqsave(&node->commit.lock, flags);
+	stop = READ_ONCE(node->bg_stop) && node->requeue;
+	if (!stop)
+		list_add_tail(&w->link, &node->commit.drainers);
+	spin_unlock_irqrestore(&node->commit.lock, flags);
+	if (stop)
+		w->done(w, circle_all_drained(node) ? 0 : -EAGAIN);
+	else
+		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
+}
+
+void circle_drain_end(struct circle_node *node, int err)
+{
+	struct circle_waiter *w, *tmp;
+	LIST_HEAD(all);
+
+	spin_lock_irq(&node->commit.lock);
+	list_splice_init(&node->commit.drainers, &all);
+	spin_unlock_irq(&node->commit.lock);
+	list_for_each_entry_safe(w, tmp, &all, link) {
+		list_del(&w->link);
+		w->done(w, err);
+	}
+}
+
+/* The write-back: nothing is left for it to do. */
+void circle_degrade_idle(struct circle_node *node)
+{
+	struct circle_meta *m = node->meta;
+
+	if (!READ_ONCE(m->failed) || !circle_all_drained(node))
+		return;
+	circle_drain_end(node, 0);
+	if (!node->circle && m->mark == CIRCLE_MARK_UNDRAINED &&
+	    !atomic_read(&node->slots->nr_dirty))
+		circle_meta_void(m, true);
+	circle_commit_kick(node);	/* which tells */
+}
+
+void circle_degrade_presuspend(struct circle_node *node, bool requeue)
+{
+	node->requeue = requeue;
+	node->wb.end = jiffies + msecs_to_jiffies(CIRCLE_END_MS);
+	if (!READ_ONCE(node->meta->failed) || requeue)
+		return;
+	circle_writeback_kick(node);
+	wait_event_timeout(node->wb.idle,
+			   circle_all_drained(node) || READ_ONCE(node->wb.backoff_ms),
+			   msecs_to_jiffies(CIRCLE_END_MS));
+}
+
+/* Background work has ended, but not for FLUSHes: a filesystem is synced now. */
+void circle_degrade_stopped(struct circle_node *node)
+{
+	bool waits;
+
+	if (node->requeue) {
+		circle_drain_end(node, circle_all_drained(node) ? 0 : -EAGAIN);
+		return;
+	}
+	spin_lock_irq(&node->commit.lock);
+	waits = !list_empty(&node->commit.drainers);
+	spin_unlock_irq(&node->commit.lock);
+	if (waits)
+		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
+}
+
+void circle_degrade_suspend(struct circle_node *node, bool drain)
+{
+	bool clean;
+
+	circle_degrade(node);
+	if (drain)
+		circle_writeback_drain(node, CIRCLE_END_MS);
+	clean = !atomic_read(&node->slots->nr_dirty);
+	if (!node->circle && node->meta->voided &&
+	    node->meta->mark != (clean ? CIRCLE_MARK_DRAINED : CIRCLE_MARK_UNDRAINED))
+		circle_meta_void(node->meta, clean);
+	if (!clean)
+		CIRCLE_ERR("suspended with void metadata and %d dirty blocks, which only this device knows of: resume it to write them back",
+			   atomic_read(&node->slots->nr_dirty));
+	say(node);
+}

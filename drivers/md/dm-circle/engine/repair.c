@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * repair: slots of our own whose place on the cache device failed. Such a slot is SICK: nothing new
+ * becomes dirty in it, write-back and eviction leave it alone. Here what is dirty in it is saved to
+ * the origin page by page, from the device or else from a holder; then the block is unmapped and
+ * the slot retired, for ever. A page that cannot be saved after some tries is lost: it reads as an
+ * error until it is overwritten (P4). Too many errors: nothing more is cached.
+ *
+ * It must never drop a dirty page that was not saved and flushed at the origin, and never call one
+ * lost because the origin failed.
+ */
+#include <linux/slab.h>
+#include "../log.h"
+#include "degrade.h"
+#include "repair.h"
+#include "replicate.h"
+
+#define CHUNK		256u		/* sectors at a time; FETCH carries them too */
+#define FIRST		(HZ / 10)
+#define AGAIN		(5 * HZ)
+#define WINDOW		(10 * HZ)
+#define ERRORS_MAX	64		/* in a window */
+
+struct saver {
+	struct circle_node *node;
+	struct circle_slot *sl;
+	u64 block;
+	u32 slot;
+	void *buf;		/* CHUNK sectors */
+	u64 saved, unreadable;
+	bool background;	/* to end when a suspend begins */
+	u32 holders, refused;	/* peers that have the block; that could not give it back */
+	struct circle_call *call;
+};
+
+/* Retired slots are gone for ever: so many in one run, then the device is left alone. */
+static u32 retire_limit(const struct circle_node *node)
+{
+	return max(8u, node->slots->nr / 1024);
+}
+
+static void stop_caching(struct circle_node *node)
+{
+	if (READ_ONCE(node->ssd_bad))
+		return;
+	WRITE_ONCE(node->ssd_bad, true);
+	CIRCLE_ERR("the cache device has too many errors: nothing more is cached, dirty blocks are written back; a table reload tries again");
+}
+
+static void count_error(struct circle_node *node)
+{
+	struct circle_repair *rep = &node->repair;
+
+	circle_stat_add(node->stats, CIRCLE_STAT_CACHE_ERROR, 1);
+	if (time_after(jiffies, READ_ONCE(rep->since) + WINDOW)) {
+		WRITE_ONCE(rep->since, jiffies);
+		atomic_set(&rep->errors, 0);
+	}
+	if (atomic_inc_return(&rep->errors) == ERRORS_MAX)
+		stop_caching(node);
+}
+
+void __circle_cache_error(struct circle_node *node, u32 n)
+{
+	struct circle_slot *sl = &node->slots->slot[n];
+
+	count_error(node);
+	if (!(sl->flags & CIRCLE_SLOT_MAPPED) || sl->owner)
+		return;
+	/* BUSY: eviction and promotion leave it alone */
+	sl->flags |= CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY;
+	WRITE_ONCE(node->repair.active, true);
+	if (!READ_ONCE(node->bg_stop))
+		queue_delayed_work(node->bg_wq, &node->repair.work, FIRST);
+}
+
+void circle_cache_error(struct circle_node *node, u32 n)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh;
+	unsigned long flags;
+
+	if (n == CIRCLE_NO_SLOT) {
+		count_error(node);
+		return;
+	}
+	sh = circle_shard_of(s, READ_ONCE(s->slot[n].owner), READ_ONCE(s->slot[n].block));
+	spin_lock_irqsave(&sh->lock, flags);
+	__circle_cache_error(node, n);
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
+/* Sectors [from, to) of the block from a holder, whose replica is never older (R2). */
+static int fetch(struct saver *v, u32 from, u32 to)
+{
+	struct circle_circle *c = v->node->circle;
+	u32 mask = c ? v->holders & READ_ONCE(c->wait) & ~v->refused : 0;
+	unsigned int i;
+	int r = -EIO;
+
+	for (i = 0; mask >> i && i < c->nr_peers; i++) {
+		struct circle_call *call = v->call;
+		struct circle_frame *f = &call->msg.f;
+
+		if (!(mask >> i & 1))
+			continue;
+		memset(call, 0, sizeof(*call));
+		f->type = CIRCLE_WT_FETCH;
+		f->block = v->block;
+		f->seq = v->sl->seq;
+		f->pages = circle_pages_touched(&v->node->geom, from, to - from);
+		f->sector = from;
+		f->sectors = to - from;
+		call->rx.buf = v->buf;
+		call->rx_len = CHUNK << SECTOR_SHIFT;
+		if (circle_call_wait_ready(&c->peer[i], call)) {
+			r = -EAGAIN;	/* it may have it yet */
+			continue;
+		}
+		if (!call->answer.status && call->answer.seq <= v->sl->seq &&
+		    call->answer.generation == v->node->gen &&
+		    call->answer.length == (to - from) << SECTOR_SHIFT)
+			return 0;
+		v->refused |= 1u << i;
+	}
+	return r;
+}
+
+/*
+ * 0; -EIO: no copy can be read; -EAGAIN: a holder cannot be asked now; -EROFS: the origin does not
+ * take it, or the lease is over.
+ */
+static int save_page(struct saver *v, u32 page)
+{
+	struct circle_node *node = v->node;
+	u32 from = page << node->geom.page_shift, end;
+	u32 to = min(from + node->geom.page_sectors, circle_block_limit(node, v->block));
+	int r = 0;
+
+	for (; from < to && !r; from = end) {
+		end = min(to, from + CHUNK);
+		r = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
+				   circle_slot_sector(node, v->slot, from), v->buf, end - from);
+		if (r)
+			r = fetch(v, from, end);
+		if (r)
+			return r;
+		if (!circle_lease_ok(node))
+			return -EROFS;
+		r = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
+				   circle_block_sector(node, v->block, from), v->buf, end - from);
+		circle_origin_wrote(node);
+		circle_origin_answered(node, r);
+	}
+	return r ? -EROFS : 0;
+}
+
+/* As in write-back: the cache device first, then the origin, and no FLUSH failed meanwhile. */
+static bool flush_saved(struct circle_node *node, int errors)
+{
+	u64 covers = circle_origin_mark(node);
+	bool ok = !circle_bdev_flush(node->cache) && !circle_bdev_flush(node->origin);
+
+	if (!ok)
+		atomic_inc(&node->origin_errors);
+	ok = ok && errors == atomic_read(&node->origin_errors);
+	if (ok && covers)
+		circle_origin_covered(node, covers);
+	return ok;
+}
+
+static u64 find(struct saver *v)
+{
+	struct circle_slots *s = v->node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
+	u64 dirty = 0;
+
+	spin_lock_irq(&sh->lock);
+	v->slot = __circle_slot_find(s, sh, 0, v->block);
+	if (v->slot != CIRCLE_NO_SLOT) {
+		v->sl = &s->slot[v->slot];
+		v->holders = v->sl->holders;
+		dirty = v->sl->dirty;
+		if (v->sl->flags & CIRCLE_SLOT_LOST) {
+			v->unreadable = dirty;
+			dirty = 0;
+		}
+	}
+	spin_unlock_irq(&sh->lock);
+	return dirty;
+}
+
+static void save_pages(struct saver *v, u64 dirty)
+{
+	u32 page;
+
+	for (page = 0; page < v->node->geom.nr_pages; page++) {
+		int r;
+
+		if (!(dirty >> page & 1) || (v->background && READ_ONCE(v->node->bg_stop)))
+			continue;
+		r = save_page(v, page);
+		if (!r)
+			v->saved |= 1ull << page;
+		else if (r == -EIO)
+			v->unreadable |= 1ull << page;
+	}
+}
+
+/* What a holder could not give back is not held: it is lost, as one that does not answer (R3). */
+static void lose_refusers(struct saver *v)
+{
+	struct circle_circle *c = v->node->circle;
+	unsigned int i;
+
+	for (i = 0; c && i < c->nr_peers; i++)
+		if (v->refused >> i & 1)
+			circle_peer_lost(&c->peer[i], "could not give a block back");
+}
+
+/* The block's range is held. Returns what is dirty still. */
+static u64 save(struct circle_node *node, u64 block, bool background, u64 *unreadable)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct saver v = { .node = node, .block = block, .background = background };
+	int errors = atomic_read(&node->origin_errors);
+	u64 dirty = find(&v), left;
+
+	*unreadable = v.unreadable;
+	if (!dirty)
+		return v.unreadable;
+	v.buf = kmalloc(CHUNK << SECTOR_SHIFT, GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
+	v.call = kzalloc(sizeof(*v.call), GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
+	if (v.buf && v.call)
+		save_pages(&v, dirty);
+	kfree(v.call);
+	kfree(v.buf);
+	lose_refusers(&v);
+	if (v.saved && !flush_saved(node, errors))
+		v.saved = 0;
+	spin_lock_irq(&sh->lock);
+	__circle_slot_set(node->slots, sh, v.slot, v.sl->valid, v.sl->dirty & ~v.saved);
+	left = v.sl->dirty;
+	spin_unlock_irq(&sh->lock);
+	*unreadable = v.unreadable & left;
+	return left;
+}
+
+u64 circle_repair_save(struct circle_node *node, u64 block)
+{
+	u64 unreadable;
+
+	return save(node, block, false, &unreadable);
+}
+
+/* shard->lock held, whole block ours alone. True: the slot is dealt with. */
+static bool __finish(struct circle_node *node, struct circle_shard *sh, u32 n)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_slot *sl = &s->slot[n];
+
+	if (sl->holders)
+		return false;		/* the steward has them forget it first */
+	if (node->repair.retired < retire_limit(node)) {
+		node->repair.retired++;
+		__circle_slot_retire(s, sh, n);
+		return true;
+	}
+	stop_caching(node);
+	sl->flags &= ~(CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY | CIRCLE_SLOT_TRIES);
+	return true;
+}
+
+/* Counts a try; after the last one what is unreadable, and nothing else is dirty, is lost. */
+static bool __give_up(struct circle_node *node, struct circle_shard *sh, u32 n, u64 unreadable)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_slot *sl = &s->slot[n];
+	u32 first, last;
+
+	if ((sl->flags & CIRCLE_SLOT_TRIES) != CIRCLE_SLOT_TRIES) {
+		sl->flags += CIRCLE_SLOT_TRY;
+		return false;
+	}
+	if (!unreadable || sl->dirty != unreadable)
+		return false;
+	first = __ffs64(unreadable) << s->geom.page_shift;
+	last = min_t(u32, fls64(unreadable) << s->geom.page_shift,
+		     circle_block_limit(node, sl->block));
+	__circle_slot_lose(s, sh, n, unreadable);
+	sl->flags &= ~(CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY | CIRCLE_SLOT_TRIES);
+	CIRCLE_ERR("lost: %u pages in sectors %llu+%u have no copy that can be read; they read as errors until overwritten",
+		   (u32)hweight64(unreadable), circle_block_sector(node, sl->block, first),
+		   last - first);
+	return true;
+}
+
+struct hold {
+	struct circle_range range;
+	struct completion got;
+};
+
+static void granted(struct circle_range *r)
+{
+	complete(&container_of(r, struct hold, range)->got);
+}
+
+/* Reads go on, writes wait, as for a write-back. */
+static u64 save_shared(struct circle_node *node, u64 block, u64 *unreadable)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct hold h = { .range = { .block = block, .mask = ~0ull, .grant = granted } };
+	u64 left;
+	bool got;
+
+	init_completion(&h.got);
+	spin_lock_irq(&sh->lock);
+	got = __circle_range_lock(node->slots, &h.range, false);
+	spin_unlock_irq(&sh->lock);
+	if (!got)
+		wait_for_completion(&h.got);
+	left = save(node, block, true, unreadable);
+	circle_range_unlock(&h.range);
+	return left;
+}
+
+/* Alone on the block, if that is possible at once. True: the slot is not sick any more. */
+static bool conclude(struct circle_node *node, u64 block, u64 unreadable)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct circle_range range = { .excl = true, .block = block, .mask = ~0ull };
+	struct circle_slots *s = node->slots;
+	bool done = false, held = false;
+	LIST_HEAD(wake);
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	if (__circle_range_lock(s, &range, true)) {
+		n = __circle_slot_find(s, sh, 0, block);
+		if (n == CIRCLE_NO_SLOT || !(s->slot[n].flags & CIRCLE_SLOT_SICK))
+			done = true;
+		else if (s->slot[n].dirty)
+			done = __give_up(node, sh, n, unreadable);
+		else
+			done = __finish(node, sh, n);
+		held = !done && !s->slot[n].dirty;
+		__circle_range_unlock(&range, &wake);
+	}
+	spin_unlock_irq(&sh->lock);
+	circle_range_wake(&wake);
+	if (held)
+		circle_release_block(node, block);
+	return done;
+}
+
+static bool treat(struct circle_node *node, u32 n)
+{
+	u64 block = READ_ONCE(node->slots->slot[n].block), unreadable;	/* looked at again */
+
+	if (block >= node->nr_blocks)
+		return true;
+	save_shared(node, block, &unreadable);
+	return conclude(node, block, unreadable);
+}
+
+static void repair_work(struct work_struct *work)
+{
+	struct circle_node *node = container_of(work, struct circle_node, repair.work.work);
+	struct circle_slots *s = node->slots;
+	bool left = false;
+	u32 n;
+
+	WRITE_ONCE(node->repair.active, false);
+	for (n = 0; n < s->nr && !READ_ONCE(node->bg_stop); n++) {
+		if (READ_ONCE(s->slot[n].flags) & CIRCLE_SLOT_SICK)
+			left |= !treat(node, n);
+		if (!(n & 0xfff))
+			cond_resched();
+	}
+	circle_commit_kick(node);
+	circle_node_event(node);
+	if (!left && n == s->nr)
+		return;
+	WRITE_ONCE(node->repair.active, true);
+	if (!READ_ONCE(node->bg_stop))
+		queue_delayed_work(node->bg_wq, &node->repair.work, AGAIN);
+}
+
+void circle_repair_init(struct circle_node *node)
+{
+	INIT_DELAYED_WORK(&node->repair.work, repair_work);
+}
+
+void circle_repair_start(struct circle_node *node)
+{
+	if (READ_ONCE(node->repair.active))
+		queue_delayed_work(node->bg_wq, &node->repair.work, FIRST);
+}
+
+void circle_repair_stop(struct circle_node *node)
+{
+	cancel_delayed_work_sync(&node->repair.work);
+}
+
+static u64 lost_in(const struct circle_slot *sl)
+{
+	return !sl->owner && (READ_ONCE(sl->flags) & CIRCLE_SLOT_LOST) ? READ_ONCE(sl->dirty) : 0;
+}
+
+u64 circle_lost_pages(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u64 pages = 0;
+	u32 n;
+
+	for (n = 0; n < s->nr && atomic_read(&s->nr_lost); n++) {
+		pages += hweight64(lost_in(&s->slot[n]));
+		if (!(n & 0xfff))
+			cond_resched();
+	}
+	return pages;
+}
+
+bool circle_lost_next(struct circle_node *node, u32 *n, u32 *page, u64 *sector, u32 *sectors)
+{
+	struct circle_slots *s = node->slots;
+	const struct circle_geom *g = &s->geom;
+
+	for (; *n < s->nr && atomic_read(&s->nr_lost); (*n)++, *page = 0) {
+		u64 lost = lost_in(&s->slot[*n]), block = READ_ONCE(s->slot[*n].block);
+		u32 limit, pos = *page << g->page_shift, stop;
+		bool set = false;
+
+		if (!(*n & 0xfff))
+			cond_resched();
+		if (!lost || block >= node->nr_blocks)
+			continue;
+		limit = circle_block_limit(node, block);
+		for (; pos < limit; pos = stop) {
+			stop = circle_pages_run(g, lost, pos, limit, &set);
+			if (set)
+				break;
+		}
+		if (pos >= limit)
+			continue;
+		*sector = circle_block_sector(node, block, pos);
+		*sectors = stop - pos;
+		*page = DIV_ROUND_UP(stop, g->page_sectors);
+		return true;
+	}
+	return false;
+}
+
+void circle_repair_retry(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u32 n;
+
+	for (n = 0; n < s->nr; n++) {
+		struct circle_slot *sl = &s->slot[n];
+		struct circle_shard *sh;
+
+		if (!(n & 0xfff))
+			cond_resched();
+		if (!(READ_ONCE(sl->flags) & CIRCLE_SLOT_LOST) || sl->owner)
+			continue;
+		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
+		spin_lock_irq(&sh->lock);
+		__circle_slot_found(s, sh, n, CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY);
+		spin_unlock_irq(&sh->lock);
+	}
+	WRITE_ONCE(node->repair.active, true);
+	if (!READ_ONCE(node->bg_stop))
+		mod_delayed_work(node->bg_wq, &node->repair.work, 0);
+}
