@@ -10,6 +10,7 @@
  * It must never let a write go through, or a FLUSH complete by the journal, before that.
  */
 #include <linux/delay.h>
+#include <linux/device-mapper.h>
 #include "../log.h"
 #include "circle.h"
 #include "degrade.h"
@@ -87,6 +88,17 @@ void circle_degrade(struct circle_node *node)
 	say(node);
 }
 
+bool circle_cache_flush(struct circle_node *node)
+{
+	if (READ_ONCE(node->meta->voided) || !circle_bdev_flush(node->cache))
+		return true;
+	circle_stat_add(node->stats, CIRCLE_STAT_CACHE_ERROR, 1);
+	if (!circle_meta_commit(node->meta, true))
+		return true;
+	circle_commit_kick(node);	/* they have failed: goes on in circle_degrade() */
+	return false;
+}
+
 static void tried(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
@@ -94,7 +106,8 @@ static void tried(struct circle_waiter *w, int err)
 	if (READ_ONCE(io->node->meta->voided)) {
 		circle_io_continue(io, io->step);
 	} else {
-		io->status = BLK_STS_IOERR;
+		io->status = READ_ONCE(io->node->bg_stop) && io->node->requeue ?
+			     BLK_STS_DM_REQUEUE : BLK_STS_IOERR;
 		circle_io_end(io);
 	}
 }

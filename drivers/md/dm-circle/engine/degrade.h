@@ -22,6 +22,11 @@ void circle_degrade_idle(struct circle_node *node);
 void circle_degrade_presuspend(struct circle_node *node, bool requeue);
 void circle_degrade_stopped(struct circle_node *node);
 void circle_degrade_suspend(struct circle_node *node, bool drain);
+/*
+ * What was written to the cache device is durable, or is not relied on any more. Before an origin
+ * FLUSH: what a power cut takes from the SSD must not be older there than at the origin.
+ */
+bool circle_cache_flush(struct circle_node *node);
 /* Tells user space that status has changed. Not while the node may be suspended. */
 void circle_node_event(struct circle_node *node);
 

@@ -148,9 +148,7 @@ static void from_origin(struct circle_io *io)
 /* What is dirty could not be read twice: the holders have it. */
 static void from_holders(struct circle_io *io)
 {
-	u64 left = io->node->circle ? circle_repair_save(io->node, io->block) : ~0ull;
-
-	if (left & io->touched) {
+	if (!io->node->circle || circle_repair_save(io->node, io->block, io->touched)) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
 	} else {

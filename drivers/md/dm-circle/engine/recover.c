@@ -292,7 +292,7 @@ static int drain_copy(struct recovery *r, const struct circle_copy *copy, struct
 	return err;
 }
 
-/* The SSD's copy is the only one, and cannot all be read: the rest of it is drained, that is lost. */
+/* The only copy is the SSD's, which cannot all be read: the rest is drained, that is lost. */
 static int drain_damaged(struct recovery *r, const struct circle_copy *copy,
 			 struct circle_call *call)
 {

@@ -159,8 +159,11 @@ static int save_page(struct saver *v, u32 page)
 static bool flush_saved(struct circle_node *node, int errors)
 {
 	u64 covers = circle_origin_mark(node);
-	bool ok = !circle_bdev_flush(node->cache) && !circle_bdev_flush(node->origin);
+	bool ok;
 
+	if (!circle_cache_flush(node))
+		return false;
+	ok = !circle_bdev_flush(node->origin);
 	if (!ok)
 		atomic_inc(&node->origin_errors);
 	ok = ok && errors == atomic_read(&node->origin_errors);
@@ -218,17 +221,17 @@ static void lose_refusers(struct saver *v)
 			circle_peer_lost(&c->peer[i], "could not give a block back");
 }
 
-/* The block's range is held. Returns what is dirty still. */
-static u64 save(struct circle_node *node, u64 block, bool background, u64 *unreadable)
+/* The range of these pages is held. Returns which of them are dirty still. */
+static u64 save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable)
 {
 	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
 	struct saver v = { .node = node, .block = block, .background = background };
 	int errors = atomic_read(&node->origin_errors);
-	u64 dirty = find(&v), left;
+	u64 dirty = find(&v) & pages, left;
 
-	*unreadable = v.unreadable;
+	*unreadable = v.unreadable & pages;
 	if (!dirty)
-		return v.unreadable;
+		return *unreadable;
 	v.buf = kmalloc(CHUNK << SECTOR_SHIFT, GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
 	v.call = kzalloc(sizeof(*v.call), GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
 	if (v.buf && v.call)
@@ -240,17 +243,17 @@ static u64 save(struct circle_node *node, u64 block, bool background, u64 *unrea
 		v.saved = 0;
 	spin_lock_irq(&sh->lock);
 	__circle_slot_set(node->slots, sh, v.slot, v.sl->valid, v.sl->dirty & ~v.saved);
-	left = v.sl->dirty;
+	left = v.sl->dirty & pages;
 	spin_unlock_irq(&sh->lock);
 	*unreadable = v.unreadable & left;
 	return left;
 }
 
-u64 circle_repair_save(struct circle_node *node, u64 block)
+u64 circle_repair_save(struct circle_node *node, u64 block, u64 pages)
 {
 	u64 unreadable;
 
-	return save(node, block, false, &unreadable);
+	return save(node, block, pages, false, &unreadable);
 }
 
 /* shard->lock held, whole block ours alone. True: the slot is dealt with. */
@@ -319,7 +322,7 @@ static u64 save_shared(struct circle_node *node, u64 block, u64 *unreadable)
 	spin_unlock_irq(&sh->lock);
 	if (!got)
 		wait_for_completion(&h.got);
-	left = save(node, block, true, unreadable);
+	left = save(node, block, ~0ull, true, unreadable);
 	circle_range_unlock(&h.range);
 	return left;
 }

@@ -15,10 +15,10 @@ void circle_repair_stop(struct circle_node *node);
  */
 void circle_cache_error(struct circle_node *node, u32 n);
 void __circle_cache_error(struct circle_node *node, u32 n);
-/* Process context, the block's range held: tries to save what is dirty, from the device or the
- * holders, to the origin. Returns the pages that are dirty still.
+/* Process context, the range of these pages held: tries to save what is dirty in them, from the
+ * device or the holders, to the origin. Returns which of them are dirty still.
  */
-u64 circle_repair_save(struct circle_node *node, u64 block);
+u64 circle_repair_save(struct circle_node *node, u64 block, u64 pages);
 /* Process context: own pages that are lost; a round over all slots if there are any. */
 u64 circle_lost_pages(struct circle_node *node);
 /* The next run of lost sectors at or behind slot *n, page *page; both go on. False: no more. */

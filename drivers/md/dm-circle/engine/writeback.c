@@ -250,17 +250,16 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	LIST_HEAD(ops);
 	int errors = atomic_read(&node->origin_errors);
 	u64 covers;
-	bool ok, any = false, bad = false;
+	bool ok, cached, any = false, bad = false;
 	u32 i;
 
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
 	covers = circle_origin_mark(node);
-	/* What a power cut takes from the SSD must not be older there than at the origin. */
-	ok = !circle_bdev_flush(node->cache);
-	ok = ok && (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
-	if (!ok) {
+	cached = circle_cache_flush(node);
+	ok = cached && !circle_bdev_flush(node->origin);
+	if (cached && !ok) {
 		atomic_inc(&node->origin_errors);
 		circle_origin_answered(node, true);
 	}
@@ -320,7 +319,8 @@ static void writeback_work(struct work_struct *work)
 	if (!b->nr)
 		circle_degrade_idle(node);
 	if (b->nr && !write_batch(node, b)) {
-		circle_drain_end(node, -EIO);
+		if (!circle_voiding(node))
+			circle_drain_end(node, -EIO);
 		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
 		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
 				  b->nr, wb->backoff_ms);
