@@ -82,15 +82,14 @@ without_mark()
 # Death while it drains: the origin is slow, the host dies.
 dies_draining()
 {
-	fresh && dev_fail_writes meta && dev_delay org 0 100 && run --ops 20 --threads 1 || return 1
-	crash c ssd org meta
+	fresh && dev_fail_writes meta && dev_delay org 0 1500 && run --ops 2 --mix write=100 &&
+		is health draining && crash c ssd org meta || return 1
 	void_refused "what was dirty then may not all be at the origin"
 }
 
 by_force()
 {
-	create "2 writeback force default 0" && run --ops 50 && dmsetup remove c && create &&
-		circle_drain c
+	create "2 writeback force default 0" && circle_drain c && dmsetup remove c && create
 }
 
 # dev_part_fails <name> <first> <sectors>: writes there fail

@@ -7,7 +7,8 @@
  * (store/void.c), in a circle a label with VOID (steward.c). From then on writes go through, what
  * is dirty drains, and a FLUSH completes when all of it is at the origin.
  *
- * It must never let a write go through, or a FLUSH complete by the journal, before that.
+ * Before that it must never let anything reach the origin that they may contradict, be it a write
+ * through or a write-back, nor let a FLUSH complete.
  */
 #include <linux/delay.h>
 #include <linux/device-mapper.h>
@@ -83,7 +84,8 @@ void circle_degrade(struct circle_node *node)
 			circle_steward_kick(node);
 		else
 			void_metadata(node);
-		circle_writeback_kick(node);
+		if (READ_ONCE(node->meta->voided))
+			circle_writeback_kick(node);
 	}
 	say(node);
 }
@@ -177,7 +179,8 @@ void circle_degrade_presuspend(struct circle_node *node, bool requeue)
 		return;
 	circle_writeback_kick(node);
 	wait_event_timeout(node->wb.idle,
-			   circle_all_drained(node) || READ_ONCE(node->wb.backoff_ms),
+			   circle_all_drained(node) || READ_ONCE(node->wb.backoff_ms) ||
+			   (!node->circle && circle_voiding(node)),
 			   msecs_to_jiffies(CIRCLE_END_MS));
 }
 

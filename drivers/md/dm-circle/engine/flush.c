@@ -34,6 +34,9 @@ static void parts_over(struct circle_io *io)
 		circle_io_end(io);
 		return;
 	}
+	/* Void, or else they would be believed after a crash, and not what is at the origin. */
+	if (!circle_degrade_wait(io, parts_over) || !circle_lease_wait(io, parts_over))
+		return;
 	io->waiter.done = drained;
 	circle_drain_wait(io->node, &io->waiter);
 }

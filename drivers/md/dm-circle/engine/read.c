@@ -7,6 +7,7 @@
 #include <linux/device-mapper.h>
 #include "io.h"
 #include "repair.h"
+#include "replicate.h"
 
 struct source {
 	u64 valid, dirty;	/* of the touched pages */
@@ -148,6 +149,8 @@ static void from_origin(struct circle_io *io)
 /* What is dirty could not be read twice: the holders have it. */
 static void from_holders(struct circle_io *io)
 {
+	if (!circle_lease_wait(io, from_holders))
+		return;
 	if (!io->node->circle || circle_repair_save(io->node, io->block, io->touched)) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);

@@ -145,7 +145,7 @@ static int save_page(struct saver *v, u32 page)
 			r = fetch(v, from, end);
 		if (r)
 			return r;
-		if (!circle_lease_ok(node))
+		if (!circle_lease_ok(node) || circle_voiding(node))
 			return -EROFS;
 		r = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
 				   circle_block_sector(node, v->block, from), v->buf, end - from);

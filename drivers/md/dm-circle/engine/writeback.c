@@ -4,7 +4,8 @@
  * asked to drain. One batch at a time: pick old blocks and their dirty neighbours in order, copy,
  * one origin FLUSH for the batch, then clear the marks of what was not written again meanwhile.
  *
- * It must never clear a dirty mark before the origin FLUSH (R4). After an error everything of the
+ * It must never clear a dirty mark before the origin FLUSH (R4), nor write while metadata failed that
+ * may still be believed: a block that moved since may have an older version in them. After an error everything of the
  * batch stays dirty and is written again, ever later.
  */
 #include "op.h"
@@ -308,9 +309,11 @@ static void writeback_work(struct work_struct *work)
 
 	if (!may_run(node))
 		return;
-	if (!circle_lease_ok(node)) {
+	if (!circle_lease_ok(node) || circle_voiding(node)) {
 		circle_steward_kick(node);
-		queue_delayed_work(node->bg_wq, &wb->work, HZ / 10);
+		if (circle_voiding(node))
+			circle_commit_kick(node);	/* which tries again to have it said */
+		queue_delayed_work(node->bg_wq, &wb->work, circle_lease_ok(node) ? HZ : HZ / 10);
 		return;
 	}
 	press = pressed(node);
@@ -319,8 +322,7 @@ static void writeback_work(struct work_struct *work)
 	if (!b->nr)
 		circle_degrade_idle(node);
 	if (b->nr && !write_batch(node, b)) {
-		if (!circle_voiding(node))
-			circle_drain_end(node, -EIO);
+		circle_drain_end(node, -EIO);
 		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
 		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
 				  b->nr, wb->backoff_ms);
@@ -342,7 +344,8 @@ void circle_writeback_drain(struct circle_node *node, unsigned int ms)
 	unsigned long end = jiffies + msecs_to_jiffies(ms);
 	struct circle_batch *b = node->wb.batch;
 
-	while (!circle_all_drained(node) && circle_lease_ok(node) && time_before(jiffies, end)) {
+	while (!circle_all_drained(node) && circle_lease_ok(node) && !circle_voiding(node) &&
+	       time_before(jiffies, end)) {
 		collect(node, b, true);
 		if (!b->nr || !write_batch(node, b))
 			return;
