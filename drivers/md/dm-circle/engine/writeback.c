@@ -4,9 +4,10 @@
  * asked to drain. One batch at a time: pick old blocks and their dirty neighbours in order, copy,
  * one origin FLUSH for the batch, then clear the marks of what was not written again meanwhile.
  *
- * It must never clear a dirty mark before the origin FLUSH (R4), nor write while metadata failed that
- * may still be believed: a block that moved since may have an older version in them. After an error everything of the
- * batch stays dirty and is written again, ever later.
+ * It must never clear a dirty mark before the origin FLUSH (R4), nor write while metadata have
+ * failed that may still be believed: they may name an older version, in another slot, of a block
+ * that has moved. After an error everything of the batch stays dirty and is written again, ever
+ * later.
  */
 #include "op.h"
 #include "degrade.h"
