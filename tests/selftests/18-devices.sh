@@ -272,7 +272,8 @@ mark_unreadable()
 scsi()
 {
 	local dev
-	modprobe scsi_debug dev_size_mb=8 sector_size=512 max_luns=1 num_tgts=1 delay=0 2>/dev/null || {
+	modprobe scsi_debug dev_size_mb=8 sector_size=512 max_luns=1 num_tgts=1 delay=0 \
+		medium_error_start=$(((SLOTS - 20) * BS + 16)) medium_error_count=8 2>/dev/null || {
 		KTAP_REASON="no scsi_debug"
 		return 4
 	}
@@ -282,10 +283,10 @@ scsi()
 	dev=/dev/$(basename /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*)
 	dmsetup remove c 2>/dev/null
 	dmsetup remove ssd && dmsetup create ssd --table "0 $((SSD * 2048)) linear $dev 0" || return 1
-	# sectors 0x1234 .. +9 cannot be read, from when opts is 2
+	# from when opts is 2 some sectors of the 20th slot from the end cannot be read
 	fresh && circle_drain c && echo 2 >/sys/bus/pseudo/drivers/scsi_debug/opts &&
-		run --ops 400 && check --dev "$C" --allow all && circle_drain c &&
-		check --dev "$C" --allow all && is lost_pages 0 && dmsetup status c
+		check --dev "$C" --allow all && wait_for 20 "the slot to be retired" is retired 1 &&
+		run --ops 400 && check --dev "$C" --allow all && is lost_pages 0 && is caching on
 	local rc=$?
 	echo 0 >/sys/bus/pseudo/drivers/scsi_debug/opts
 	return "$rc"
