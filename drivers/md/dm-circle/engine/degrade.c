@@ -129,16 +129,16 @@ bool circle_degrade_wait(struct circle_io *io, void (*step)(struct circle_io *io
 
 void circle_drain_wait(struct circle_node *node, struct circle_waiter *w)
 {
+	bool drained = circle_all_drained(node), stop;
 	unsigned long flags;
-	bool stop;
 
 	spin_lock_irqsave(&node->commit.lock, flags);
-	stop = READ_ONCE(node->bg_stop) && node->requeue;
+	stop = drained || (READ_ONCE(node->bg_stop) && node->requeue);
 	if (!stop)
 		list_add_tail(&w->link, &node->commit.drainers);
 	spin_unlock_irqrestore(&node->commit.lock, flags);
 	if (stop)
-		w->done(w, circle_all_drained(node) ? 0 : -EAGAIN);
+		w->done(w, drained ? 0 : -EAGAIN);
 	else
 		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
 }
