@@ -298,33 +298,21 @@ static bool __give_up(struct circle_node *node, struct circle_shard *sh, u32 n, 
 	return true;
 }
 
-struct hold {
-	struct circle_range range;
-	struct completion got;
-};
-
-static void granted(struct circle_range *r)
-{
-	complete(&container_of(r, struct hold, range)->got);
-}
-
-/* Reads go on, writes wait, as for a write-back. */
-static u64 save_shared(struct circle_node *node, u64 block, u64 *unreadable)
+/* Reads go on meanwhile, writes wait, as for a write-back. False: one is under way. */
+static bool save_shared(struct circle_node *node, u64 block, u64 *unreadable)
 {
 	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
-	struct hold h = { .range = { .block = block, .mask = ~0ull, .grant = granted } };
-	u64 left;
+	struct circle_range range = { .block = block, .mask = ~0ull };
 	bool got;
 
-	init_completion(&h.got);
 	spin_lock_irq(&sh->lock);
-	got = __circle_range_lock(node->slots, &h.range, false);
+	got = __circle_range_lock(node->slots, &range, true);
 	spin_unlock_irq(&sh->lock);
 	if (!got)
-		wait_for_completion(&h.got);
-	left = save(node, block, ~0ull, true, unreadable);
-	circle_range_unlock(&h.range);
-	return left;
+		return false;
+	save(node, block, ~0ull, true, unreadable);
+	circle_range_unlock(&range);
+	return true;
 }
 
 /* Alone on the block, if that is possible at once. True: the slot is not sick any more. */
@@ -362,8 +350,7 @@ static bool treat(struct circle_node *node, u32 n)
 
 	if (block >= node->nr_blocks)
 		return true;
-	save_shared(node, block, &unreadable);
-	return conclude(node, block, unreadable);
+	return save_shared(node, block, &unreadable) && conclude(node, block, unreadable);
 }
 
 static void repair_work(struct work_struct *work)
