@@ -18,7 +18,7 @@
 #define BACKOFF_MIN_MS	100
 #define BACKOFF_MAX_MS	5000
 #define LOOK_MS		100
-#define HEARTBEAT_MS	500
+#define HEARTBEAT_MS	500u
 #define LIST_ITEMS	1024
 
 static u32 bit(const struct circle_peer *p)
@@ -302,15 +302,16 @@ static void watch(struct circle_peer *p)
 {
 	struct circle_circle *c = p->node->circle;
 	struct circle_call *call = kzalloc(sizeof(*call), GFP_NOIO);
-	unsigned long beat = jiffies;
+	unsigned long beat = jiffies, pause;
 
 	while (!broken(p)) {
+		/* so often that a silent peer is lost within 5/4 of the timeout */
+		pause = msecs_to_jiffies(min(READ_ONCE(c->timeout_ms) / 4, HEARTBEAT_MS));
 		wait_event_idle_timeout(p->wait, broken(p), msecs_to_jiffies(LOOK_MS));
 		if (circle_call_overdue(p, READ_ONCE(c->timeout_ms)))
 			circle_peer_lost(p, "no answer in time");
-		if (!call || time_before(jiffies, beat + msecs_to_jiffies(HEARTBEAT_MS)) ||
-		    time_before(jiffies, circle_conn_last_rx(p->conn) +
-				msecs_to_jiffies(HEARTBEAT_MS)))
+		if (!call || time_before(jiffies, beat + pause) ||
+		    time_before(jiffies, circle_conn_last_rx(p->conn) + pause))
 			continue;
 		beat = jiffies;
 		ask(p, call, CIRCLE_WT_PING, NULL, 0);

@@ -380,12 +380,13 @@ int circle_meta_load(struct circle_meta *m, bool *unclean)
 	int r;
 
 	mutex_lock(&m->lock);
-	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN);
 	r = alloc_table(m);
 	if (!r)
 		r = load_table(m);
 	if (!r)
 		r = replay(m);
+	/* CLEAN with a commit behind it: an older copy, the newer one is damaged. */
+	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->next_lsn > m->sb.tail_lsn;
 	if (!r)
 		r = enter_slots(m, *unclean);
 	mutex_unlock(&m->lock);
