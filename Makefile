@@ -66,6 +66,12 @@ selftests: modules
 check:
 	$(Q)scripts/check
 
+# The same tests on a kernel with KASAN, lockdep, kmemleak: slow, and not part of check.
+.PHONY: check-debug
+check-debug: deps
+	$(Q)scripts/debug-kernel
+	$(Q)VM_SLOW=5 tests/selftests/run --kver debug $(or $(T),.sh)
+
 .PHONY: demo
 demo: deps
 	$(Q)$(MAKE) modules KVER=$$(scripts/kernels | tail -n 1)
@@ -86,5 +92,6 @@ help:
 	@echo "lint unit fuzz    checks without a VM"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
+	@echo "check-debug [T=]  selftests on a kernel with KASAN, lockdep, kmemleak (built first)"
 	@echo "demo              see it work"
 	@echo "clean             remove what was built (test kernels stay)"

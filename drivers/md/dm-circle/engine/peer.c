@@ -305,7 +305,7 @@ static void watch(struct circle_peer *p)
 	unsigned long beat = jiffies, pause;
 
 	while (!broken(p)) {
-		/* so often that a silent peer is lost within 5/4 of the timeout */
+		/* a silent peer is to be lost soon after the timeout, also when nothing is sent */
 		pause = msecs_to_jiffies(min(READ_ONCE(c->timeout_ms) / 4, HEARTBEAT_MS));
 		wait_event_idle_timeout(p->wait, broken(p), msecs_to_jiffies(LOOK_MS));
 		if (circle_call_overdue(p, READ_ONCE(c->timeout_ms)))
