@@ -295,6 +295,16 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 	return r;
 }
 
+/* What the server committed after the suspend is behind the CLEAN mark, and would belie it. */
+static void clean_again(struct circle_meta *m)
+{
+	mutex_lock(&m->lock);
+	if ((m->sb.flags & CIRCLE_SBF_CLEAN) && m->next_lsn > m->sb.tail_lsn &&
+	    !__circle_meta_commit(m, true))
+		__circle_meta_checkpoint(m);
+	mutex_unlock(&m->lock);
+}
+
 void circle_node_stop(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
@@ -304,6 +314,7 @@ void circle_node_stop(struct circle_node *node)
 	circle_deactivate(node);
 	circle_server_stop(c->server);
 	c->server = NULL;
+	clean_again(node->meta);
 }
 
 void circle_node_live(struct circle_node *node)
@@ -312,9 +323,7 @@ void circle_node_live(struct circle_node *node)
 	WRITE_ONCE(node->last_io, jiffies);
 	WRITE_ONCE(node->bg_stop, false);
 	if (node->circle) {
-		spin_lock_irq(&node->circle->lock);
-		WRITE_ONCE(node->circle->ending, false);
-		spin_unlock_irq(&node->circle->lock);
+		circle_steward_go_on(node);
 	}
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_writeback_kick(node);

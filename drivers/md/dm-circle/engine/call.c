@@ -133,7 +133,7 @@ static void wake(struct circle_call *call, int err, const struct circle_frame *a
 
 static int call_wait(struct circle_peer *peer, struct circle_call *call, bool force)
 {
-	unsigned int ms = READ_ONCE(peer->node->circle->timeout_ms);
+	unsigned int ms = circle_patience_ms(peer->node->circle);
 	DECLARE_COMPLETION_ONSTACK(over);
 	int r;
 

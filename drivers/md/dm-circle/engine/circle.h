@@ -56,6 +56,7 @@ struct circle_peer {
 	u64 counted;			/* the instance that the label counted */
 	u64 ready_instance;		/* the instance that became READY */
 	bool greeted;			/* has answered a hello, ever */
+	bool stopping;			/* no connection is made any more */
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
 	u16 refused;			/* wire status of the last refusal */
@@ -186,14 +187,26 @@ struct circle_circle {
 	mempool_t multi_pool;		/* struct circle_request: releases and flushes */
 	mempool_t page_pool;		/* pages of writes, when memory is short */
 	bool ending;			/* suspend: what waits for label or peers is to end, */
-	unsigned long ending_at;	/* from then on (jiffies) */
+	unsigned long ending_at;	/* from then on (jiffies); valid, as the next, once ending */
 	bool requeue;			/* ... and to be tried again after it (noflush) */
+	struct delayed_work end_work;	/* does it when label I/O holds the steward up */
+	bool at_label;			/* the steward is at it, */
+	unsigned long at_label_since;	/* since then (jiffies); READ_ONCE */
 	struct mutex page_mutex;	/* one taker of page_pool at a time */
 };
 
 static inline bool circle_ending(const struct circle_circle *c)
 {
-	return READ_ONCE(c->ending) && !time_before(jiffies, c->ending_at);
+	/* pairs with the release in circle_steward_end_waits() */
+	return smp_load_acquire(&c->ending) && !time_before(jiffies, c->ending_at);
+}
+
+/* How long a peer may take to answer: a suspend does not wait for long (P7). */
+static inline unsigned int circle_patience_ms(const struct circle_circle *c)
+{
+	unsigned int ms = READ_ONCE(c->timeout_ms);
+
+	return READ_ONCE(c->ending) ? min_t(unsigned int, ms, CIRCLE_TIMEOUT_MS) : ms;
 }
 
 /* circle.c. create: first constructor's process (its network namespace). */
@@ -222,6 +235,7 @@ int circle_steward_start(struct circle_node *node);
 void circle_steward_stop(struct circle_node *node);
 /* From presuspend on, until the node is live again. requeue: host requests are tried again. */
 void circle_steward_end_waits(struct circle_node *node, bool requeue);
+void circle_steward_go_on(struct circle_node *node);	/* live again */
 void circle_steward_kick(struct circle_node *node);	/* any context */
 void circle_fenced(struct circle_node *node, u64 gen);	/* any context: gen exists */
 

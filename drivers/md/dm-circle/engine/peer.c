@@ -89,9 +89,12 @@ static int connect(struct circle_peer *p)
 		return PTR_ERR(conn);
 	circle_conn_set_timeout(conn, c->timeout_ms);
 	spin_lock_irq(&p->lock);
-	p->conn = conn;
+	r = p->stopping ? -ESHUTDOWN : 0;
+	if (!r)
+		p->conn = conn;
 	spin_unlock_irq(&p->lock);
-	r = circle_conn_start(conn);
+	if (!r)
+		r = circle_conn_start(conn);
 	if (r) {
 		spin_lock_irq(&p->lock);
 		p->conn = NULL;
@@ -308,7 +311,7 @@ static void watch(struct circle_peer *p)
 		/* a silent peer is to be lost soon after the timeout, also when nothing is sent */
 		pause = msecs_to_jiffies(min(READ_ONCE(c->timeout_ms) / 4, HEARTBEAT_MS));
 		wait_event_idle_timeout(p->wait, broken(p), msecs_to_jiffies(LOOK_MS));
-		if (circle_call_overdue(p, READ_ONCE(c->timeout_ms)))
+		if (circle_call_overdue(p, circle_patience_ms(c)))
 			circle_peer_lost(p, "no answer in time");
 		if (!call || time_before(jiffies, beat + pause) ||
 		    time_before(jiffies, circle_conn_last_rx(p->conn) + pause))
@@ -356,6 +359,7 @@ static int manage(void *data)
 
 int circle_peer_start(struct circle_peer *p)
 {
+	p->stopping = false;
 	p->thread = kthread_run(manage, p, "circle_peer%u", p->id);
 	if (IS_ERR(p->thread)) {
 		int r = PTR_ERR(p->thread);
@@ -370,6 +374,9 @@ void circle_peer_stop(struct circle_peer *p)
 {
 	if (!p->thread)
 		return;
+	spin_lock_irq(&p->lock);
+	p->stopping = true;
+	spin_unlock_irq(&p->lock);
 	circle_peer_lost(p, NULL);
 	kthread_stop(p->thread);
 	p->thread = NULL;

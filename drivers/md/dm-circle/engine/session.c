@@ -18,6 +18,7 @@
 #define HELLO_TIME	(5 * HZ)
 #define DOOM_TIME	HZ		/* for the last answer to arrive */
 #define HEARD_TIME	(2 * HZ)	/* an owner silent for longer is not heard any more */
+#define SILENCE		(10 * HZ)	/* a client pings each half second: this one has died */
 #define WINDOW_POLL	(HZ / 10 + 1)	/* to see that the connection is gone */
 
 static void session_free(struct kref *ref)
@@ -149,7 +150,7 @@ static bool heard(const struct circle_session *s, const struct circle_session *b
 	       s->epoch == s->srv->set[s->owner - 1].epoch &&
 	       !memcmp(s->uuid, by->uuid, CIRCLE_UUID_SIZE) &&
 	       !circle_conn_closing(s->conn) &&
-	       time_before(jiffies, circle_conn_last_rx(s->conn) + HEARD_TIME);
+	       time_before(jiffies, READ_ONCE(s->heard) + HEARD_TIME);
 }
 
 /* Admits the session; *other: the owner of this set that is heard here, if it is another node. */
@@ -245,8 +246,9 @@ static void serve_hello(struct circle_req *req)
 	req->msg.f.aux = other;
 	req->msg.buf = s->hello;
 	name_rightful(s, &req->msg.f);
+	WRITE_ONCE(s->heard, jiffies);
 	if (status == CIRCLE_WS_OK)
-		cancel_delayed_work(&s->deadline);
+		mod_delayed_work(s->srv->wq, &s->deadline, HZ);
 	else
 		doom(s);
 	circle_req_answer(req, status);
@@ -302,7 +304,14 @@ static int wait_window(struct circle_session *s, u32 bytes)
 	return 0;
 }
 
-static int room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
+/* What the client has sent is dealt with: from here on its silence counts. */
+static void attend(struct circle_session *s)
+{
+	WRITE_ONCE(s->heard, jiffies);
+	WRITE_ONCE(s->busy, false);
+}
+
+static int make_room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
 {
 	struct circle_session *s = circle_conn_priv(c);
 	struct circle_serve_buf *buf;
@@ -329,13 +338,24 @@ static int room(struct circle_conn *c, const struct circle_frame *f, struct circ
 	return 0;
 }
 
+static int room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
+{
+	struct circle_session *s = circle_conn_priv(c);
+	int err;
+
+	WRITE_ONCE(s->busy, true);
+	err = make_room(c, f, rx);
+	attend(s);
+	return err;
+}
+
 static void drop(struct circle_conn *c, struct circle_rx *rx)
 {
 	if (rx->priv)
 		circle_serve_buf_put(rx->priv);
 }
 
-static int frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
+static int take_frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
 {
 	struct circle_session *s = circle_conn_priv(c);
 	struct circle_req *req;
@@ -353,6 +373,17 @@ static int frame(struct circle_conn *c, const struct circle_frame *f, struct cir
 	else
 		circle_req_bad(req);
 	return 0;
+}
+
+static int frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
+{
+	struct circle_session *s = circle_conn_priv(c);
+	int err;
+
+	WRITE_ONCE(s->busy, true);
+	err = take_frame(c, f, rx);
+	attend(s);
+	return err;
 }
 
 static void unlist(struct circle_session *s)
@@ -383,7 +414,12 @@ static void overdue(struct work_struct *work)
 {
 	struct circle_session *s = container_of(work, struct circle_session, deadline.work);
 
-	circle_conn_close(s->conn, -ETIMEDOUT);
+	/* Silent, or sending a frame for ever: it would keep a buffer, or keep a taker away. */
+	if (READ_ONCE(s->state) == CIRCLE_SESSION_LIVE &&
+	    (READ_ONCE(s->busy) || time_before(jiffies, READ_ONCE(s->heard) + SILENCE)))
+		queue_delayed_work(s->srv->wq, &s->deadline, HZ);
+	else
+		circle_conn_close(s->conn, -ETIMEDOUT);
 }
 
 static struct circle_session *session_new(struct circle_server *srv, struct socket *sock)

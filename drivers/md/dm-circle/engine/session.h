@@ -95,6 +95,8 @@ struct circle_session {
 	u32 node_id;
 	u8 uuid[CIRCLE_UUID_SIZE];
 	struct delayed_work deadline;
+	unsigned long heard;		/* jiffies of the last whole frame or header; READ_ONCE */
+	bool busy;			/* we are at it: not the client's silence; READ_ONCE */
 	atomic_t nr_reqs, bytes;	/* under way; the receiving thread alone adds */
 	wait_queue_head_t wait;		/* for either to shrink */
 	u8 hello[sizeof(struct circle_wire_hello)];	/* as received, then as answered */

@@ -9,6 +9,7 @@
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
+#include <linux/uio.h>
 #include <linux/wait.h>
 
 #include "conn.h"
@@ -50,7 +51,15 @@ struct circle_conn {
 	unsigned long last_rx;
 	unsigned long last_tx;
 	void (*write_space)(struct sock *sk);	/* the socket's own callback */
-	u8 rx_header[CIRCLE_CONN_HEADER];	/* the threads' own */
+	u8 rx_header[CIRCLE_CONN_HEADER];	/* the receiver's own */
+
+	struct mutex tx_lock;		/* who sends; covers tx_*; only ever tried, but by a thread */
+	struct circle_msg *tx_msg;	/* sent in part, or NULL; READ_ONCE */
+	u32 tx_payload;			/* bytes that follow tx_iter */
+	struct iov_iter tx_iter;	/* what is left of header or payload */
+	struct kvec tx_vec;
+	unsigned long tx_since;		/* jiffies when TCP took something, or tx_msg began */
+	bool tx_over;			/* the socket is not to be sent to any more */
 	u8 tx_header[CIRCLE_CONN_HEADER];
 };
 

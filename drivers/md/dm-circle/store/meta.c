@@ -385,7 +385,9 @@ int circle_meta_load(struct circle_meta *m, bool *unclean)
 		r = load_table(m);
 	if (!r)
 		r = replay(m);
-	/* CLEAN with a commit behind it: an older copy, the newer one is damaged. */
+	/* CLEAN with a commit behind it: an older copy (the newer one is damaged), or a server
+	 * that went on after a suspend.
+	 */
 	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->next_lsn > m->sb.tail_lsn;
 	if (!r)
 		r = enter_slots(m, *unclean);
