@@ -214,6 +214,8 @@ static int open_for_business(struct circle_node *node)
 		m->sb.generation = node->gen;
 	m->sb.origin_sectors = node->origin_sectors;
 	r = __circle_meta_checkpoint(m);
+	if (!r)
+		r = __circle_meta_write_super(m);	/* no copy calls it clean any more */
 	mutex_unlock(&m->lock);
 	if (!r)
 		r = circle_meta_commit(m, false);

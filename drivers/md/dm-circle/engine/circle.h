@@ -112,7 +112,7 @@ struct circle_multi {
 	bool ended;			/* given up at a suspend, not for a label; circle->lock */
 	atomic_t refs;			/* calls under way, and the operation's own */
 	void (*over)(struct circle_multi *m);	/* process context, no lock held; must not sleep */
-	void (*gone)(struct circle_multi *m);	/* the memory is the owner's again */
+	void (*gone)(struct circle_multi *m);	/* any context: the memory is the owner's again */
 	/* each answer with status OK, before its bit is cleared; may be NULL */
 	void (*answered)(struct circle_multi *m, struct circle_peer *peer,
 			 const struct circle_frame *req, const struct circle_frame *ans);
@@ -127,9 +127,11 @@ void circle_multi_init(struct circle_multi *m, struct circle_node *node, struct 
 /* circle->lock held: registers the peers of mask as awaited. */
 void __circle_multi_await(struct circle_multi *m, u32 mask);
 /* Any context, after await: sends m->req (with payload) to each awaited peer. Peers that cannot
- * be reached stay awaited.
+ * be reached stay awaited. push: it is only queued, and the caller pushes as soon as it may.
  */
-void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int nr_bv);
+void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int nr_bv, bool push);
+/* Process context, no lock held: sends what is queued to these peers, without waiting. */
+void circle_multi_push(struct circle_node *node, u32 mask);
 void circle_multi_put(struct circle_multi *m);
 /* The steward: a label without these peers is durable. */
 void circle_multi_forget(struct circle_node *node, u32 mask);
@@ -166,6 +168,8 @@ struct circle_circle {
 	struct block_device *label_dev;
 	u64 label_sector;
 	u8 start;			/* enum circle_start */
+	bool usurped;			/* RESTART after a taker that did not get beyond taking */
+	bool was_unseen;		/* the label that we found had the flag UNSEEN */
 	bool may_fence;			/* the label is ours: peers are to be told */
 	u32 old_view;			/* of the label that was found */
 	struct circle_label found;	/* as it was when we came */

@@ -16,6 +16,9 @@ static void committed(struct circle_waiter *w, int err)
 
 void circle_flush_step(struct circle_io *io)
 {
+	/* Once, as fsync does: a FLUSH that we issued ourselves lost what had been completed. */
+	if (READ_ONCE(io->node->through_lost) && xchg(&io->node->through_lost, false))
+		io->status = BLK_STS_IOERR;
 	atomic_set(&io->pending, 2);
 	io->step = circle_io_end;
 	io->waiter.flush = true;

@@ -29,6 +29,7 @@ struct circle_io {
 	bool hit;
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
+	int origin_errors;	/* node's, when it wrote to the origin */
 	void *write;			/* replicate.c's part */
 };
 
@@ -70,13 +71,8 @@ void circle_read_step(struct circle_io *io);
 int circle_write_map(struct circle_io *io, struct bio *bio);
 void circle_write_step(struct circle_io *io);
 
-/* through.c, process context: origin first, then no cached copy is left (P4, R4, R11). */
+/* through.c, process context: to the origin, and no cached copy is left (P4, R4, R11). */
 void circle_through_step(struct circle_io *io);
-/*
- * Any context: what io did to io->touched pages is at the origin (a write, a discard): FLUSH it if
- * an older version is cached or held, unmark every copy durably, and complete.
- */
-void circle_through_landed(struct circle_io *io);
 
 /* discard.c, flush.c, process context */
 void circle_discard_step(struct circle_io *io);

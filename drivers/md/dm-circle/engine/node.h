@@ -92,6 +92,8 @@ struct circle_node {
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
+	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
+	bool through_lost;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
 	unsigned long last_io;		/* jiffies of the last host request */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
@@ -145,6 +147,14 @@ static inline u64 circle_origin_mark(struct circle_node *node)
 	u64 written = atomic64_read(&node->origin_written);
 
 	return written > atomic64_read(&node->origin_flushed) ? written : 0;
+}
+
+/* Any context: a FLUSH failed, and what the host was told is there may not be. */
+static inline void circle_origin_failed(struct circle_node *node)
+{
+	atomic_inc(&node->origin_errors);
+	if (atomic64_read(&node->acked_through) > atomic64_read(&node->origin_flushed))
+		WRITE_ONCE(node->through_lost, true);
 }
 
 static inline void circle_origin_covered(struct circle_node *node, s64 mark)

@@ -26,7 +26,8 @@ static struct source look_up(struct circle_io *io)
 		struct circle_slot *sl = &s->slot[src.slot];
 
 		src.valid = sl->valid & io->touched;
-		src.lost = (sl->flags & CIRCLE_SLOT_LOST) && (sl->dirty & io->touched);
+		src.lost = ((sl->flags & CIRCLE_SLOT_LOST) && (sl->dirty & io->touched)) ||
+			   (sl->flags & CIRCLE_SLOT_UNSURE);
 		__circle_slot_touch(s, sh, src.slot);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);

@@ -34,12 +34,27 @@ static void gone(struct circle_multi *m)
 		kfree(r);
 }
 
+/* A holder may still have, and be believed on, what the origin has a newer version of. */
+static void unsure(struct circle_io *io, u32 answered)
+{
+	struct circle_slot *sl = &io->node->slots->slot[io->slot];
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	if (sl->holders & ~answered)
+		sl->flags |= CIRCLE_SLOT_UNSURE;	/* until strike_off() */
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
 static void over(struct circle_multi *m)
 {
 	struct circle_request *r = container_of(m, struct circle_request, multi);
 	struct circle_circle *c = m->node->circle;
 
 	if (r->io) {
+		if (m->ended && m->req.type == CIRCLE_WT_RELEASE)
+			unsure(r->io, m->ok | m->rejected);
 		if (m->rejected || m->ended || READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
 			WRITE_ONCE(r->io->status, m->ended && c->requeue ?
 				   BLK_STS_DM_REQUEUE : BLK_STS_IOERR);
@@ -118,7 +133,7 @@ void circle_flush_holders(struct circle_io *io)
 	__circle_multi_await(&r->multi, mask);
 	spin_unlock_irq(&c->lock);
 	if (mask)
-		circle_multi_send(&r->multi, NULL, 0);
+		circle_multi_send(&r->multi, NULL, 0, false);
 	circle_multi_put(&r->multi);
 }
 
@@ -148,7 +163,7 @@ static bool send_release(struct circle_request *r, u32 n, u64 pages)
 	if (!mask)
 		return false;
 	trace_circle_release(node, f->block, f->seq, mask);
-	circle_multi_send(&r->multi, NULL, 0);
+	circle_multi_send(&r->multi, NULL, 0, false);
 	return true;
 }
 

@@ -202,6 +202,8 @@ static bool mark_stored(struct circle_write *w)
 		 w->departures == c->departures && c->role == CIRCLE_ROLE_OWNER &&
 		 !w->multi.ended;
 	spin_unlock(&c->lock);
+	if (w->multi.ended && (sl->holders & ~(w->multi.ok | w->multi.rejected)))
+		sl->flags |= CIRCLE_SLOT_UNSURE;	/* until strike_off() */
 	if (enough) {
 		sl->wb &= ~io->touched;
 		sl->flags |= CIRCLE_SLOT_REF;
@@ -307,7 +309,7 @@ static bool send(struct circle_write *w)
 	sl->gen = node->gen;
 	f->seq = sl->seq;
 	trace_circle_send(node, io->block, f->seq, hs);
-	circle_multi_send(&w->multi, w->bv, w->nr_pages);
+	circle_multi_send(&w->multi, w->bv, w->nr_pages, false);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return true;
 }

@@ -63,7 +63,7 @@ static void origin_flushed(struct bio *bio)
 
 	if (bio->bi_status) {
 		WRITE_ONCE(io->status, bio->bi_status);
-		atomic_inc(&io->node->origin_errors);
+		circle_origin_failed(io->node);
 	} else {
 		circle_origin_covered(io->node, io->covers);
 	}

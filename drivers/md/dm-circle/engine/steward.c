@@ -112,7 +112,7 @@ static u32 ready_peers(struct circle_circle *c)
 static void strike_off(struct circle_node *node, u32 mask)
 {
 	struct circle_slots *s = node->slots;
-	u32 n;
+	u32 n, ready = ready_peers(node->circle);
 
 	for (n = 0; mask && n < s->nr; n++) {
 		struct circle_slot *sl = &s->slot[n];
@@ -121,13 +121,16 @@ static void strike_off(struct circle_node *node, u32 mask)
 
 		if (!(n & 0xfff))
 			cond_resched();
-		if (!(READ_ONCE(sl->holders) & mask) || sl->owner)
+		if (!(READ_ONCE(sl->holders) & mask) || READ_ONCE(sl->owner))
 			continue;
 		sh = circle_shard_of(s, 0, block);
 		spin_lock_irq(&sh->lock);
 		/* Of another block meanwhile: then it is not one of those with such a holder. */
-		if (!sl->owner && sl->block == block)
+		if (!sl->owner && sl->block == block) {
 			sl->holders &= ~mask;
+			if (!(sl->holders & ~ready))
+				sl->flags &= ~CIRCLE_SLOT_UNSURE;
+		}
 		spin_unlock_irq(&sh->lock);
 	}
 }

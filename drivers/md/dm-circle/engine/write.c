@@ -50,7 +50,8 @@ static enum plan plan(struct circle_io *io)
 		goto out;
 	}
 	sl = &node->slots->slot[io->slot];
-	if ((sl->flags & CIRCLE_SLOT_LOST) && (io->touched & ~io->whole & sl->dirty)) {
+	if (((sl->flags & CIRCLE_SLOT_LOST) && (io->touched & ~io->whole & sl->dirty)) ||
+	    ((sl->flags & CIRCLE_SLOT_UNSURE) && (io->touched & ~io->whole))) {
 		p = PLAN_THROUGH;	/* which will say so */
 	} else if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
 		sl->flags |= CIRCLE_SLOT_INTENT;

@@ -149,7 +149,7 @@ static int fail(struct circle_meta *m, int r)
 	return r;
 }
 
-int __circle_meta_commit(struct circle_meta *m, bool flush)
+static int commit(struct circle_meta *m, bool flush)
 {
 	u32 cursor = 0, blocks;
 	int r;
@@ -178,6 +178,19 @@ int __circle_meta_commit(struct circle_meta *m, bool flush)
 		captured_durable(m);
 	} while (blocks == CIRCLE_COMMIT_MAX);
 	return flush ? fail(m, circle_bdev_flush(m->data)) : 0;
+}
+
+int __circle_meta_commit(struct circle_meta *m, bool flush)
+{
+	int r;
+
+	/* A slot's mark is cleared before it is durable: who sees no marks is to see this. */
+	WRITE_ONCE(m->committing, true);
+	smp_mb();
+	r = commit(m, flush);
+	smp_mb();
+	WRITE_ONCE(m->committing, false);
+	return r;
 }
 
 int circle_meta_commit(struct circle_meta *m, bool flush)

@@ -35,6 +35,7 @@ struct circle_meta {
 	unsigned long *stale;		/* pages with records in the journal only */
 	u64 next_lsn;
 	bool failed;			/* a write failed: nothing is made durable any more */
+	bool committing;		/* see circle_meta_settled() */
 	u64 nr_commits, nr_records, nr_checkpoints;
 };
 
@@ -57,6 +58,15 @@ int circle_meta_load(struct circle_meta *m, bool *unclean);
  * is. 0 or -EIO, also for ever after a failure.
  */
 int circle_meta_commit(struct circle_meta *m, bool flush);
+
+/* Any context: is all that was changed before durable? False also when that is not sure. */
+static inline bool circle_meta_settled(const struct circle_meta *m)
+{
+	if (atomic_read(&m->slots->nr_changed) || atomic_read(&m->slots->nr_freeing))
+		return false;
+	smp_rmb();	/* pairs with the barriers in __circle_meta_commit() */
+	return !READ_ONCE(m->committing) && !READ_ONCE(m->failed);
+}
 
 int __circle_meta_commit(struct circle_meta *m, bool flush);
 int __circle_meta_checkpoint(struct circle_meta *m);

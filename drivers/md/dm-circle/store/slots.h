@@ -27,6 +27,9 @@
 #define CIRCLE_SLOT_BUSY	0x40	/* a promotion, write-back or release is under way */
 #define CIRCLE_SLOT_REF		0x80	/* used since eviction looked last */
 #define CIRCLE_SLOT_FILLING	0x100	/* replica without a tag yet: does not exist (R2) */
+#define CIRCLE_SLOT_UNSURE	0x200	/* a write ended before all holders answered: until a label
+					 * without them is durable, either version may win
+					 */
 #define CIRCLE_SLOT_DISK	CIRCLE_SLOT_ALL
 
 struct circle_slot {
