@@ -111,12 +111,29 @@ static struct circle_request *request(struct circle_node *node, struct circle_io
 	return r;
 }
 
+/* Those of mask that have stored what they did not call durable. */
+static u32 undurable(struct circle_circle *c, u32 mask)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if (READ_ONCE(c->peer[i].undurable) == READ_ONCE(c->peer[i].flushed))
+			mask &= ~(1u << i);
+	return mask;
+}
+
+bool circle_holders_undurable(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	return c && undurable(c, READ_ONCE(c->wait));
+}
+
 void circle_flush_holders(struct circle_io *io)
 {
 	struct circle_circle *c = io->node->circle;
 	struct circle_request *r;
-	u32 mask = 0;
-	unsigned int i;
+	u32 mask;
 
 	if (!c)
 		return;
@@ -124,10 +141,7 @@ void circle_flush_holders(struct circle_io *io)
 	r->multi.answered = flushed;
 	r->multi.req.type = CIRCLE_WT_FLUSH;
 	spin_lock_irq(&c->lock);
-	for (i = 0; i < c->nr_peers; i++)
-		if ((c->wait >> i & 1) &&
-		    READ_ONCE(c->peer[i].undurable) != READ_ONCE(c->peer[i].flushed))
-			mask |= 1u << i;
+	mask = undurable(c, c->wait);
 	if (mask)			/* before anybody can end it */
 		atomic_inc(&io->pending);
 	__circle_multi_await(&r->multi, mask);

@@ -16,10 +16,13 @@
 #include "../core/place.h"
 #include "../trace.h"
 
+#define DIRECT_SECTORS	64	/* longer writes are copied and sent by a worker */
+
 struct circle_write {
 	struct circle_multi multi;
 	struct circle_io *io;
 	struct circle_call call[CIRCLE_MAX_HOLDERS];
+	struct bio *ssd;	/* made before anything is sent; NULL: not yet */
 	struct page *page[CIRCLE_WRITE_PAGES];
 	struct bio_vec bv[CIRCLE_WRITE_PAGES];
 	unsigned int nr_pages;
@@ -56,24 +59,36 @@ static void gone(struct circle_multi *m)
 	mempool_free(w, &c->write_pool);
 }
 
-/* All pages or none are taken without the pool; with it one writer at a time, which then waits
- * only for writes that hold all of theirs.
- */
+static unsigned int pages_wanted(const struct circle_write *w)
+{
+	return DIV_ROUND_UP((w->end - w->start) << SECTOR_SHIFT, PAGE_SIZE);
+}
+
+/* All or none. */
+static bool try_pages(struct circle_write *w, gfp_t gfp)
+{
+	unsigned int want = pages_wanted(w);
+
+	while (w->nr_pages < want) {
+		struct page *page = alloc_page(gfp | __GFP_NOWARN);
+
+		if (!page) {
+			free_pages_of(w);
+			return false;
+		}
+		w->page[w->nr_pages++] = page;
+	}
+	return true;
+}
+
+/* With the pool it is one writer at a time, which waits only for writes that hold all of theirs. */
 static void alloc_pages_of(struct circle_write *w)
 {
 	struct circle_circle *c = w->io->node->circle;
-	unsigned int want = DIV_ROUND_UP((w->end - w->start) << SECTOR_SHIFT, PAGE_SIZE);
+	unsigned int want = pages_wanted(w);
 
-	while (w->nr_pages < want) {
-		struct page *page = alloc_page(GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
-
-		if (!page)
-			break;
-		w->page[w->nr_pages++] = page;
-	}
-	if (w->nr_pages == want)
+	if (try_pages(w, GFP_NOIO | __GFP_NORETRY))
 		return;
-	free_pages_of(w);
 	mutex_lock(&c->page_mutex);
 	while (w->nr_pages < want)
 		w->page[w->nr_pages++] = mempool_alloc(&c->page_pool, GFP_NOIO);
@@ -126,14 +141,16 @@ static void part_ended(struct bio *bio)
 	circle_io_part_done(io);
 }
 
-/* Sectors [from, to) of the block between our pages and a device, as one pending part of io. */
-static void page_io(struct circle_write *w, struct block_device *bdev, u64 sector, blk_opf_t opf,
-		    u32 from, u32 to)
+/* Sectors [from, to) of the block between our pages and a device. NULL only if gfp lets it. */
+static struct bio *make_bio(struct circle_write *w, struct block_device *bdev, u64 sector,
+			    blk_opf_t opf, u32 from, u32 to, gfp_t gfp)
 {
 	struct circle_io *io = w->io;
 	u32 at = (from - w->start) << SECTOR_SHIFT, end = (to - w->start) << SECTOR_SHIFT;
-	struct bio *bio = bio_alloc_bioset(bdev, w->nr_pages, opf, GFP_NOIO, &io->node->bios);
+	struct bio *bio = bio_alloc_bioset(bdev, w->nr_pages, opf, gfp, &io->node->bios);
 
+	if (!bio)
+		return NULL;
 	bio->bi_iter.bi_sector = sector;
 	bio->bi_private = io;
 	bio->bi_end_io = part_ended;
@@ -143,16 +160,29 @@ static void page_io(struct circle_write *w, struct block_device *bdev, u64 secto
 		__bio_add_page(bio, w->page[at >> PAGE_SHIFT], n, offset_in_page(at));
 		at += n;
 	}
-	atomic_inc(&io->pending);
-	submit_bio(bio);
+	return bio;
 }
 
+static struct bio *ssd_bio(struct circle_write *w, gfp_t gfp)
+{
+	struct circle_io *io = w->io;
+	struct circle_node *node = io->node;
+	blk_opf_t opf = REQ_OP_WRITE | (circle_io_bio(io)->bi_opf & (REQ_SYNC | REQ_IDLE)) |
+			(io->fua ? REQ_FUA : 0);
+
+	return make_bio(w, node->cache, circle_slot_sector(node, io->slot, w->start), opf,
+			w->start, w->end, gfp);
+}
+
+/* Process context. */
 static void give_up(struct circle_io *io)
 {
 	struct circle_write *w = io->write;
 
 	io->write = NULL;
 	io->status = BLK_STS_OK;
+	if (w->ssd)
+		bio_put(w->ssd);
 	circle_multi_put(&w->multi);
 	circle_through_step(io);
 }
@@ -214,7 +244,7 @@ static bool mark_stored(struct circle_write *w)
 	return enough;
 }
 
-/* SSD and holders have answered, or are out of the view. */
+/* SSD and holders have answered, or are out of the view. Any context. */
 static void stored(struct circle_io *io)
 {
 	struct circle_write *w = io->write;
@@ -222,7 +252,7 @@ static void stored(struct circle_io *io)
 
 	trace_circle_stored(io->node, io->block, w->multi.req.seq, w->multi.ok);
 	if (io->status || !mark_stored(w)) {
-		give_up(io);
+		circle_io_continue(io, give_up);
 		return;
 	}
 	io->write = NULL;
@@ -231,7 +261,7 @@ static void stored(struct circle_io *io)
 	circle_stat_add(io->node->stats, CIRCLE_STAT_REPLICATED, 1);
 	circle_multi_put(&w->multi);
 	if (fua)
-		make_durable(io);
+		circle_io_continue(io, make_durable);
 	else
 		circle_io_end(io);
 }
@@ -275,7 +305,7 @@ static u32 choose(struct circle_write *w, const struct circle_slot *sl)
 	return circle_place_choose(cand, c->nr_peers, w->degree, c->domain, c->place_next++);
 }
 
-/* Returns false if it must go through. Queued to the holders when it returns true. */
+/* Returns false if it must go through. On its way to the holders when it returns true. */
 static bool send(struct circle_write *w)
 {
 	struct circle_io *io = w->io;
@@ -309,33 +339,41 @@ static bool send(struct circle_write *w)
 	sl->gen = node->gen;
 	f->seq = sl->seq;
 	trace_circle_send(node, io->block, f->seq, hs);
-	circle_multi_send(&w->multi, w->bv, w->nr_pages, false);
+	circle_multi_send(&w->multi, w->bv, w->nr_pages, true);
 	spin_unlock_irqrestore(&sh->lock, flags);
+	circle_multi_push(node, hs);
 	return true;
 }
 
-/* The margins are in: the pages are whole. */
+/* Process context, or map(): the pages are whole, and w->ssd is made. Does not sleep. */
+static bool submit(struct circle_write *w)
+{
+	struct circle_io *io = w->io;
+	struct bio *bio = w->ssd;
+
+	copy_data(w);
+	atomic_set(&io->pending, 3);
+	io->step = stored;
+	io->direct = true;
+	if (!send(w)) {
+		io->direct = false;
+		return false;
+	}
+	w->ssd = NULL;
+	submit_bio(bio);
+	circle_io_part_done(io);
+	return true;
+}
+
+/* The margins are in. */
 static void filled(struct circle_io *io)
 {
 	struct circle_write *w = io->write;
-	struct circle_node *node = io->node;
-	blk_opf_t opf = REQ_OP_WRITE | (circle_io_bio(io)->bi_opf & (REQ_SYNC | REQ_IDLE)) |
-			(io->fua ? REQ_FUA : 0);
 
-	if (io->status) {
+	if (!io->status)
+		w->ssd = ssd_bio(w, GFP_NOIO);
+	if (io->status || !submit(w))
 		give_up(io);
-		return;
-	}
-	copy_data(w);
-	atomic_set(&io->pending, 2);
-	io->step = stored;
-	if (!send(w)) {
-		give_up(io);
-		return;
-	}
-	page_io(w, node->cache, circle_slot_sector(node, io->slot, w->start), opf, w->start,
-		w->end);
-	circle_io_part_done(io);
 }
 
 /* One margin page, from where its truth is. */
@@ -345,13 +383,55 @@ static void read_page(struct circle_write *w, u32 page, u64 valid)
 	struct circle_node *node = io->node;
 	u32 from = page << node->geom.page_shift;
 	u32 to = min(from + node->geom.page_sectors, w->end);
+	bool here = valid >> page & 1;
+	u64 sector = here ? circle_slot_sector(node, io->slot, from) :
+			    circle_block_sector(node, io->block, from);
 
-	if (valid >> page & 1)
-		page_io(w, node->cache, circle_slot_sector(node, io->slot, from), REQ_OP_READ,
-			from, to);
-	else
-		page_io(w, node->origin, circle_block_sector(node, io->block, from), REQ_OP_READ,
-			from, to);
+	atomic_inc(&io->pending);
+	submit_bio(make_bio(w, here ? node->cache : node->origin, sector, REQ_OP_READ, from, to,
+			    GFP_NOIO));
+}
+
+static void init(struct circle_write *w, struct circle_io *io)
+{
+	const struct circle_geom *g = &io->node->geom;
+	u32 first = io->start >> g->page_shift, last = (io->start + io->len - 1) >> g->page_shift;
+
+	circle_multi_init(&w->multi, io->node, w->call, CIRCLE_MAX_HOLDERS);
+	w->multi.over = all_answered;
+	w->multi.gone = gone;
+	w->multi.answered = answered;
+	w->io = io;
+	w->ssd = NULL;
+	w->nr_pages = 0;
+	w->start = first << g->page_shift;
+	w->end = min((last + 1) << g->page_shift, circle_block_limit(io->node, io->block));
+}
+
+bool circle_replicate_map(struct circle_io *io)
+{
+	struct circle_circle *c = io->node->circle;
+	struct circle_write *w;
+
+	if (io->len > DIRECT_SECTORS || (io->touched & ~io->whole))
+		return false;
+	w = mempool_alloc(&c->write_pool, GFP_NOWAIT | __GFP_NOWARN);
+	if (!w)
+		return false;
+	init(w, io);
+	if (!try_pages(w, GFP_NOWAIT))
+		goto no;
+	set_vecs(w);
+	w->ssd = ssd_bio(w, GFP_NOWAIT | __GFP_NOWARN);
+	if (!w->ssd)
+		goto no;
+	io->write = w;
+	if (!submit(w))
+		circle_io_queue(io, give_up);
+	return true;
+no:
+	circle_multi_put(&w->multi);
+	return false;
 }
 
 void circle_replicate_step(struct circle_io *io)
@@ -362,14 +442,7 @@ void circle_replicate_step(struct circle_io *io)
 	u32 first = io->start >> g->page_shift, last = (io->start + io->len - 1) >> g->page_shift;
 	struct circle_write *w = mempool_alloc(&node->circle->write_pool, GFP_NOIO);
 
-	circle_multi_init(&w->multi, node, w->call, CIRCLE_MAX_HOLDERS);
-	w->multi.over = all_answered;
-	w->multi.gone = gone;
-	w->multi.answered = answered;
-	w->io = io;
-	w->nr_pages = 0;
-	w->start = first << g->page_shift;
-	w->end = min((last + 1) << g->page_shift, circle_block_limit(node, io->block));
+	init(w, io);
 	alloc_pages_of(w);
 	set_vecs(w);
 	io->write = w;

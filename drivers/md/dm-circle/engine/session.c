@@ -106,6 +106,7 @@ static u16 name_fencer(struct circle_req *req)
 void circle_req_answer(struct circle_req *req, u16 status)
 {
 	struct circle_frame *f = &req->msg.f;
+	struct circle_session *s = req->s;
 
 	circle_set_leave(req);
 	if (status == CIRCLE_WS_FENCED)
@@ -116,8 +117,12 @@ void circle_req_answer(struct circle_req *req, u16 status)
 		circle_serve_buf_put(req->buf);
 		req->buf = NULL;
 	}
-	if (circle_conn_send(req->s->conn, &req->msg))
+	kref_get(&s->ref);
+	if (circle_conn_queue(s->conn, &req->msg))
 		req_free(req);
+	else
+		circle_conn_push(s->conn);
+	circle_session_put(s);
 }
 
 static void set_state(struct circle_session *s, enum circle_session_state state)

@@ -25,8 +25,14 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 
 void circle_io_part_done(struct circle_io *io)
 {
-	if (atomic_dec_and_test(&io->pending))
+	if (!atomic_dec_and_test(&io->pending))
+		return;
+	if (!io->direct) {
 		circle_io_continue(io, io->step);
+		return;
+	}
+	io->direct = false;
+	io->step(io);
 }
 
 static void copied(int read_err, unsigned long write_err, void *context)

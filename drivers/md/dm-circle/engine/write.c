@@ -163,7 +163,11 @@ static void fill(struct circle_io *io)
 
 int circle_write_map(struct circle_io *io, struct bio *bio)
 {
-	if (plan(io) != PLAN_GO) {
+	enum plan p = plan(io);
+
+	if (p == PLAN_SHARE && circle_replicate_map(io))
+		return DM_MAPIO_SUBMITTED;
+	if (p != PLAN_GO) {
 		circle_io_queue(io, circle_write_step);
 		return DM_MAPIO_SUBMITTED;
 	}
