@@ -20,6 +20,7 @@
 #include "../core/wire.h"
 #include "../net/conn.h"
 #include "node.h"
+#include "stash.h"
 
 struct net;
 struct circle_server;
@@ -190,6 +191,7 @@ struct circle_circle {
 	mempool_t write_pool;		/* struct circle_write */
 	mempool_t multi_pool;		/* struct circle_request: releases and flushes */
 	mempool_t page_pool;		/* pages of writes, when memory is short */
+	struct circle_stash stash;	/* of writes' pages, when it is not */
 	bool ending;			/* suspend: what waits for label or peers is to end, */
 	unsigned long ending_at;	/* from then on (jiffies); valid, as the next, once ending */
 	bool requeue;			/* ... and to be tried again after it (noflush) */

@@ -21,19 +21,25 @@
 struct circle_write {
 	struct circle_multi multi;
 	struct circle_io *io;
-	struct circle_call call[CIRCLE_MAX_HOLDERS];
+	struct circle_call *call;	/* behind this structure, max_calls of them */
+	struct bio_vec *bv;		/* behind those, max_pages of them: the data */
 	struct bio *ssd;	/* made before anything is sent; NULL: not yet */
-	struct page *page[CIRCLE_WRITE_PAGES];
-	struct bio_vec bv[CIRCLE_WRITE_PAGES];
-	unsigned int nr_pages;
+	unsigned int max_calls, max_pages, nr_pages;
+	bool pooled;
 	u32 start, end;		/* sectors of the block */
 	u32 degree;		/* that it must reach */
 	u32 departures;		/* when it was sent: an answer from before a departure is void */
 };
 
+static size_t write_size(unsigned int calls, unsigned int pages)
+{
+	return sizeof(struct circle_write) + calls * sizeof(struct circle_call) +
+	       pages * sizeof(struct bio_vec);
+}
+
 size_t circle_write_size(void)
 {
-	return sizeof(struct circle_write);
+	return write_size(CIRCLE_MAX_HOLDERS, CIRCLE_WRITE_PAGES);
 }
 
 bool __circle_write_is_shared(struct circle_node *node, const struct circle_slot *sl)
@@ -41,42 +47,44 @@ bool __circle_write_is_shared(struct circle_node *node, const struct circle_slot
 	return node->circle && (READ_ONCE(node->circle->degree_now) || sl->holders);
 }
 
+/* The reserve's pages go back to it first. */
 static void free_pages_of(struct circle_write *w)
 {
-	struct circle_circle *c = w->io->node->circle;
+	struct circle_circle *c = w->multi.node->circle;
 
-	while (w->nr_pages)
-		mempool_free(w->page[--w->nr_pages], &c->page_pool);
+	while (w->nr_pages) {
+		struct page *page = w->bv[--w->nr_pages].bv_page;
+
+		if (READ_ONCE(c->page_pool.curr_nr) < c->page_pool.min_nr)
+			mempool_free(page, &c->page_pool);
+		else
+			circle_stash_put(&c->stash, page);
+	}
 }
 
 static void gone(struct circle_multi *m)
 {
 	struct circle_write *w = container_of(m, struct circle_write, multi);
-	struct circle_circle *c = m->node->circle;
 
-	while (w->nr_pages)
-		mempool_free(w->page[--w->nr_pages], &c->page_pool);
-	mempool_free(w, &c->write_pool);
-}
-
-static unsigned int pages_wanted(const struct circle_write *w)
-{
-	return DIV_ROUND_UP((w->end - w->start) << SECTOR_SHIFT, PAGE_SIZE);
+	free_pages_of(w);
+	if (w->pooled)
+		mempool_free(w, &m->node->circle->write_pool);
+	else
+		kfree(w);
 }
 
 /* All or none. */
 static bool try_pages(struct circle_write *w, gfp_t gfp)
 {
-	unsigned int want = pages_wanted(w);
-
-	while (w->nr_pages < want) {
-		struct page *page = alloc_page(gfp | __GFP_NOWARN);
+	while (w->nr_pages < w->max_pages) {
+		struct page *page = circle_stash_get(&w->multi.node->circle->stash,
+						     gfp | __GFP_NOWARN | __GFP_NOMEMALLOC);
 
 		if (!page) {
 			free_pages_of(w);
 			return false;
 		}
-		w->page[w->nr_pages++] = page;
+		w->bv[w->nr_pages++].bv_page = page;
 	}
 	return true;
 }
@@ -85,13 +93,12 @@ static bool try_pages(struct circle_write *w, gfp_t gfp)
 static void alloc_pages_of(struct circle_write *w)
 {
 	struct circle_circle *c = w->io->node->circle;
-	unsigned int want = pages_wanted(w);
 
 	if (try_pages(w, GFP_NOIO | __GFP_NORETRY))
 		return;
 	mutex_lock(&c->page_mutex);
-	while (w->nr_pages < want)
-		w->page[w->nr_pages++] = mempool_alloc(&c->page_pool, GFP_NOIO);
+	while (w->nr_pages < w->max_pages)
+		w->bv[w->nr_pages++].bv_page = mempool_alloc(&c->page_pool, GFP_NOIO);
 	mutex_unlock(&c->page_mutex);
 }
 
@@ -103,7 +110,7 @@ static void set_vecs(struct circle_write *w)
 	for (i = 0; i < w->nr_pages; i++) {
 		u32 len = min_t(u32, left, PAGE_SIZE);
 
-		bvec_set_page(&w->bv[i], w->page[i], len, 0);
+		bvec_set_page(&w->bv[i], w->bv[i].bv_page, len, 0);
 		left -= len;
 	}
 }
@@ -123,7 +130,7 @@ static void copy_data(struct circle_write *w)
 		while (done < bv.bv_len) {
 			u32 n = min_t(u32, bv.bv_len - done, PAGE_SIZE - offset_in_page(at));
 
-			memcpy_page(w->page[at >> PAGE_SHIFT], offset_in_page(at), bv.bv_page,
+			memcpy_page(w->bv[at >> PAGE_SHIFT].bv_page, offset_in_page(at), bv.bv_page,
 				    bv.bv_offset + done, n);
 			done += n;
 			at += n;
@@ -157,7 +164,7 @@ static struct bio *make_bio(struct circle_write *w, struct block_device *bdev, u
 	while (at < end) {
 		u32 n = min_t(u32, end - at, PAGE_SIZE - offset_in_page(at));
 
-		__bio_add_page(bio, w->page[at >> PAGE_SHIFT], n, offset_in_page(at));
+		__bio_add_page(bio, w->bv[at >> PAGE_SHIFT].bv_page, n, offset_in_page(at));
 		at += n;
 	}
 	return bio;
@@ -292,8 +299,8 @@ static u32 choose(struct circle_write *w, const struct circle_slot *sl)
 
 	if (sl->holders)
 		return hweight32(sl->holders & able) >= w->degree &&
-		       hweight32(sl->holders) <= CIRCLE_MAX_HOLDERS ? sl->holders : 0;
-	if (sl->dirty || c->floor < w->degree)
+		       hweight32(sl->holders) <= w->max_calls ? sl->holders : 0;
+	if (sl->dirty || c->floor < w->degree || w->degree > w->max_calls)
 		return 0;
 	for (i = 0; i < c->nr_peers; i++) {
 		struct circle_peer *p = &c->peer[i];
@@ -392,33 +399,60 @@ static void read_page(struct circle_write *w, u32 page, u64 valid)
 			    GFP_NOIO));
 }
 
-static void init(struct circle_write *w, struct circle_io *io)
+/*
+ * What the write takes, sized for the holders that it will probably have; if gfp allows waiting, of
+ * the reserve when there is no memory. NULL only if it does not.
+ */
+static struct circle_write *new_write(struct circle_io *io, gfp_t gfp)
 {
-	const struct circle_geom *g = &io->node->geom;
+	struct circle_node *node = io->node;
+	struct circle_circle *c = node->circle;
+	const struct circle_geom *g = &node->geom;
 	u32 first = io->start >> g->page_shift, last = (io->start + io->len - 1) >> g->page_shift;
+	u32 start = first << g->page_shift;
+	u32 end = min((last + 1) << g->page_shift, circle_block_limit(node, io->block));
+	u32 pages = DIV_ROUND_UP((end - start) << SECTOR_SHIFT, PAGE_SIZE);
+	u32 calls = max3(1u, READ_ONCE(c->degree_now),
+			 hweight32(READ_ONCE(node->slots->slot[io->slot].holders)));
+	struct circle_write *w = NULL;
+	bool pooled = false;
 
-	circle_multi_init(&w->multi, io->node, w->call, CIRCLE_MAX_HOLDERS);
+	if (calls <= CIRCLE_MAX_HOLDERS)
+		w = kmalloc(write_size(calls, pages), gfp | __GFP_NORETRY | __GFP_NOWARN |
+			    __GFP_NOMEMALLOC);
+	if (!w && !gfpflags_allow_blocking(gfp))
+		return NULL;
+	if (!w) {
+		w = mempool_alloc(&c->write_pool, gfp);
+		calls = CIRCLE_MAX_HOLDERS;
+		pooled = true;
+	}
+	w->call = (struct circle_call *)(w + 1);
+	w->bv = (struct bio_vec *)(w->call + calls);
+	circle_multi_init(&w->multi, node, w->call, calls);
 	w->multi.over = all_answered;
 	w->multi.gone = gone;
 	w->multi.answered = answered;
 	w->io = io;
 	w->ssd = NULL;
+	w->max_calls = calls;
+	w->max_pages = pages;
 	w->nr_pages = 0;
-	w->start = first << g->page_shift;
-	w->end = min((last + 1) << g->page_shift, circle_block_limit(io->node, io->block));
+	w->pooled = pooled;
+	w->start = start;
+	w->end = end;
+	return w;
 }
 
 bool circle_replicate_map(struct circle_io *io)
 {
-	struct circle_circle *c = io->node->circle;
 	struct circle_write *w;
 
 	if (io->len > DIRECT_SECTORS || (io->touched & ~io->whole))
 		return false;
-	w = mempool_alloc(&c->write_pool, GFP_NOWAIT | __GFP_NOWARN);
+	w = new_write(io, GFP_NOWAIT);
 	if (!w)
 		return false;
-	init(w, io);
 	if (!try_pages(w, GFP_NOWAIT))
 		goto no;
 	set_vecs(w);
@@ -440,9 +474,8 @@ void circle_replicate_step(struct circle_io *io)
 	const struct circle_geom *g = &node->geom;
 	u64 valid = READ_ONCE(node->slots->slot[io->slot].valid), part = io->touched & ~io->whole;
 	u32 first = io->start >> g->page_shift, last = (io->start + io->len - 1) >> g->page_shift;
-	struct circle_write *w = mempool_alloc(&node->circle->write_pool, GFP_NOIO);
+	struct circle_write *w = new_write(io, GFP_NOIO);
 
-	init(w, io);
 	alloc_pages_of(w);
 	set_vecs(w);
 	io->write = w;

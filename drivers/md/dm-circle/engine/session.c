@@ -118,11 +118,39 @@ void circle_req_answer(struct circle_req *req, u16 status)
 		req->buf = NULL;
 	}
 	kref_get(&s->ref);
-	if (circle_conn_queue(s->conn, &req->msg))
+	if (circle_conn_queue(s->conn, &req->msg)) {
 		req_free(req);
-	else
-		circle_conn_push(s->conn);
+	} else {
+		smp_mb();	/* queued, then the look; pairs with the barrier in ended_work() */
+		if (!READ_ONCE(s->corked))
+			circle_conn_push(s->conn);
+	}
 	circle_session_put(s);
+}
+
+/* All whose I/O has ended meanwhile: what they answer goes out together. */
+static void ended_work(struct work_struct *work)
+{
+	struct circle_session *s = container_of(work, struct circle_session, ended_work);
+	struct llist_node *all = llist_reverse_order(llist_del_all(&s->ended));
+	struct circle_req *req, *tmp;
+
+	WRITE_ONCE(s->corked, all && all->next);
+	llist_for_each_entry_safe(req, tmp, all, ended)
+		req->step(req);
+	WRITE_ONCE(s->corked, false);
+	smp_mb();
+	circle_conn_push(s->conn);
+	circle_session_put(s);
+}
+
+void circle_req_ended(struct circle_req *req)
+{
+	struct circle_session *s = req->s;
+
+	kref_get(&s->ref);	/* req, and its own, may be gone once it is on the list */
+	if (!llist_add(&req->ended, &s->ended) || !queue_work(s->srv->wq, &s->ended_work))
+		circle_session_put(s);
 }
 
 static void set_state(struct circle_session *s, enum circle_session_state state)
@@ -444,6 +472,7 @@ static struct circle_session *session_new(struct circle_server *srv, struct sock
 	kref_init(&s->ref);
 	INIT_LIST_HEAD(&s->link);
 	INIT_DELAYED_WORK(&s->deadline, overdue);
+	INIT_WORK(&s->ended_work, ended_work);
 	init_waitqueue_head(&s->wait);
 	spin_lock_init(&s->lock);
 	refcount_inc(&srv->users);

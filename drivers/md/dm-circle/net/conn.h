@@ -26,6 +26,7 @@ struct circle_msg {
 	struct bio_vec *bv;		/* payload; the pages stay as they are until done() */
 	unsigned int nr_bv;
 	const void *buf;		/* or flat: f.length bytes, kmalloc memory, if nr_bv == 0 */
+	bool has_crc;			/* f.data_crc is the payload's already */
 	/*
 	 * Process context (a thread of the connection, or who pushes), no spinlock held, must not
 	 * sleep. 0: copied into TCP's buffers, which does not mean received. Else -errno: the

@@ -88,6 +88,23 @@ static bool waiting(struct circle_conn *c)
 	return !list_empty_careful(&c->queue);
 }
 
+/* tx_iter: header and payload at once, if the payload has few vectors; else the header. */
+static void aim(struct circle_conn *c, const struct circle_msg *m)
+{
+	if (m->nr_bv && m->nr_bv <= CIRCLE_CONN_BVECS) {
+		bvec_set_page(&c->tx_bv[0], virt_to_page(c->tx_header), CIRCLE_CONN_HEADER,
+			      offset_in_page(c->tx_header));
+		memcpy(&c->tx_bv[1], m->bv, m->nr_bv * sizeof(*m->bv));
+		iov_iter_bvec(&c->tx_iter, ITER_SOURCE, c->tx_bv, 1 + m->nr_bv,
+			      CIRCLE_CONN_HEADER + m->f.length);
+		c->tx_payload = 0;
+		return;
+	}
+	c->tx_vec = (struct kvec){ c->tx_header, CIRCLE_CONN_HEADER };
+	iov_iter_kvec(&c->tx_iter, ITER_SOURCE, &c->tx_vec, 1, CIRCLE_CONN_HEADER);
+	c->tx_payload = m->f.length;
+}
+
 /* tx_lock held. The next message becomes c->tx_msg; false: there is none. */
 static bool next(struct circle_conn *c)
 {
@@ -99,11 +116,10 @@ static bool next(struct circle_conn *c)
 	spin_unlock_irq(&c->lock);
 	if (!m)
 		return false;
-	m->f.data_crc = circle_payload_crc(m->bv, m->nr_bv, m->buf, m->f.length);
+	if (!m->has_crc)
+		m->f.data_crc = circle_payload_crc(m->bv, m->nr_bv, m->buf, m->f.length);
 	circle_frame_encode(&m->f, c->tx_header, circle_crc32c);
-	c->tx_vec = (struct kvec){ c->tx_header, CIRCLE_CONN_HEADER };
-	iov_iter_kvec(&c->tx_iter, ITER_SOURCE, &c->tx_vec, 1, CIRCLE_CONN_HEADER);
-	c->tx_payload = m->f.length;
+	aim(c, m);
 	c->tx_since = jiffies;
 	c->tx_msg = m;
 	return true;
