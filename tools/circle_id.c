@@ -7,6 +7,9 @@
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
+#include <dirent.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "area.h"
 #include "meta.h"
@@ -18,7 +21,7 @@ struct found {
 	const char *type;	/* metadata, origin, label; NULL: nothing of ours */
 	const char *state;
 	bool clean;		/* may be used by itself, if it is an origin */
-	bool exact;		/* the label is where the set ends: it is this device's */
+	bool doubtful;		/* the label may be that of the last partition */
 	bool have_set;
 	u8 set_uuid[CIRCLE_UUID_SIZE];
 	u64 generation;
@@ -92,6 +95,29 @@ static int look_for_super(const struct dev *dev, struct found *f)
 	return err;
 }
 
+/* Does the kernel know of partitions of this device? */
+static bool has_partitions(const struct dev *dev)
+{
+	struct dirent *e;
+	char path[512];
+	bool yes = false;
+	DIR *d;
+
+	if (!S_ISBLK(dev->st.st_mode))
+		return false;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(dev->st.st_rdev),
+		 minor(dev->st.st_rdev));
+	d = opendir(path);
+	while (d && !yes && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/partition",
+			 major(dev->st.st_rdev), minor(dev->st.st_rdev), e->d_name);
+		yes = !access(path, F_OK);
+	}
+	if (d)
+		closedir(d);
+	return yes;
+}
+
 static void take_area(struct found *f, const struct area *a)
 {
 	const struct circle_label *l = &a->cur;
@@ -106,7 +132,7 @@ static void take_area(struct found *f, const struct area *a)
 	f->node_id = l->node_id;
 	f->state = tool_label_state(l->state);
 	f->clean = l->state == CIRCLE_LS_CLEAN && !a->view.tie;
-	f->exact = l->origin_sectors == a->sector;
+	f->doubtful = a->sector && l->origin_sectors != a->sector && has_partitions(a->dev);
 }
 
 static int look_for_label(const struct dev *dev, struct found *f)
@@ -150,8 +176,8 @@ static void say_udev(const struct found *f)
 		return;
 	printf("ID_CIRCLE_TYPE=%s\nID_CIRCLE_STATE=%s\nID_CIRCLE_CLEAN=%u\n", f->type, f->state,
 	       f->clean);
-	if (f->exact)
-		printf("ID_CIRCLE_EXACT=1\n");
+	if (f->doubtful)
+		printf("ID_CIRCLE_DOUBTFUL=1\n");
 	if (!f->have_set)
 		return;
 	tool_uuid(f->set_uuid, uuid);

@@ -36,8 +36,8 @@ static int look(struct wb *w)
 	}
 	if (cur->generation != w->label.generation || cur->activation != w->label.activation ||
 	    w->area.view.tie) {
-		tool_err("node %u is taking over at generation %llu: withdrawn",
-			 w->area.view.current_id, cur->generation);
+		tool_err("another node is taking over, at generation %llu: withdrawn",
+			 cur->generation);
 		return -ESTALE;
 	}
 	w->label_copy = w->area.view.my_copy;
