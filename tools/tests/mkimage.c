@@ -63,10 +63,7 @@ struct field {
 	unsigned int at, size;
 };
 
-#define FIELD(of, member)	\
-	{ #member, offsetof(struct of, member), sizeof(((struct of *)NULL)->member) }
-
-/* Is it one of these, and was it set? */
+/* Is it one of these? Then it was set. For little-endian hosts. */
 static bool set_field(void *s, const struct field *f, unsigned int n, const char *word)
 {
 	u64 v;
@@ -74,38 +71,54 @@ static bool set_field(void *s, const struct field *f, unsigned int n, const char
 	for (; n; n--, f++) {
 		if (!is(word, f->name, &v))
 			continue;
-		memcpy((u8 *)s + f->at, &v, f->size);	/* little-endian hosts, as all that run it */
+		memcpy((u8 *)s + f->at, &v, f->size);
 		return true;
 	}
 	return false;
 }
 
 static const struct field super_fields[] = {
-	FIELD(circle_super, flags), FIELD(circle_super, seq), FIELD(circle_super, generation),
-	FIELD(circle_super, activation), FIELD(circle_super, next_generation),
-	FIELD(circle_super, next_activation), FIELD(circle_super, node_id),
-	FIELD(circle_super, label_kind), FIELD(circle_super, label_sector),
-	FIELD(circle_super, nr_slots), FIELD(circle_super, origin_sectors),
-	FIELD(circle_super, tail_lsn),
+	{ "flags", offsetof(struct circle_super, flags), 4 },
+	{ "seq", offsetof(struct circle_super, seq), 8 },
+	{ "generation", offsetof(struct circle_super, generation), 8 },
+	{ "activation", offsetof(struct circle_super, activation), 8 },
+	{ "next_generation", offsetof(struct circle_super, next_generation), 8 },
+	{ "next_activation", offsetof(struct circle_super, next_activation), 8 },
+	{ "node_id", offsetof(struct circle_super, node_id), 4 },
+	{ "label_kind", offsetof(struct circle_super, label_kind), 4 },
+	{ "label_sector", offsetof(struct circle_super, label_sector), 8 },
+	{ "nr_slots", offsetof(struct circle_super, nr_slots), 8 },
+	{ "origin_sectors", offsetof(struct circle_super, origin_sectors), 8 },
+	{ "tail_lsn", offsetof(struct circle_super, tail_lsn), 8 },
 };
 
 static const struct field owner_fields[] = {
-	FIELD(circle_owner, generation), FIELD(circle_owner, activation),
-	FIELD(circle_owner, node_id),
+	{ "generation", offsetof(struct circle_owner, generation), 8 },
+	{ "activation", offsetof(struct circle_owner, activation), 8 },
+	{ "node_id", offsetof(struct circle_owner, node_id), 4 },
 };
 
 static const struct field slot_fields[] = {
-	FIELD(circle_slot_state, block), FIELD(circle_slot_state, valid),
-	FIELD(circle_slot_state, dirty), FIELD(circle_slot_state, seq),
-	FIELD(circle_slot_state, gen), FIELD(circle_slot_state, owner),
-	FIELD(circle_slot_state, flags),
+	{ "block", offsetof(struct circle_slot_state, block), 8 },
+	{ "valid", offsetof(struct circle_slot_state, valid), 8 },
+	{ "dirty", offsetof(struct circle_slot_state, dirty), 8 },
+	{ "seq", offsetof(struct circle_slot_state, seq), 8 },
+	{ "gen", offsetof(struct circle_slot_state, gen), 8 },
+	{ "owner", offsetof(struct circle_slot_state, owner), 2 },
+	{ "flags", offsetof(struct circle_slot_state, flags), 2 },
 };
 
 static const struct field label_fields[] = {
-	FIELD(circle_label, state), FIELD(circle_label, flags), FIELD(circle_label, seq),
-	FIELD(circle_label, generation), FIELD(circle_label, activation),
-	FIELD(circle_label, node_id), FIELD(circle_label, degree), FIELD(circle_label, floor),
-	FIELD(circle_label, block_sectors), FIELD(circle_label, origin_sectors),
+	{ "state", offsetof(struct circle_label, state), 2 },
+	{ "flags", offsetof(struct circle_label, flags), 4 },
+	{ "seq", offsetof(struct circle_label, seq), 8 },
+	{ "generation", offsetof(struct circle_label, generation), 8 },
+	{ "activation", offsetof(struct circle_label, activation), 8 },
+	{ "node_id", offsetof(struct circle_label, node_id), 4 },
+	{ "degree", offsetof(struct circle_label, degree), 4 },
+	{ "floor", offsetof(struct circle_label, floor), 4 },
+	{ "block_sectors", offsetof(struct circle_label, block_sectors), 4 },
+	{ "origin_sectors", offsetof(struct circle_label, origin_sectors), 8 },
 };
 
 static void set_super(const char *word)
