@@ -76,6 +76,9 @@ static void say_load(const struct meta *m)
 	if (s->doubles)
 		tool_note("%llu slots have a block that another one has newer: a load frees them",
 			  s->doubles);
+	if (s->newer)
+		tool_note("%llu blocks are of a later generation than the superblock that is left",
+			  s->newer);
 	if (s->retired || s->lost)
 		tool_note("%llu slots retired, %llu lost", s->retired, s->lost);
 }

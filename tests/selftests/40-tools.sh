@@ -244,7 +244,7 @@ rules()
 udev_hides()
 {
 	rules && grep -qx "ID_FS_TYPE=circle_member" /tmp/udev && grep -qx "SYSTEMD_READY=0" /tmp/udev &&
-		grep -qx "UDISKS_IGNORE=1" /tmp/udev && ! grep -q "by-uuid/$UUID" /tmp/udev
+		grep -qx "UDISKS_IGNORE=1" /tmp/udev && ! grep -q "^DEVLINKS=.*by-uuid/$UUID" /tmp/udev
 }
 
 udev_shows()

@@ -25,6 +25,7 @@ struct meta_sum {		/* of what a load would find */
 	u64 free, retired, lost;
 	u64 intents;		/* own, dirty only because they may be */
 	u64 doubles;		/* superseded by another slot of the block */
+	u64 newer;		/* own, of a later generation than the superblock that is left */
 };
 
 struct meta {

@@ -43,6 +43,20 @@ static void check_lent(struct meta *m, u32 n)
 			      s->gen, s->owner, o->generation);
 }
 
+/* With one superblock damaged an older one may count, which a load takes: no tag is used twice. */
+static void check_own(struct meta *m, u32 n)
+{
+	u64 gen = m->slot[n].gen;
+
+	if (gen <= max(m->sb.generation, m->sb.next_generation))
+		return;
+	if (m->super_status[!m->super_copy] == -EBADMSG)
+		m->sum.newer++;
+	else
+		meta_complain(m, "slot %u has generation %llu, the superblock %llu", n, gen,
+			      m->sb.generation);
+}
+
 static void check_slot(struct meta *m, u32 n)
 {
 	const struct circle_slot_state *s = &m->slot[n];
@@ -59,9 +73,8 @@ static void check_slot(struct meta *m, u32 n)
 		meta_complain(m, "slot %u has an impossible generation, %llu", n, s->gen);
 	else if (s->owner)
 		check_lent(m, n);
-	else if (s->gen > max(m->sb.generation, m->sb.next_generation))
-		meta_complain(m, "slot %u has generation %llu, the superblock %llu", n, s->gen,
-			      m->sb.generation);
+	else
+		check_own(m, n);
 }
 
 static const struct meta *sorted;	/* for by_block() */

@@ -125,6 +125,13 @@ def test_check_second_super_lost(rig):
     good(rig.check(), "superblock 1 is torn or damaged")
 
 
+def test_check_older_super_is_left(rig):
+    rig.slot(4, 4).make("super generation=2 seq=1", "put 1")
+    good(rig.check(), "1 own blocks")
+    rig.flip_mb(0)
+    good(rig.check(), "1 blocks are of a later generation than the superblock that is left")
+
+
 def test_check_first_super_wiped(rig):
     rig.make()
     with open(rig.meta, "r+b") as f:

@@ -23,6 +23,7 @@
 
 #define DEAD		86
 #define UNDO_MAX	4096
+#define SECTOR		512
 
 static struct undo {
 	int fd;
@@ -45,16 +46,21 @@ static unsigned long long next_random(unsigned long long *state)
 	return *state >> 33;
 }
 
-/* Newest first: each that was not flushed is lost, or not. */
+/* Newest first: each that was not flushed is kept, lost, or torn between two sectors. */
 static void lose(void)
 {
 	unsigned long long seed = setting("FAULT_SEED");
+	size_t kept;
 
 	while (nr_undo--) {
 		struct undo *u = &undo[nr_undo];
 
-		if (seed && u->old && next_random(&seed) % 3)
-			__real_pwrite64(u->fd, u->old, u->len, u->at);
+		if (!seed || !u->old)
+			continue;
+		kept = next_random(&seed) % 3 * SECTOR;
+		if (kept)
+			kept = next_random(&seed) % (u->len / SECTOR + 1) * SECTOR;
+		__real_pwrite64(u->fd, (char *)u->old + kept, u->len - kept, u->at + kept);
 	}
 	_exit(DEAD);
 }

@@ -142,12 +142,13 @@ class Rig:
     # ------------------------------------------------------------ contents
 
     def origin_wrong(self, want):
-        """Sectors of the origin that are not as want {block: (slot, mask)} says."""
+        """Sectors of the origin that are not as want {block: (slot, mask)} says; nothing was
+        written between its end and the label."""
         wrong = []
         with open(self.org, "rb") as f:
-            data = f.read(ORIGIN * SECTOR)
-        for n in range(ORIGIN):
-            slot, mask = want.get(n // BLOCK, (0, 0))
+            data = f.read(LABEL * SECTOR)
+        for n in range(LABEL):
+            slot, mask = want.get(n // BLOCK, (0, 0)) if n < ORIGIN else (0, 0)
             text = f"org {n:8} "
             if mask >> (n % BLOCK // 8) & 1:
                 text = f"ssd {slot * BLOCK + n % BLOCK:8} "
