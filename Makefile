@@ -58,6 +58,17 @@ $(LINT:%=lint-%): lint-%:
 unit fuzz:
 	$(Q)if [ -e tests/$@/Makefile ]; then $(MAKE) -C tests/$@; else echo "# no tests/$@"; fi
 
+# circle_check and the like, for administrators
+.PHONY: tools tools_install tools_check
+tools:
+	$(Q)$(MAKE) -C tools
+
+tools_install: tools
+	$(Q)$(MAKE) -C tools install
+
+tools_check:
+	$(Q)$(MAKE) -C tools check
+
 .PHONY: selftests
 selftests: modules
 	$(Q)tests/selftests/run --kver $(KVER) $(T)
@@ -81,6 +92,7 @@ demo: deps
 clean:
 	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
 	$(Q)rm -rf build/results
+	$(Q)$(MAKE) -C tools clean
 	$(Q)for d in unit fuzz; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
 
 .PHONY: help
@@ -88,6 +100,8 @@ help:
 	@echo "modules [KVER=]   build for one kernel, into build/<KVER>"
 	@echo "all               build for every supported kernel that has headers: $(KVERS)"
 	@echo "modules_install   install for KVER"
+	@echo "tools             user-space tools, into build/tools-bin; tools_check tests them"
+	@echo "tools_install [DESTDIR=] [PREFIX=]  install them and the udev rule"
 	@echo "deps              packages and test kernels that the rest needs (root)"
 	@echo "lint unit fuzz    checks without a VM"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
