@@ -35,7 +35,7 @@ static int fd, sock = -1, event = -1, poller = -1;
 static aio_context_t ctx;
 static struct slot *slots;
 static uint32_t free_slot[MAX_DEPTH], nr_free;
-static uint64_t issued, done, cursor, rnd, *took;
+static uint64_t issued, done, cursor, rnd, halfway, *took;
 static uint32_t at_mirror;
 
 static uint64_t next_random(void)
@@ -108,6 +108,8 @@ static void answered(uint32_t i)
 	if (o.sync && fdatasync(fd))
 		die("fdatasync: %s", strerror(errno));
 	took[done++] = now_ns() - s->begin;
+	if (done == o.count / 2)
+		halfway = now_ns();
 	if (!s->write)
 		state_check(s->buf, s->pos, o.len);
 	state_busy_set(s->pos, o.len, false);
@@ -174,18 +176,18 @@ static double us_at(double part)
 	return took[i < o.count ? i : o.count - 1] / 1e3;
 }
 
-static void report(uint64_t ns, uint64_t idle)
+static void report(uint64_t begin, uint64_t ns, uint64_t idle)
 {
-	double sum = 0;
+	double sum = 0, late = ns - (halfway ? halfway - begin : 0);
 	uint64_t i;
 
 	for (i = 0; i < o.count; i++)
 		sum += took[i];
 	qsort(took, o.count, sizeof(*took), by_size);
 	printf("row=%s\tcount=%" PRIu64 "\tus=%.1f\tiops=%.1f\tmibs=%.2f\tmean=%.2f\tp50=%.2f"
-	       "\tp99=%.2f\tp999=%.2f\tmax=%.2f\tinsns=%.0f", o.name, o.count, ns / 1e3,
+	       "\tp99=%.2f\tp999=%.2f\tmax=%.2f\tlate=%.1f\tinsns=%.0f", o.name, o.count, ns / 1e3,
 	       o.count * 1e9 / ns, o.count * o.len * 1e9 / ns / (1 << 20), sum / o.count / 1e3,
-	       us_at(0.5), us_at(0.99), us_at(0.999), took[o.count - 1] / 1e3,
+	       us_at(0.5), us_at(0.99), us_at(0.999), took[o.count - 1] / 1e3, (o.count - o.count / 2) * 1e9 / late,
 	       (double)(ns - idle) / o.count);
 	watch_print();
 	putchar('\n');
@@ -237,7 +239,7 @@ static void warm_up(void)
 	o.count = count < WARM_UP ? count : WARM_UP;
 	loop();
 	o.count = count;
-	issued = done = 0;
+	issued = done = halfway = 0;
 }
 
 static void run(void)
@@ -256,7 +258,7 @@ static void run(void)
 	ns = now_ns() - begin;
 	gate(o.gate, "end");
 	idle = idle_ns() - idle;
-	report(ns, o.gate ? ns : idle);
+	report(begin, ns, o.gate ? ns : idle);
 }
 
 static const struct option options[] = {

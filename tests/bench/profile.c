@@ -2,7 +2,7 @@
 /*
  * bench-profile: where the guest spends its instructions, all of them, not a sample.
  *
- *	bench-profile <kallsyms of the guest> <requests> < QEMU's log
+ *	bench-profile <QEMU's log, a fifo> <kallsyms of the guest> <requests>
  *
  * The log has one line an instruction (QEMU's "singlestep" and "log exec"). It is counted from the
  * first io_submit on until the next open, which is the load's word that it is over.
@@ -219,23 +219,29 @@ static void modules(double requests)
 
 int main(int argc, char **argv)
 {
-	double requests = argc == 3 ? atof(argv[2]) : 0;
+	double requests = argc == 4 ? atof(argv[3]) : 0;
 	struct sym **list;
 	char line[512];
 	size_t i, n = 0;
+	FILE *in;
 
 	if (requests < 1) {
-		fprintf(stderr, "usage: bench-profile <kallsyms> <requests>\n");
+		fprintf(stderr, "usage: bench-profile <log> <kallsyms> <requests>\n");
 		return 1;
 	}
-	load_syms(argv[1]);
-	while (fgets(line, sizeof(line), stdin)) {
+	load_syms(argv[2]);
+	in = fopen(argv[1], "r");
+	if (!in) {
+		perror(argv[1]);
+		return 1;
+	}
+	while (fgets(line, sizeof(line), in)) {
 		char *p = strchr(line, '[');
 
 		if (p && (p = strchr(p, '/')) && !count(strtoull(p + 1, NULL, 16)))
 			break;
 	}
-	while (fread(line, 1, sizeof(line), stdin) > 0)
+	while (fread(line, 1, sizeof(line), in) > 0)
 		;		/* or QEMU would wait for us */
 	while (depth)
 		pop();

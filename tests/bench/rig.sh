@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
+# shellcheck disable=SC2034	# read by who sources it
 #
 # The rig: devices with a known speed, hosts as addresses of the loopback device, all in one VM.
 # Source after ktap.sh.
