@@ -26,7 +26,7 @@
 
 #include "load.h"
 
-#define WARM_UP		64
+#define WARM_UP		64		/* requests */
 
 static struct opts o = {
 	.name = "run", .len = PAGE, .depth = 1, .count = 1000, .seed = 1, .read_percent = 70,
@@ -184,11 +184,13 @@ static void report(uint64_t begin, uint64_t ns, uint64_t idle)
 	for (i = 0; i < o.count; i++)
 		sum += took[i];
 	qsort(took, o.count, sizeof(*took), by_size);
-	printf("row=%s\tcount=%" PRIu64 "\tus=%.1f\tiops=%.1f\tmibs=%.2f\tmean=%.2f\tp50=%.2f"
-	       "\tp99=%.2f\tp999=%.2f\tmax=%.2f\tlate=%.1f\tinsns=%.0f", o.name, o.count, ns / 1e3,
-	       o.count * 1e9 / ns, o.count * o.len * 1e9 / ns / (1 << 20), sum / o.count / 1e3,
-	       us_at(0.5), us_at(0.99), us_at(0.999), took[o.count - 1] / 1e3, (o.count - o.count / 2) * 1e9 / late,
-	       (double)(ns - idle) / o.count);
+	printf("row=%s\tcount=%" PRIu64, o.name, o.count);
+	printf("\tus=%.1f\tiops=%.1f", ns / 1e3, o.count * 1e9 / ns);
+	printf("\tmibs=%.2f\tmean=%.2f", o.count * o.len * 1e9 / ns / (1 << 20), sum / o.count / 1e3);
+	printf("\tp50=%.2f\tp99=%.2f", us_at(0.5), us_at(0.99));
+	printf("\tp999=%.2f\tmax=%.2f", us_at(0.999), took[o.count - 1] / 1e3);
+	printf("\tlate=%.1f", (o.count - o.count / 2) * 1e9 / late);
+	printf("\tinsns=%.0f", (double)(ns - idle) / o.count);
 	watch_print();
 	putchar('\n');
 }

@@ -47,7 +47,7 @@ rig_dev()
 		echo 2 >"$dir/queue_mode" && echo 2 >"$dir/irqmode" && echo "$ns" >"$dir/completion_nsec" &&
 		echo "$depth" >"$dir/hw_queue_depth" && echo 2560 >"$dir/max_sectors" && echo 1 >"$dir/power" || return 1
 	[ "$3" = disk ] || echo none >"/sys/block/$(rig_kname "$1")/queue/scheduler"
-	dd if=/dev/zero of="$(rig_path "$1")" bs=1M count="$2" oflag=direct status=none
+	dd if=/dev/zero of="$(rig_path "$1")" bs=1M count="$2" oflag=direct conv=fsync status=none
 }
 
 rig_net()
