@@ -88,12 +88,18 @@ demo: deps
 	$(Q)$(MAKE) modules KVER=$$(scripts/kernels | tail -n 1)
 	$(Q)tests/demo/run
 
+# In virtual time; PATTERN selects configurations, see Documentation/benchmark.rst.
+.PHONY: bench bench-short
+bench bench-short: deps
+	$(Q)$(MAKE) modules KVER=$$(scripts/kernels | tail -n 1)
+	$(Q)tests/bench/run $(if $(filter %-short,$@),--short,$(PATTERN))
+
 .PHONY: clean
 clean:
 	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
 	$(Q)rm -rf build/results
 	$(Q)$(MAKE) -C tools clean
-	$(Q)for d in unit fuzz; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
+	$(Q)for d in unit fuzz bench; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
 
 .PHONY: help
 help:
@@ -107,5 +113,6 @@ help:
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
 	@echo "check-debug [T=]  selftests on a kernel with KASAN, lockdep, kmemleak (built first)"
+	@echo "bench [PATTERN=]  measure in virtual time, some 20 minutes; bench-short: against the baseline"
 	@echo "demo              see it work"
 	@echo "clean             remove what was built (test kernels stay)"
