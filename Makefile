@@ -58,6 +58,11 @@ $(LINT:%=lint-%): lint-%:
 unit fuzz:
 	$(Q)if [ -e tests/$@/Makefile ]; then $(MAKE) -C tests/$@; else echo "# no tests/$@"; fi
 
+# Hit ratios of our policy and of others; TRACES="a.csv b.csv" takes traces of your own.
+.PHONY: policy-sim
+policy-sim:
+	$(Q)$(MAKE) -C tests/sim/policy TRACES="$(abspath $(TRACES))" ARGS="$(ARGS)"
+
 .PHONY: selftests
 selftests: modules
 	$(Q)tests/selftests/run --kver $(KVER) $(T)
@@ -75,6 +80,7 @@ demo: deps
 clean:
 	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
 	$(Q)rm -rf build/results
+	$(Q)$(MAKE) -C tests/sim/policy clean
 	$(Q)for d in unit fuzz; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
 
 .PHONY: help
@@ -84,6 +90,7 @@ help:
 	@echo "modules_install   install for KVER"
 	@echo "deps              packages and test kernels that the rest needs (root)"
 	@echo "lint unit fuzz    checks without a VM"
+	@echo "policy-sim [TRACES=]  hit ratios of caching policies over block traces"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
 	@echo "demo              see it work"

@@ -154,13 +154,13 @@ static u64 highest_seq(const struct circle_slots *s)
 
 static int init_policy(struct circle_node *node)
 {
-	u32 ghosts = roundup_pow_of_two(clamp(node->slots->nr, 1024u, 1u << 24));
+	u32 sets = circle_policy_sets(node->slots->nr);
 
 	vfree(node->policy_mem);
-	node->policy_mem = vmalloc(ghosts * sizeof(u16));
+	node->policy_mem = vmalloc(array_size(sets, sizeof(u64)));
 	if (!node->policy_mem)
 		return -ENOMEM;
-	circle_policy_init(&node->policy, node->policy_mem, ghosts);
+	circle_policy_init(&node->policy, node->policy_mem, sets);
 	return 0;
 }
 

@@ -85,7 +85,7 @@ struct circle_node {
 	struct circle_writeback wb;
 	struct work_struct reclaim;
 	struct circle_policy policy;
-	u16 *policy_mem;
+	u64 *policy_mem;
 	spinlock_t policy_lock;		/* covers policy */
 	atomic_t promoting;
 	u32 stock;			/* free slots that reclaim keeps ready */

@@ -38,14 +38,14 @@ static void missed(struct circle_io *io)
 	struct circle_node *node = io->node;
 	u64 sector = circle_block_sector(node, io->block, io->start);
 	unsigned long flags;
-	bool promote;
+	bool stream, promote;
 
 	circle_stat_add(node->stats, CIRCLE_STAT_READ_MISS, 1);
 	if (node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(node->meta->failed))
 		return;
 	spin_lock_irqsave(&node->policy_lock, flags);
-	promote = !circle_policy_sequential(&node->policy, sector, io->len) &&
-		  circle_policy_miss(&node->policy, io->block);
+	stream = circle_policy_sequential(&node->policy, sector, io->len);
+	promote = circle_policy_read(&node->policy, io->block, stream, false) != CIRCLE_ADMIT_NOT;
 	spin_unlock_irqrestore(&node->policy_lock, flags);
 	if (promote)
 		circle_promote(node, io->block);
