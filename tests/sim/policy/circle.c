@@ -125,7 +125,8 @@ static void to_head(struct circle *m, struct shard *sh, u32 e, bool main)
 	list_push(&m->links, &sh->queue[main], e);
 }
 
-static u32 victim(struct circle *m, struct shard *sh)
+/* hard: uses do not count. */
+static u32 victim(struct circle *m, struct shard *sh, bool hard)
 {
 	u32 tries = TRIES, e;
 
@@ -134,6 +135,8 @@ static u32 victim(struct circle *m, struct shard *sh)
 			    !circle_policy_small_first(sh->queue[0].nr, sh->queue[1].nr);
 
 		e = sh->queue[main].tail;
+		if (hard)
+			return e;
 		switch (circle_policy_fate(main, &m->slot[e].uses)) {
 		case CIRCLE_FATE_EVICT:
 			return e;
@@ -150,10 +153,13 @@ static u32 victim(struct circle *m, struct shard *sh)
 
 static void reclaim(struct circle *m)
 {
+	u32 idle = 0;
+
 	while (m->nr_free < m->stock) {
 		struct shard *sh = &m->shard[m->next_shard++ % SHARDS];
-		u32 e = victim(m, sh);
+		u32 e = victim(m, sh, idle >= SHARDS);
 
+		idle = e == NONE ? idle + 1 : 0;
 		if (e == NONE)
 			continue;
 		if (!m->slot[e].main)
@@ -198,7 +204,8 @@ static void read_missed(struct circle *m, const struct access *a, u32 e, struct 
 	enum circle_admit admit;
 
 	if (e != NONE) {
-		fill(m, e, t);
+		if (!stream)
+			fill(m, e, t);
 		return;
 	}
 	admit = circle_policy_read(&m->policy, a->block, stream, m->nr_free > m->stock);

@@ -91,7 +91,8 @@ static bool prepare(struct circle_op *op, struct circle_shard *sh)
 		op->slot = circle_slot_pop(s, node->stock / 2);
 		if (op->slot == CIRCLE_NO_SLOT)
 			return false;
-		__circle_slot_map(s, sh, op->slot, 0, block, CIRCLE_SLOT_WRITABLE);
+		__circle_slot_map(s, sh, op->slot, 0, block,
+				  CIRCLE_SLOT_WRITABLE | (op->main ? CIRCLE_SLOT_MAIN : 0));
 		s->slot[op->slot].gen = node->gen;
 		s->slot[op->slot].seq = atomic64_inc_return(&node->seq);
 		circle_reclaim_kick(node);
@@ -127,7 +128,7 @@ static void promote_work(struct work_struct *work)
 		finish(op);
 }
 
-void circle_promote(struct circle_node *node, u64 block)
+void circle_promote(struct circle_node *node, u64 block, bool main)
 {
 	struct circle_op *op;
 
@@ -142,6 +143,7 @@ void circle_promote(struct circle_node *node, u64 block)
 	op->node = node;
 	op->range.block = block;
 	op->range.mask = ~0ull;
+	op->main = main;
 	op->copied = promoted;
 	INIT_WORK(&op->work, promote_work);
 	queue_work(node->bg_wq, &op->work);

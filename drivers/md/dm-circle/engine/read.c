@@ -33,22 +33,35 @@ static struct source look_up(struct circle_io *io)
 	return src;
 }
 
-static void missed(struct circle_io *io)
+/* Slots that nobody needs. Large blocks have to come back first: copying one is dear. */
+static bool room(const struct circle_node *node)
+{
+	return READ_ONCE(node->slots->nr_free) > node->stock &&
+	       node->geom.block_sectors <= CIRCLE_STREAM_SECTORS;
+}
+
+/* The block is not in the cache, or not the pages that were asked for. */
+static void missed(struct circle_io *io, u32 slot)
 {
 	struct circle_node *node = io->node;
 	u64 sector = circle_block_sector(node, io->block, io->start);
-	unsigned long flags;
-	bool stream, promote;
+	enum circle_admit admit;
+	bool stream;
 
 	circle_stat_add(node->stats, CIRCLE_STAT_READ_MISS, 1);
 	if (node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(node->meta->failed))
 		return;
-	spin_lock_irqsave(&node->policy_lock, flags);
 	stream = circle_policy_sequential(&node->policy, sector, io->len);
-	promote = circle_policy_read(&node->policy, io->block, stream, false) != CIRCLE_ADMIT_NOT;
-	spin_unlock_irqrestore(&node->policy_lock, flags);
-	if (promote)
-		circle_promote(node, io->block);
+	if (slot != CIRCLE_NO_SLOT) {
+		if (!stream)
+			circle_promote(node, io->block, false);
+		return;
+	}
+	admit = circle_policy_read(&node->policy, io->block, stream, room(node));
+	if (admit == CIRCLE_ADMIT_MAIN && !circle_reclaim_yields(node, io->block))
+		circle_policy_remember(&node->policy, io->block);
+	else if (admit != CIRCLE_ADMIT_NOT)
+		circle_promote(node, io->block, admit == CIRCLE_ADMIT_MAIN);
 }
 
 /* True: the whole request has one source, and the bio points at it. */
@@ -64,7 +77,7 @@ static bool aim(struct circle_io *io, struct bio *bio, const struct source *src)
 	}
 	if (src->valid)
 		return false;
-	missed(io);
+	missed(io, src->slot);
 	bio_set_dev(bio, node->origin);
 	bio->bi_iter.bi_sector = circle_block_sector(node, io->block, io->start);
 	return true;
@@ -98,7 +111,7 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 	u32 pos = io->start, end = io->start + io->len, stop;
 	bool cached;
 
-	missed(io);
+	missed(io, src->slot);
 	atomic_set(&io->pending, 1);
 	for (; pos < end; pos = stop) {
 		struct block_device *bdev;

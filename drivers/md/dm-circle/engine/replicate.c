@@ -204,7 +204,8 @@ static bool mark_stored(struct circle_write *w)
 	spin_unlock(&c->lock);
 	if (enough) {
 		sl->wb &= ~io->touched;
-		sl->flags |= CIRCLE_SLOT_REF;
+		if (io->hit)
+			__circle_slot_touch(node->slots, sh, io->slot);
 		__circle_slot_set(node->slots, sh, io->slot, sl->valid | io->touched,
 				  sl->dirty | io->touched);
 	}

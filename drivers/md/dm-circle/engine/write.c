@@ -21,6 +21,7 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
 	struct circle_node *node = io->node;
 	struct circle_slots *s = node->slots;
 	u32 n = __circle_slot_find(s, sh, 0, io->block);
+	u16 flags = CIRCLE_SLOT_INTENT | CIRCLE_SLOT_WRITABLE;
 
 	io->hit = n != CIRCLE_NO_SLOT;
 	if (io->hit || circle_node_through(node))
@@ -28,7 +29,9 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
 	n = circle_slot_pop(s, 0);
 	if (n == CIRCLE_NO_SLOT)
 		return n;
-	__circle_slot_map(s, sh, n, 0, io->block, CIRCLE_SLOT_INTENT | CIRCLE_SLOT_WRITABLE);
+	if (circle_policy_write(&node->policy, io->block) == CIRCLE_ADMIT_MAIN)
+		flags |= CIRCLE_SLOT_MAIN;
+	__circle_slot_map(s, sh, n, 0, io->block, flags);
 	s->slot[n].gen = node->gen;
 	s->slot[n].seq = atomic64_inc_return(&node->seq);
 	circle_reclaim_kick(node);
@@ -91,7 +94,8 @@ static bool mark_dirty(struct circle_io *io)
 	alone = !__circle_write_is_shared(io->node, sl);
 	if (alone) {
 		sl->wb &= ~io->touched;
-		sl->flags |= CIRCLE_SLOT_REF;
+		if (io->hit)
+			__circle_slot_touch(s, sh, io->slot);
 		__circle_slot_set(s, sh, io->slot, sl->valid | io->touched,
 				  sl->dirty | io->touched);
 	}

@@ -14,6 +14,7 @@
 #include <linux/lockdep.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include "../core/policy.h"
 
 #define MAX_SHARDS	64
 
@@ -32,6 +33,13 @@ static u32 *bucket_of(struct circle_shard *sh, u16 owner, u64 block)
 	return &sh->bucket[(key_hash(owner, block) >> 6) & sh->bucket_mask];
 }
 
+static void list_init(struct circle_list *l)
+{
+	l->head = CIRCLE_NO_SLOT;
+	l->tail = CIRCLE_NO_SLOT;
+	l->nr = 0;
+}
+
 static void shards_init(struct circle_slots *s, u32 per_shard)
 {
 	u32 i, j;
@@ -42,10 +50,9 @@ static void shards_init(struct circle_slots *s, u32 per_shard)
 		spin_lock_init(&sh->lock);
 		sh->bucket = s->bucket + (size_t)i * per_shard;
 		sh->bucket_mask = per_shard - 1;
-		sh->clean.head = CIRCLE_NO_SLOT;
-		sh->clean.tail = CIRCLE_NO_SLOT;
-		sh->dirty.head = CIRCLE_NO_SLOT;
-		sh->dirty.tail = CIRCLE_NO_SLOT;
+		list_init(&sh->queue[0]);
+		list_init(&sh->queue[1]);
+		list_init(&sh->dirty);
 		for (j = 0; j < CIRCLE_RANGE_LISTS; j++)
 			INIT_LIST_HEAD(&sh->range[j]);
 		for (j = 0; j < per_shard; j++)
@@ -160,7 +167,7 @@ static void list_in(struct circle_slots *s, struct circle_list *l, u32 n)
 
 static struct circle_list *list_of(struct circle_shard *sh, const struct circle_slot *sl)
 {
-	return sl->dirty ? &sh->dirty : &sh->clean;
+	return sl->dirty ? &sh->dirty : &sh->queue[!!(sl->flags & CIRCLE_SLOT_MAIN)];
 }
 
 void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n)
@@ -170,6 +177,16 @@ void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	lockdep_assert_held(&sh->lock);
 	list_out(s, l, n);
 	list_in(s, l, n);
+}
+
+void __circle_slot_to_main(struct circle_slots *s, struct circle_shard *sh, u32 n)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	lockdep_assert_held(&sh->lock);
+	list_out(s, list_of(sh, sl), n);
+	sl->flags |= CIRCLE_SLOT_MAIN;
+	list_in(s, list_of(sh, sl), n);
 }
 
 static void index_in(struct circle_slots *s, struct circle_shard *sh, u32 n)
@@ -212,7 +229,7 @@ void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	sl->stamp = (u32)jiffies;
 	index_in(s, sh, n);
 	if (!owner)
-		list_in(s, &sh->clean, n);
+		list_in(s, list_of(sh, sl), n);
 	count_map(s, sl, 1);
 }
 
@@ -224,7 +241,7 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	__circle_slot_set(s, sh, n, 0, 0);
 	index_out(s, sh, n);
 	if (!sl->owner)
-		list_out(s, &sh->clean, n);
+		list_out(s, list_of(sh, sl), n);
 	count_map(s, sl, -1);
 	memset(sl, 0, sizeof(*sl));
 	sl->flags = CIRCLE_SLOT_FREEING;
@@ -260,9 +277,23 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 
 void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
+	u32 uses = __circle_slot_uses(s, n);
+
 	lockdep_assert_held(&sh->lock);
-	if (!(s->slot[n].flags & CIRCLE_SLOT_REF))
-		s->slot[n].flags |= CIRCLE_SLOT_REF;
+	if (uses < CIRCLE_USES_MAX)
+		__circle_slot_set_uses(s, n, uses + 1);
+}
+
+u32 __circle_slot_uses(const struct circle_slots *s, u32 n)
+{
+	return (s->slot[n].flags & CIRCLE_SLOT_USES) >> CIRCLE_SLOT_USES_SHIFT;
+}
+
+void __circle_slot_set_uses(struct circle_slots *s, u32 n, u32 uses)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	sl->flags = (sl->flags & ~CIRCLE_SLOT_USES) | uses << CIRCLE_SLOT_USES_SHIFT;
 }
 
 void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_state *st)
@@ -283,7 +314,7 @@ void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_st
 	sl->dirty = st->dirty;
 	sl->seq = st->seq;
 	sl->gen = (u32)st->gen;
-	sl->flags = st->flags;
+	sl->flags = st->flags | CIRCLE_SLOT_MAIN;
 	if (st->flags & CIRCLE_SLOT_INTENT)
 		sl->flags |= CIRCLE_SLOT_WRITABLE;
 	sl->stamp = (u32)jiffies;

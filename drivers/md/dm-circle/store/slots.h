@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * slots: the cache device's slots, own and lent ones, in one table in memory; the index from
- * (owner, block) to slot; the lists that eviction and write-back pick from; and the locks on page
- * ranges (R11). All of it is divided into shards by a hash of (owner, block).
+ * (owner, block) to slot; the queues and the list that eviction and write-back pick from; and the
+ * locks on page ranges (R11). All of it is divided into shards by a hash of (owner, block).
  *
  * Locks: shard->lock (irq-safe, a leaf but for slots->stock_lock) covers
  * the index chains, the lists, the ranges of its blocks, and every slot that is mapped in it.
@@ -25,8 +25,10 @@
 					 */
 #define CIRCLE_SLOT_FREEING	0x20	/* unmapped, awaits a commit */
 #define CIRCLE_SLOT_BUSY	0x40	/* a promotion, write-back or release is under way */
-#define CIRCLE_SLOT_REF		0x80	/* used since eviction looked last */
+#define CIRCLE_SLOT_MAIN	0x80	/* its place is in the main queue, not the small one */
 #define CIRCLE_SLOT_FILLING	0x100	/* replica without a tag yet: does not exist (R2) */
+#define CIRCLE_SLOT_USES	0x600	/* how often it was used since its queue came round */
+#define CIRCLE_SLOT_USES_SHIFT	9
 #define CIRCLE_SLOT_DISK	CIRCLE_SLOT_ALL
 
 struct circle_slot {
@@ -36,7 +38,7 @@ struct circle_slot {
 	u64 seq;
 	u32 gen;
 	u32 hnext;		/* chain of the index; next free slot */
-	u32 prev, next;		/* shard's clean or dirty list */
+	u32 prev, next;		/* one of the shard's queues, or its dirty list */
 	u32 holders;		/* own block: peers with a replica, or releasing it */
 	u32 stamp;		/* jiffies when it became dirty, or was used last */
 	u16 owner;
@@ -53,7 +55,8 @@ struct circle_shard {
 	spinlock_t lock;	/* irq-safe; covers what is mapped in this shard */
 	u32 *bucket;		/* hash chains */
 	u32 bucket_mask;
-	struct circle_list clean, dirty;	/* own blocks; replicas are on no list */
+	struct circle_list queue[2];	/* clean own blocks: small, main (core/policy.h) */
+	struct circle_list dirty;	/* own ones; replicas are on no list */
 	struct list_head range[CIRCLE_RANGE_LISTS];
 } ____cacheline_aligned_in_smp;
 
@@ -106,9 +109,14 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
  */
 void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 valid,
 		       u64 dirty);
-/* its list's tail to head */
+/* shard->lock held: within its list to the head. */
 void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n);
+/* shard->lock held: to the main queue, for good; a clean one to its head. */
+void __circle_slot_to_main(struct circle_slots *s, struct circle_shard *sh, u32 n);
+/* shard->lock held: one use more. Moves nothing. */
 void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n);
+u32 __circle_slot_uses(const struct circle_slots *s, u32 n);
+void __circle_slot_set_uses(struct circle_slots *s, u32 n, u32 uses);
 
 /* Load time, single-threaded: put a slot as read from disk into the table. */
 void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_state *st);
