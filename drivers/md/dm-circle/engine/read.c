@@ -23,10 +23,9 @@ static struct source look_up(struct circle_io *io)
 	spin_lock_irqsave(&sh->lock, flags);
 	src.slot = __circle_slot_find(s, sh, 0, io->block);
 	if (src.slot != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[src.slot];
-
-		src.valid = sl->valid & io->touched;
-		src.lost = (sl->flags & CIRCLE_SLOT_LOST) && (sl->dirty & io->touched);
+		src.valid = circle_slot_valid(s, src.slot) & io->touched;
+		src.lost = (s->slot[src.slot].flags & CIRCLE_SLOT_LOST) &&
+			   (circle_slot_dirty(s, src.slot) & io->touched);
 		__circle_slot_touch(s, sh, src.slot);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);

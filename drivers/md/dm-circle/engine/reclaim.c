@@ -99,7 +99,7 @@ static bool evict_one(struct circle_node *node, struct circle_shard *sh, bool ha
 	n = pick(s, sh, hard);
 	if (n == CIRCLE_NO_SLOT)
 		goto out;
-	range.block = s->slot[n].block;
+	range.block = circle_slot_block(&s->slot[n]);
 	if (__circle_range_lock(s, &range, true)) {
 		if (!(s->slot[n].flags & CIRCLE_SLOT_MAIN))
 			circle_policy_remember(&node->policy, range.block);

@@ -32,7 +32,6 @@ static void unmark(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
-	struct circle_slot *sl = &s->slot[io->slot];
 	unsigned long flags;
 
 	if (io->status) {		/* the FLUSH failed: the older version stays dirty */
@@ -40,7 +39,8 @@ static void unmark(struct circle_io *io)
 		return;
 	}
 	spin_lock_irqsave(&sh->lock, flags);
-	__circle_slot_set(s, sh, io->slot, sl->valid & ~io->touched, sl->dirty & ~io->touched);
+	__circle_slot_set(s, sh, io->slot, circle_slot_valid(s, io->slot) & ~io->touched,
+			  circle_slot_dirty(s, io->slot) & ~io->touched);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	atomic_set(&io->pending, 2);
 	io->step = acknowledge;
@@ -53,12 +53,12 @@ static void unmark(struct circle_io *io)
 
 static bool copies_left(const struct circle_io *io)
 {
-	const struct circle_slot *sl;
+	const struct circle_slots *s = io->node->slots;
 
 	if (io->slot == CIRCLE_NO_SLOT)
 		return false;
-	sl = &io->node->slots->slot[io->slot];
-	return (READ_ONCE(sl->valid) & io->touched) || READ_ONCE(sl->holders);
+	return (circle_slot_valid(s, io->slot) & io->touched) ||
+	       READ_ONCE(s->slot[io->slot].holders);
 }
 
 /* Its slot may have been evicted just now, and still stand in the durable metadata. */
@@ -74,16 +74,16 @@ static void wait_for_freeing(struct circle_io *io)
 /* Process context: the origin has the data. */
 static void at_origin(struct circle_io *io)
 {
-	struct circle_slot *sl;
+	const struct circle_slots *s = io->node->slots;
 
 	if (!copies_left(io)) {
 		wait_for_freeing(io);
 		return;
 	}
-	sl = &io->node->slots->slot[io->slot];
 	atomic_set(&io->pending, 1);
 	io->step = unmark;
-	if ((READ_ONCE(sl->dirty) & io->touched) || READ_ONCE(sl->holders))
+	if ((circle_slot_dirty(s, io->slot) & io->touched) ||
+	    READ_ONCE(s->slot[io->slot].holders))
 		circle_io_flush_origin(io);
 	circle_io_part_done(io);
 }
@@ -96,11 +96,12 @@ static void failed(struct circle_io *io)
 	unsigned long flags;
 
 	if (io->slot != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[io->slot];
+		u64 valid, dirty;
 
 		spin_lock_irqsave(&sh->lock, flags);
-		__circle_slot_set(s, sh, io->slot, sl->valid & ~(io->touched & ~sl->dirty),
-				  sl->dirty);
+		valid = circle_slot_valid(s, io->slot);
+		dirty = circle_slot_dirty(s, io->slot);
+		__circle_slot_set(s, sh, io->slot, valid & ~(io->touched & ~dirty), dirty);
 		spin_unlock_irqrestore(&sh->lock, flags);
 	}
 	circle_io_end(io);
@@ -152,7 +153,7 @@ static void save_parts(struct circle_io *io)
 
 	if (!circle_lease_wait(io, save_parts))
 		return;
-	parts &= READ_ONCE(io->node->slots->slot[io->slot].dirty);
+	parts &= circle_slot_dirty(io->node->slots, io->slot);
 	atomic_set(&io->pending, 1);
 	io->step = write_origin;
 	for (page = 0; page < g->nr_pages; page++) {
@@ -180,10 +181,8 @@ void circle_through_step(struct circle_io *io)
 	spin_lock_irqsave(&sh->lock, flags);
 	io->slot = __circle_slot_find(s, sh, 0, io->block);
 	if (io->slot != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[io->slot];
-
-		parts = io->touched & ~io->whole & sl->dirty;
-		if (parts && (sl->flags & CIRCLE_SLOT_LOST))
+		parts = io->touched & ~io->whole & circle_slot_dirty(s, io->slot);
+		if (parts && (s->slot[io->slot].flags & CIRCLE_SLOT_LOST))
 			io->status = BLK_STS_IOERR;
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
