@@ -36,7 +36,7 @@ takes_at_most()
 {
 	local grown=$(($(vmalloc_used) - BEFORE))
 	echo "# $grown KiB more, $((grown * 1024 / SLOTS)) bytes per block"
-	[ $grown -le $(($1 * SLOTS / 1024 + FIXED)) ] && [ $grown -ge $((SLOTS * 36 / 1024)) ]
+	[ "$grown" -le $(($1 * SLOTS / 1024 + FIXED)) ] && [ "$grown" -ge $((SLOTS * 36 / 1024)) ]
 }
 
 one_size()	# <block sectors> <bytes>
