@@ -68,6 +68,10 @@ tools_install: tools
 
 tools_check:
 	$(Q)$(MAKE) -C tools check
+# Hit ratios of our policy and of others; TRACES="a.csv b.csv" takes traces of your own.
+.PHONY: policy-sim
+policy-sim:
+	$(Q)$(MAKE) -C tests/sim/policy TRACES="$(abspath $(TRACES))" ARGS="$(ARGS)"
 
 .PHONY: selftests
 selftests: modules
@@ -99,6 +103,7 @@ clean:
 	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
 	$(Q)rm -rf build/results
 	$(Q)$(MAKE) -C tools clean
+	$(Q)$(MAKE) -C tests/sim/policy clean
 	$(Q)for d in unit fuzz bench; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
 
 .PHONY: help
@@ -110,6 +115,7 @@ help:
 	@echo "tools_install [DESTDIR=] [PREFIX=]  install them and the udev rule"
 	@echo "deps              packages and test kernels that the rest needs (root)"
 	@echo "lint unit fuzz    checks without a VM"
+	@echo "policy-sim [TRACES=]  hit ratios of caching policies over block traces"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
 	@echo "check-debug [T=]  selftests on a kernel with KASAN, lockdep, kmemleak (built first)"

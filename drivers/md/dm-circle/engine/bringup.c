@@ -35,6 +35,11 @@ static u64 slots_of(const struct circle_devices *dev, const struct circle_config
 	return div_u64(bdev_nr_sectors(dev->cache), conf->block_sectors);
 }
 
+static bool too_many_blocks(const struct circle_devices *dev, u32 block_sectors)
+{
+	return div_u64(dev->origin_sectors - 1, block_sectors) > CIRCLE_MAX_BLOCK;
+}
+
 /* Geometry of a new metadata device. */
 static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 		   const struct circle_config *conf, const char **error)
@@ -47,6 +52,10 @@ static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 	sb->page_sectors = circle_page_sectors(conf->block_sectors);
 	sb->nr_slots = min_t(u64, slots_of(dev, conf), CIRCLE_MAX_SLOTS);
 	sb->origin_sectors = dev->origin_sectors;
+	if (too_many_blocks(dev, conf->block_sectors)) {
+		*error = "origin has too many blocks: choose larger ones";
+		return -EINVAL;
+	}
 	if (sb->nr_slots < 8) {
 		*error = "cache device holds fewer than 8 blocks";
 		return -EINVAL;
@@ -65,6 +74,8 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 {
 	if (sb->block_sectors != conf->block_sectors)
 		*error = "block size differs from the metadata's";
+	else if (too_many_blocks(dev, conf->block_sectors))
+		*error = "origin has too many blocks: choose larger ones";
 	else if (sb->nr_slots > slots_of(dev, conf))
 		*error = "cache device is smaller than the metadata says";
 	else if (sb->origin_sectors > dev->origin_sectors)
@@ -148,20 +159,29 @@ static u64 highest_seq(const struct circle_slots *s)
 
 	for (n = 0; n < s->nr; n++)
 		if (!s->slot[n].owner)
-			seq = max(seq, s->slot[n].seq);
+			seq = max(seq, circle_slot_seq(&s->slot[n]));
 	return seq;
 }
 
 static int init_policy(struct circle_node *node)
 {
-	u32 ghosts = roundup_pow_of_two(clamp(node->slots->nr, 1024u, 1u << 24));
+	u32 sets = circle_policy_sets(node->slots->nr);
 
 	vfree(node->policy_mem);
-	node->policy_mem = vmalloc(ghosts * sizeof(u16));
+	node->policy_mem = vmalloc(array_size(sets, sizeof(u64)));
 	if (!node->policy_mem)
 		return -ENOMEM;
-	circle_policy_init(&node->policy, node->policy_mem, ghosts);
+	circle_policy_init(&node->policy, node->policy_mem, sets);
 	return 0;
+}
+
+u32 circle_node_ram_per_block(const struct circle_node *node)
+{
+	u32 nr = node->slots->nr;
+	size_t bytes = circle_meta_bytes(node->meta) +
+		       PAGE_ALIGN(circle_policy_sets(nr) * sizeof(u64));
+
+	return DIV_ROUND_UP(bytes, nr);
 }
 
 /* First start: everything from the metadata device. */

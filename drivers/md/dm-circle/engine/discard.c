@@ -59,11 +59,12 @@ static bool drop_pages(struct circle_io *io)
 	n = __circle_slot_find(s, sh, 0, io->block);
 	io->slot = n;
 	if (n != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[n];
+		u64 valid = circle_slot_valid(s, n), dirty = circle_slot_dirty(s, n);
 
-		gone = io->whole & sl->valid & ~sl->dirty;
-		__circle_slot_set(s, sh, n, sl->valid & ~gone, sl->dirty);
-		sl->wb &= ~io->whole;	/* the origin may forget what was written back */
+		gone = io->whole & valid & ~dirty;
+		__circle_slot_set(s, sh, n, valid & ~gone, dirty);
+		/* The origin may forget what was written back. */
+		__circle_slot_set_wb(s, sh, n, circle_slot_wb(s, n) & ~io->whole);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return gone || atomic_read(&s->nr_freeing);

@@ -84,9 +84,8 @@ struct circle_node {
 	struct circle_committer commit;
 	struct circle_writeback wb;
 	struct work_struct reclaim;
-	struct circle_policy policy;
-	u16 *policy_mem;
-	spinlock_t policy_lock;		/* covers policy */
+	struct circle_policy policy;	/* needs no lock */
+	u64 *policy_mem;
 	atomic_t promoting;
 	u32 stock;			/* free slots that reclaim keeps ready */
 
@@ -173,6 +172,8 @@ void circle_commit_kick(struct circle_node *node);
 /* reclaim.c */
 void circle_reclaim_init(struct circle_node *node);
 void circle_reclaim_kick(struct circle_node *node);	/* any context: the stock has shrunk */
+/* Any context, no lock held: would the oldest block make way for it? Asking costs a use. */
+bool circle_reclaim_yields(struct circle_node *node, u64 block);
 
 /* writeback.c */
 int circle_writeback_init(struct circle_node *node);
@@ -180,8 +181,8 @@ void circle_writeback_kick(struct circle_node *node);
 /* Process context, not from the work itself: waits until all operations of ours are over. */
 void circle_writeback_stop(struct circle_node *node);
 
-/* promote.c: any context; does it or not. */
-void circle_promote(struct circle_node *node, u64 block);
+/* promote.c: any context; does it or not. main: which queue it enters, if it is not there yet. */
+void circle_promote(struct circle_node *node, u64 block, bool main);
 size_t circle_op_size(void);
 
 #endif

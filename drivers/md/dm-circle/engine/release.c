@@ -76,7 +76,8 @@ static void released(struct circle_multi *m, struct circle_peer *peer,
 		return;
 	spin_lock_irqsave(&sh->lock, flags);
 	n = __circle_slot_find(s, sh, 0, req->block);
-	if (n != CIRCLE_NO_SLOT && s->slot[n].seq == req->seq && s->slot[n].gen == req->generation)
+	if (n != CIRCLE_NO_SLOT && s->slot[n].gen == req->generation &&
+	    circle_slot_seq(&s->slot[n]) == req->seq)
 		s->slot[n].holders &= ~(1u << peer->nr);
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
@@ -163,9 +164,9 @@ static bool send_release(struct circle_request *r, u32 n, u64 pages)
 	if (!mask)
 		return false;
 	f->type = CIRCLE_WT_RELEASE;
-	f->block = sl->block;
+	f->block = circle_slot_block(sl);
 	f->pages = pages;
-	f->seq = sl->seq;
+	f->seq = circle_slot_seq(sl);
 	r->multi.answered = released;
 	spin_lock(&c->lock);
 	/* One that left the view between forgetting and clearing its bit is not waited for. */
@@ -228,7 +229,7 @@ void circle_release_block(struct circle_node *node, u64 block)
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(s, sh, 0, block);
 	/* Shared: no write is under way, so none is between its answer and its dirty mark. */
-	if (n != CIRCLE_NO_SLOT && !s->slot[n].dirty && s->slot[n].holders &&
+	if (n != CIRCLE_NO_SLOT && !circle_slot_dirty(s, n) && s->slot[n].holders &&
 	    all_ready(node->circle, s->slot[n].holders) &&
 	    __circle_range_lock(s, &range, true)) {
 		send_release(r, n, ~0ull);

@@ -242,10 +242,9 @@ static bool mark_stored(struct circle_write *w)
 	if (w->multi.ended && (sl->holders & ~(w->multi.ok | w->multi.rejected)))
 		sl->flags |= CIRCLE_SLOT_UNSURE;	/* until strike_off() */
 	if (enough) {
-		sl->wb &= ~io->touched;
-		sl->flags |= CIRCLE_SLOT_REF;
-		__circle_slot_set(node->slots, sh, io->slot, sl->valid | io->touched,
-				  sl->dirty | io->touched);
+		if (io->hit)
+			__circle_slot_touch(node->slots, sh, io->slot);
+		__circle_slot_written(node->slots, sh, io->slot, io->touched);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return enough;
@@ -291,7 +290,7 @@ static void answered(struct circle_multi *m, struct circle_peer *peer,
 }
 
 /* shard->lock and circle->lock held. The holders that this write must reach; 0: too few. */
-static u32 choose(struct circle_write *w, const struct circle_slot *sl)
+static u32 choose(struct circle_write *w, const struct circle_slot *sl, bool dirty)
 {
 	struct circle_circle *c = w->io->node->circle;
 	struct circle_cand cand[CIRCLE_MAX_PEERS];
@@ -300,7 +299,7 @@ static u32 choose(struct circle_write *w, const struct circle_slot *sl)
 	if (sl->holders)
 		return hweight32(sl->holders & able) >= w->degree &&
 		       hweight32(sl->holders) <= w->max_calls ? sl->holders : 0;
-	if (sl->dirty || c->floor < w->degree || w->degree > w->max_calls)
+	if (dirty || c->floor < w->degree || w->degree > w->max_calls)
 		return 0;
 	for (i = 0; i < c->nr_peers; i++) {
 		struct circle_peer *p = &c->peer[i];
@@ -332,7 +331,7 @@ static bool send(struct circle_write *w)
 	spin_lock_irqsave(&sh->lock, flags);
 	spin_lock(&c->lock);
 	w->degree = max(c->degree_now, 1u);
-	hs = choose(w, sl);
+	hs = choose(w, sl, circle_slot_dirty(node->slots, io->slot));
 	if (!hs) {
 		spin_unlock(&c->lock);
 		spin_unlock_irqrestore(&sh->lock, flags);
@@ -342,9 +341,8 @@ static bool send(struct circle_write *w)
 	w->departures = c->departures;
 	__circle_multi_await(&w->multi, hs);
 	spin_unlock(&c->lock);
-	sl->seq = atomic64_inc_return(&node->seq);
-	sl->gen = node->gen;
-	f->seq = sl->seq;
+	f->seq = atomic64_inc_return(&node->seq);
+	__circle_slot_set_tag(sl, node->gen, f->seq);
 	trace_circle_send(node, io->block, f->seq, hs);
 	circle_multi_send(&w->multi, w->bv, w->nr_pages, true);
 	spin_unlock_irqrestore(&sh->lock, flags);
@@ -472,7 +470,7 @@ void circle_replicate_step(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 	const struct circle_geom *g = &node->geom;
-	u64 valid = READ_ONCE(node->slots->slot[io->slot].valid), part = io->touched & ~io->whole;
+	u64 valid = circle_slot_valid(node->slots, io->slot), part = io->touched & ~io->whole;
 	u32 first = io->start >> g->page_shift, last = (io->start + io->len - 1) >> g->page_shift;
 	struct circle_write *w = new_write(io, GFP_NOIO);
 

@@ -289,8 +289,7 @@ static void serve_hello(struct circle_req *req)
 
 static void serve_fence(struct circle_req *req)
 {
-	/* a slot keeps 32 bits of the generation */
-	if (!req->f.generation || req->f.generation > U32_MAX)
+	if (!req->f.generation || req->f.generation > CIRCLE_MAX_GEN)
 		circle_req_bad(req);
 	else
 		circle_req_answer(req, circle_set_fence(req->s, &req->f));

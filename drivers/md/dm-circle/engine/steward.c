@@ -116,26 +116,44 @@ static void strike_off(struct circle_node *node, u32 mask)
 
 	for (n = 0; mask && n < s->nr; n++) {
 		struct circle_slot *sl = &s->slot[n];
-		u64 block = READ_ONCE(sl->block);
 		struct circle_shard *sh;
+		unsigned long flags;
 
 		if (!(n & 0xfff))
 			cond_resched();
 		if (!(READ_ONCE(sl->holders) & mask) || READ_ONCE(sl->owner))
 			continue;
-		sh = circle_shard_of(s, 0, block);
-		spin_lock_irq(&sh->lock);
-		/* Of another block meanwhile: then it is not one of those with such a holder. */
-		if (!sl->owner && sl->block == block) {
+		if (!circle_slot_lock(s, n, &sh, &flags))
+			continue;
+		if (!sl->owner) {
 			sl->holders &= ~mask;
 			if (!(sl->holders & ~ready))
 				sl->flags &= ~CIRCLE_SLOT_UNSURE;
 		}
-		spin_unlock_irq(&sh->lock);
+		spin_unlock_irqrestore(&sh->lock, flags);
 	}
 }
 
-/* One round over our blocks: what is dirty and not held by `degree` peers of the view. */
+/* Pages of one slot that are dirty and not held by `degree` peers of the view. */
+static u32 exposed(struct circle_slots *s, u32 n, u32 view, u32 degree, bool *any_dirty)
+{
+	struct circle_slot *sl = &s->slot[n];
+	struct circle_shard *sh;
+	unsigned long flags;
+	u64 dirty = 0;
+
+	if (!circle_slot_lock(s, n, &sh, &flags))
+		return 0;
+	if (!sl->owner)
+		dirty = circle_slot_dirty(s, n);
+	*any_dirty |= !!dirty;
+	if (hweight32(sl->holders & view) >= degree)
+		dirty = 0;
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return hweight64(dirty);
+}
+
+/* One round over our blocks. */
 u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *dirty)
 {
 	struct circle_slots *s = node->slots;
@@ -144,21 +162,10 @@ u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *d
 
 	*dirty = false;
 	for (n = 0; n < s->nr; n++) {
-		struct circle_slot *sl = &s->slot[n];
-		struct circle_shard *sh;
-
+		if (!READ_ONCE(s->slot[n].owner))
+			pages += exposed(s, n, view, degree, dirty);
 		if (!(n & 0xfff))
 			cond_resched();
-		if (sl->owner || !(READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED))
-			continue;
-		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
-		spin_lock_irq(&sh->lock);
-		if (!sl->owner && sl->dirty) {
-			*dirty = true;
-			if (hweight32(sl->holders & view) < degree)
-				pages += hweight64(sl->dirty);
-		}
-		spin_unlock_irq(&sh->lock);
 	}
 	return pages;
 }
@@ -276,8 +283,8 @@ static void sweep(struct circle_node *node)
 
 		if (!(n & 0xfff))
 			cond_resched();
-		if (READ_ONCE(sl->holders) && !READ_ONCE(sl->dirty) && !sl->owner)
-			circle_release_block(node, READ_ONCE(sl->block));
+		if (READ_ONCE(sl->holders) && !circle_slot_dirty(s, n) && !READ_ONCE(sl->owner))
+			circle_release_block(node, circle_slot_block(sl));
 	}
 }
 

@@ -39,7 +39,6 @@ static void unmark(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
-	struct circle_slot *sl = &s->slot[io->slot];
 	unsigned long flags;
 
 	/* Another's FLUSH that failed may have taken our write with it. */
@@ -50,7 +49,8 @@ static void unmark(struct circle_io *io)
 		return;
 	}
 	spin_lock_irqsave(&sh->lock, flags);
-	__circle_slot_set(s, sh, io->slot, sl->valid & ~io->touched, sl->dirty & ~io->touched);
+	__circle_slot_set(s, sh, io->slot, circle_slot_valid(s, io->slot) & ~io->touched,
+			  circle_slot_dirty(s, io->slot) & ~io->touched);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	atomic_set(&io->pending, 2);
 	io->step = acknowledge;
@@ -63,12 +63,12 @@ static void unmark(struct circle_io *io)
 
 static bool copies_left(const struct circle_io *io)
 {
-	const struct circle_slot *sl;
+	const struct circle_slots *s = io->node->slots;
 
 	if (io->slot == CIRCLE_NO_SLOT)
 		return false;
-	sl = &io->node->slots->slot[io->slot];
-	return (READ_ONCE(sl->valid) & io->touched) || READ_ONCE(sl->holders);
+	return (circle_slot_valid(s, io->slot) & io->touched) ||
+	       READ_ONCE(s->slot[io->slot].holders);
 }
 
 /* Its slot may have been evicted just now, and still stand in the durable metadata. */
@@ -84,16 +84,16 @@ static void wait_for_freeing(struct circle_io *io)
 /* Process context: the origin has the data. */
 static void at_origin(struct circle_io *io)
 {
-	struct circle_slot *sl;
+	const struct circle_slots *s = io->node->slots;
 
 	if (!copies_left(io)) {
 		wait_for_freeing(io);
 		return;
 	}
-	sl = &io->node->slots->slot[io->slot];
 	atomic_set(&io->pending, 1);
 	io->step = unmark;
-	if ((READ_ONCE(sl->dirty) & io->touched) || READ_ONCE(sl->holders))
+	if ((circle_slot_dirty(s, io->slot) & io->touched) ||
+	    READ_ONCE(s->slot[io->slot].holders))
 		circle_io_flush_origin(io);
 	circle_io_part_done(io);
 }
@@ -139,7 +139,7 @@ static void save_parts(struct circle_io *io)
 	}
 	if (!circle_lease_wait(io, save_parts))
 		return;
-	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : READ_ONCE(io->node->slots->slot[io->slot].dirty);
+	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
 	atomic_set(&io->pending, 1);
 	io->step = write_origin;
 	for (page = 0; page < g->nr_pages; page++) {
@@ -158,21 +158,22 @@ static bool __drop_clean(struct circle_io *io, struct circle_shard *sh)
 {
 	struct circle_slots *s = io->node->slots;
 	bool believed = atomic_read(&s->nr_freeing);
+	u64 valid, dirty, clean, parts = io->touched & ~io->whole;
 	struct circle_slot *sl;
-	u64 clean;
 
 	if (io->slot == CIRCLE_NO_SLOT)
 		return believed;
 	sl = &s->slot[io->slot];
-	clean = io->touched & sl->valid & ~sl->dirty;
+	valid = circle_slot_valid(s, io->slot);
+	dirty = circle_slot_dirty(s, io->slot);
+	clean = io->touched & valid & ~dirty;
 	if (clean) {
-		__circle_slot_set(s, sh, io->slot, sl->valid & ~clean, sl->dirty);
+		__circle_slot_set(s, sh, io->slot, valid & ~clean, dirty);
 		believed |= !(sl->flags & CIRCLE_SLOT_WRITABLE);
 		sl->flags |= CIRCLE_SLOT_INTENT;	/* durable as clean it shall not become */
 	}
-	if ((io->touched & ~io->whole) &&
-	    ((sl->flags & CIRCLE_SLOT_UNSURE) ||
-	     ((sl->flags & CIRCLE_SLOT_LOST) && (io->touched & ~io->whole & sl->dirty))))
+	if (parts && ((sl->flags & CIRCLE_SLOT_UNSURE) ||
+		      ((sl->flags & CIRCLE_SLOT_LOST) && (parts & dirty))))
 		io->status = BLK_STS_IOERR;	/* the rest of the page is not known */
 	return believed;
 }

@@ -54,6 +54,9 @@ int circle_meta_format(struct circle_meta *m);
 /* Reads table and journal into a new m->slots. unclean tells whether intents were believed. */
 int circle_meta_load(struct circle_meta *m, bool *unclean);
 
+/* RAM that grows with the number of slots: theirs, and what is kept of table pages. */
+size_t circle_meta_bytes(const struct circle_meta *m);
+
 /* Makes all durable that is changed now; flush: the data of the cache device too, even if nothing
  * is. 0 or -EIO, also for ever after a failure.
  */
