@@ -569,3 +569,38 @@ TEST(disk, slot_states)
 	SLOT_OK(false, .flags = 0, .gen = 1);
 	SLOT_OK(false, .flags = 4, .owner = 1);
 }
+
+/* What dm-cache's metadata have behind their superblock; the index stands at byte 8. */
+TEST(disk, blocks_of_dm_cache)
+{
+	static const u32 mix[] = { 121107, 595846735, 240779, 160478 };
+	__le32 crc;
+	__le64 index;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(mix); i++) {
+		memset(mb, 0xa5, sizeof(mb));
+		index = cpu_to_le64(7);
+		memcpy(mb + 8, &index, sizeof(index));
+		crc = cpu_to_le32(t_crc32c(~0u, mb + 4, sizeof(mb) - 4) ^ mix[i]);
+		memcpy(mb, &crc, sizeof(crc));
+		CHECK_EQ(circle_dm_block_check(mb, 7, t_crc32c), 0);
+		CHECK_EQ(circle_dm_block_check(mb, 8, t_crc32c), -EINVAL);
+		mb[4095] ^= 1;
+		CHECK_EQ(circle_dm_block_check(mb, 7, t_crc32c), -EINVAL);
+	}
+	memset(mb, 0, sizeof(mb));
+	CHECK_EQ(circle_dm_block_check(mb, 0, t_crc32c), -EINVAL);
+}
+
+TEST(disk, superblock_by_its_magic)
+{
+	struct circle_super sb;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	mb[100] ^= 1;
+	CHECK(circle_super_is(mb));
+	mb[0] ^= 1;
+	CHECK(!circle_super_is(mb));
+}

@@ -235,6 +235,31 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 	return 0;
 }
 
+bool circle_super_is(const void *mb)
+{
+	return !memcmp(mb, CIRCLE_DISK_MAGIC, sizeof(((struct circle_disk_super *)0)->magic));
+}
+
+/* Blocks of a B-tree, an array, a space map's bitmap and its index differ in what their checksum is
+ * mixed with, and agree in their first 16 bytes.
+ */
+int circle_dm_block_check(const void *mb, u64 index, circle_crc_fn crc)
+{
+	static const u32 mix[] = { 121107, 595846735, 240779, 160478 };
+	const struct {
+		__le32	crc;
+		__le32	flags;
+		__le64	index;
+	} __packed *d = mb;
+	u32 sum = crc(~0u, (const char *)mb + 4, CIRCLE_MB_SIZE - 4) ^ le32_to_cpu(d->crc);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(mix); i++)
+		if (sum == mix[i] && le64_to_cpu(d->index) == index)
+			return 0;
+	return -EINVAL;
+}
+
 /* Slot states */
 
 static void slot_encode(const struct circle_slot_state *s, struct circle_disk_slot *d)

@@ -67,6 +67,14 @@ u32 circle_page_sectors(u32 block_sectors);
 void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn crc);
 int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn crc);
 
+/* Has it a superblock's magic, whatever else? */
+bool circle_super_is(const void *mb);
+
+/* Is this block, the index-th of its device, one of dm-cache's metadata behind its superblock (a block
+ * of the kernel's persistent-data library)? 0, or -EINVAL.
+ */
+int circle_dm_block_check(const void *mb, u64 index, circle_crc_fn crc);
+
 /* A table page: encode starts an empty page, put/get access one entry, seal computes the crc. */
 void circle_page_start(void *mb, const u8 *meta_uuid, u64 index, u64 lsn);
 void circle_page_put(void *mb, unsigned int i, const struct circle_slot_state *s);

@@ -23,6 +23,8 @@ static const char *open_error(int r)
 		return "first superblock wiped but not the second: wipe the first 128 KiB";
 	case -EPROTONOSUPPORT:
 		return "metadata was written by a newer version: load that one";
+	case -EUNATCH:
+		return "metadata need a check: see circle_check --clear-needs-check-flag";
 	case -ENOSPC:
 		return "metadata device is too small";
 	default:
@@ -88,6 +90,16 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 	return -EINVAL;
 }
 
+/* Metadata whose first block was wiped, as scripts for dm-cache do, are to be formatted. Not what may
+ * have been a circle's: others' data may be in there.
+ */
+static int open_meta(struct circle_meta *m, const struct circle_config *conf)
+{
+	int r = circle_meta_open(m);
+
+	return r == -EUCLEAN && m->left_over && !conf->circle ? -ENODATA : r;
+}
+
 int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
 		      const char **error)
 {
@@ -98,7 +110,7 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 		*error = "out of memory";
 		return PTR_ERR(m);
 	}
-	r = circle_meta_open(m);
+	r = open_meta(m, conf);
 	if (!r) {
 		r = check_super(&m->sb, dev, conf, error);
 	} else if (r == -ENODATA) {
@@ -111,11 +123,16 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 	return r;
 }
 
+static void meta_failed(struct circle_meta *m)
+{
+	circle_event_post(m->owner);
+}
+
 static int open_or_format(struct circle_node *node, const struct circle_devices *dev,
 			  const struct circle_config *conf)
 {
 	const char *error = NULL;
-	int r = circle_meta_open(node->meta);
+	int r = open_meta(node->meta, conf);
 
 	if (r == -ENODATA) {
 		r = lay_out(node->meta, dev, conf, &error);
@@ -177,6 +194,8 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 		node->meta = NULL;
 		return r;
 	}
+	node->meta->on_failed = meta_failed;
+	node->meta->owner = node;
 	r = open_or_format(node, dev, conf);
 	if (!r)
 		r = circle_meta_load(node->meta, &unclean);
@@ -285,12 +304,13 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
 		       const struct circle_config *conf)
 {
-	bool first = node->state == CIRCLE_NODE_NEW;
 	/* The device may be suspended with a filesystem or swap on it. */
 	unsigned int noio = memalloc_noio_save();
 	int r;
 
-	r = bring_up(node, dev, conf, first);
+	mutex_lock(&node->admin);
+	r = bring_up(node, dev, conf, node->state == CIRCLE_NODE_NEW);
+	mutex_unlock(&node->admin);
 	memalloc_noio_restore(noio);
 	return r;
 }
@@ -339,6 +359,7 @@ void circle_node_suspend(struct circle_node *node)
 
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
+	mutex_lock(&node->admin);
 	flush_workqueue(node->wq);
 	flush_workqueue(node->next_wq);
 	flush_workqueue(node->commit_wq);
@@ -352,4 +373,5 @@ void circle_node_suspend(struct circle_node *node)
 	if (r)
 		CIRCLE_ERR("metadata could not be written at suspend; the next start recovers");
 	node->state = CIRCLE_NODE_QUIET;
+	mutex_unlock(&node->admin);
 }

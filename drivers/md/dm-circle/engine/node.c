@@ -31,6 +31,7 @@ static void destroy(struct circle_node *node)
 		destroy_workqueue(node->commit_wq);
 	if (!IS_ERR_OR_NULL(node->kc))
 		dm_kcopyd_client_destroy(node->kc);
+	circle_event_exit(node);
 	circle_circle_destroy(node->circle);
 	circle_meta_destroy(node->meta);
 	mempool_exit(&node->op_pool);
@@ -50,6 +51,8 @@ static int init(struct circle_node *node)
 	atomic64_set(&node->origin_flushed, 0);
 	spin_lock_init(&node->policy_lock);
 	node->bg_stop = true;
+	mutex_init(&node->admin);
+	circle_event_init(node);
 	circle_commit_init(node);
 	circle_reclaim_init(node);
 	r = circle_writeback_init(node);

@@ -41,6 +41,7 @@ static void target_resume(struct dm_target *ti)
 	struct circle_table *t = ti->private;
 
 	t->resumed = true;
+	circle_event_table(t->node, ti->table);
 	circle_node_live(t->node);
 	circle_sysfs_add(t->node);
 }
@@ -65,6 +66,7 @@ static void target_postsuspend(struct dm_target *ti)
 	struct circle_table *t = ti->private;
 
 	circle_node_suspend(t->node);
+	circle_event_table(t->node, NULL);
 }
 
 /* The origin alone, as other caches do: persistent reservations must reach it. */
