@@ -534,3 +534,44 @@ TEST(addr, unset)
 	CHECK_EQ(circle_addr_print(&a, text, sizeof(text)), 1);
 	CHECK(!strcmp(text, "-"));
 }
+
+static int range(const char *word, u32 nr)
+{
+	static u32 begin, end;
+	int r;
+
+	error = NULL;
+	r = circle_range_parse(word, nr, &begin, &end, &error);
+	return r ? r : (int)(begin * 1000 + end);
+}
+
+TEST(config, ranges_of_blocks)
+{
+	CHECK_EQ(range("0", 1), 1);
+	CHECK_EQ(range("5", 10), 5006);
+	CHECK_EQ(range("5-9", 10), 5009);
+	CHECK_EQ(range("0-10", 10), 10);
+	CHECK_EQ(range("9-10", 10), 9010);
+	CHECK_EQ(range("10", 10), -EINVAL);
+	CHECK(strstr(error, "beyond the last"));
+	CHECK_EQ(range("5-11", 10), -EINVAL);
+	CHECK(strstr(error, "beyond the last"));
+	CHECK_EQ(range("5-5", 10), -EINVAL);
+	CHECK(strstr(error, "is empty"));
+	CHECK_EQ(range("7-5", 10), -EINVAL);
+	CHECK(strstr(error, "is empty"));
+}
+
+TEST(config, ranges_that_are_none)
+{
+	static const char *const bad[] = {
+		"", "-", "-5", "5-", "5-9-12", "x", "5x", "5-9x", " 5", "+5", "0x5", "5--9", "4294967296",
+		"18446744073709551617", "99999999999999999999999999", "5-99999999999999999999999",
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		CHECK_EQ(range(bad[i], U32_MAX), -EINVAL);
+		CHECK(error && strstr(error, "is neither"));
+	}
+}

@@ -164,6 +164,32 @@ int circle_config_set(struct circle_config *c, const char *key, const char *valu
 	return 0;
 }
 
+int circle_range_parse(const char *word, u32 nr, u32 *begin, u32 *end, const char **error)
+{
+	const char *dash = strchr(word, '-');
+	char first[12] = "";
+	size_t len = dash ? dash - word : strlen(word);
+	u64 b, e;
+
+	if (!len || len >= sizeof(first))
+		goto bad;
+	memcpy(first, word, len);
+	if (circle_number(first, U32_MAX, &b))
+		goto bad;
+	e = b + 1;
+	if (dash && (!dash[1] || circle_number(dash + 1, U32_MAX, &e)))
+		goto bad;
+	if (b >= nr || e > nr)
+		return circle_refuse(error, "is beyond the last block of the cache");
+	if (b >= e)
+		return circle_refuse(error, "is empty: the end is not part of a range");
+	*begin = b;
+	*end = e;
+	return 0;
+bad:
+	return circle_refuse(error, "is neither a block (5) nor a range of blocks (5-9)");
+}
+
 static int keep_policy_args(struct circle_config *c, const struct circle_words *group,
 			    const char **error)
 {

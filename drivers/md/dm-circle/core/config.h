@@ -75,6 +75,9 @@ int circle_config_parse(struct circle_config *c, unsigned int argc, char **argv,
 int circle_config_set(struct circle_config *c, const char *key, const char *value,
 		      const char **error);
 
+/* "5" or "5-9" (without 9), of nr slots, as the message invalidate_cblocks has it. */
+int circle_range_parse(const char *word, u32 nr, u32 *begin, u32 *end, const char **error);
+
 /* Prints the policy's part of the status line: its name, `default` as what it is, and its arguments.
  * Returns the length that would be needed, as snprintf.
  */

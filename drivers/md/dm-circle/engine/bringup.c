@@ -101,7 +101,7 @@ static int open_meta(struct circle_meta *m, const struct circle_config *conf)
 }
 
 int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
-		      const char **error)
+		      struct circle_outlook *out, const char **error)
 {
 	struct circle_meta *m = circle_meta_create(dev->meta, dev->cache);
 	int r;
@@ -119,6 +119,9 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 		*error = open_error(r);
 		r = -EINVAL;
 	}
+	out->slots = m->sb.nr_slots;
+	out->meta_used = m->sb.table_start + 2 * m->sb.table_pages;
+	out->meta_blocks = m->sb.journal_start + m->sb.journal_blocks;
 	circle_meta_destroy(m);
 	return r;
 }

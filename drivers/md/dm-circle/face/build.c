@@ -113,7 +113,7 @@ static int find_node(struct circle_table *t)
 		return -EINVAL;
 	}
 	circle_table_devices(t, &dev);
-	return circle_node_check(&dev, &t->conf, (const char **)&ti->error);
+	return circle_node_check(&dev, &t->conf, &t->outlook, (const char **)&ti->error);
 }
 
 static void set_up(struct dm_target *ti)
