@@ -26,6 +26,8 @@ static struct source look_up(struct circle_io *io)
 		struct circle_slot *sl = &s->slot[src.slot];
 
 		src.valid = sl->valid & io->touched;
+		if (io->node->conf.mode == CIRCLE_PASSTHROUGH)
+			src.valid &= sl->dirty;	/* whether clean copies are current is not known */
 		src.lost = (sl->flags & CIRCLE_SLOT_LOST) && (sl->dirty & io->touched);
 		__circle_slot_touch(s, sh, src.slot);
 	}
