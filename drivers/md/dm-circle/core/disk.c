@@ -67,6 +67,25 @@ int circle_disk_layout(struct circle_super *sb, u64 dev_mbs, u64 *need)
 	return 0;
 }
 
+int circle_disk_resize(struct circle_super *sb, u64 nr_slots, u64 dev_mbs, u64 *need)
+{
+	u64 end;
+
+	if (!nr_slots || nr_slots > CIRCLE_MAX_SLOTS)
+		return -EINVAL;
+	end = sb->table_start + 2 * pages_of_table(nr_slots);
+	*need = max(end, sb->journal_start) + JOURNAL_MIN_MBS;
+	if (end > sb->journal_start) {
+		if (dev_mbs < *need)
+			return -ENOSPC;
+		sb->journal_start = end;
+		sb->journal_blocks = min_t(u64, dev_mbs - end, JOURNAL_MAX_MBS);
+	}
+	sb->nr_slots = nr_slots;
+	sb->table_pages = pages_of_table(nr_slots);
+	return 0;
+}
+
 /* Superblock */
 
 static u32 super_sum(const void *mb, circle_crc_fn crc)

@@ -61,6 +61,11 @@ struct circle_jhead {			/* head of a journal block */
  */
 int circle_disk_layout(struct circle_super *sb, u64 dev_mbs, u64 *need);
 
+/* The same for a table that is there and is to have nr_slots: it stays where it begins; the journal moves
+ * behind it when it must.
+ */
+int circle_disk_resize(struct circle_super *sb, u64 nr_slots, u64 dev_mbs, u64 *need);
+
 /* Page size of a block: 8 sectors, or 1/64 of the block rounded up to a power of two. */
 u32 circle_page_sectors(u32 block_sectors);
 

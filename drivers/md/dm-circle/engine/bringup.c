@@ -7,10 +7,14 @@
 
 #include <linux/random.h>
 #include <linux/sched/mm.h>
+#include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
 #include "activate.h"
+#include "resize.h"
 #include "serve.h"
+
+#define MIN_SLOTS	8
 
 static const char *open_error(int r)
 {
@@ -32,11 +36,6 @@ static const char *open_error(int r)
 	}
 }
 
-static u64 slots_of(const struct circle_devices *dev, const struct circle_config *conf)
-{
-	return div_u64(bdev_nr_sectors(dev->cache), conf->block_sectors);
-}
-
 /* Geometry of a new metadata device. */
 static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 		   const struct circle_config *conf, const char **error)
@@ -47,9 +46,9 @@ static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 	memset(sb, 0, sizeof(*sb));
 	sb->block_sectors = conf->block_sectors;
 	sb->page_sectors = circle_page_sectors(conf->block_sectors);
-	sb->nr_slots = min_t(u64, slots_of(dev, conf), CIRCLE_MAX_SLOTS);
+	sb->nr_slots = circle_slots_of(dev, conf);
 	sb->origin_sectors = dev->origin_sectors;
-	if (sb->nr_slots < 8) {
+	if (sb->nr_slots < MIN_SLOTS) {
 		*error = "cache device holds fewer than 8 blocks";
 		return -EINVAL;
 	}
@@ -62,20 +61,39 @@ static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 	return 0;
 }
 
+/* Is there room in the metadata for the slots of the cache device, if it has grown? */
+static int check_size(const struct circle_super *sb, const struct circle_devices *dev,
+		      const struct circle_config *conf, const char **error)
+{
+	struct circle_super *to = kmemdup(sb, sizeof(*sb), GFP_KERNEL);
+	u64 nr = circle_slots_of(dev, conf), need;
+	int r;
+
+	if (!to) {
+		*error = "out of memory";
+		return -ENOMEM;
+	}
+	r = circle_disk_resize(to, nr, div_u64(bdev_nr_sectors(dev->meta), CIRCLE_MB_SECTORS),
+			       &need);
+	kfree(to);
+	if (!r && nr >= MIN_SLOTS)
+		return 0;
+	if (r == -ENOSPC)
+		CIRCLE_ERR("for %llu blocks the metadata device needs at least %llu sectors", nr,
+			   need * CIRCLE_MB_SECTORS);
+	*error = r == -ENOSPC ?
+		"metadata device is too small for the cache, which has grown: the kernel's log has the size needed" :
+		"cache device holds fewer than 8 blocks";
+	return -EINVAL;
+}
+
 static int check_super(const struct circle_super *sb, const struct circle_devices *dev,
 		       const struct circle_config *conf, const char **error)
 {
 	if (sb->block_sectors != conf->block_sectors)
 		*error = "block size differs from the metadata's";
-	else if (sb->nr_slots > slots_of(dev, conf))
-		*error = "cache device is smaller than the metadata says";
-	else if (sb->origin_sectors > dev->origin_sectors)
-		*error = "origin is smaller than the metadata says";
 	else if (conf->circle && sb->origin_sectors != dev->origin_sectors)
 		*error = "the length of a circle device cannot be changed yet";
-	else if (sb->origin_sectors < dev->origin_sectors &&
-		 sb->origin_sectors % sb->page_sectors)
-		*error = "origin has grown from a size that is no multiple of the page size";
 	else if ((sb->journal_start + sb->journal_blocks) * CIRCLE_MB_SECTORS >
 		 bdev_nr_sectors(dev->meta))
 		*error = "metadata device is smaller than it was when formatted";
@@ -86,7 +104,7 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 	else if (conf->circle && sb->node_id != conf->id)
 		*error = "circle: id differs from the metadata's";
 	else
-		return 0;
+		return check_size(sb, dev, conf, error);
 	return -EINVAL;
 }
 
@@ -172,15 +190,18 @@ static u64 highest_seq(const struct circle_slots *s)
 	return seq;
 }
 
-static int init_policy(struct circle_node *node)
+/* What depends on the number of slots. */
+static int size_up(struct circle_node *node)
 {
-	u32 ghosts = roundup_pow_of_two(clamp(node->slots->nr, 1024u, 1u << 24));
+	u32 nr = node->slots->nr, ghosts = roundup_pow_of_two(clamp(nr, 1024u, 1u << 24));
+	u16 *mem = vmalloc(ghosts * sizeof(u16));
 
-	vfree(node->policy_mem);
-	node->policy_mem = vmalloc(ghosts * sizeof(u16));
-	if (!node->policy_mem)
+	if (!mem)
 		return -ENOMEM;
+	swap(mem, node->policy_mem);
+	vfree(mem);
 	circle_policy_init(&node->policy, node->policy_mem, ghosts);
+	node->stock = clamp(nr / 32, min(8u, nr / 2), 4096u);
 	return 0;
 }
 
@@ -206,13 +227,12 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 		goto bad;
 	node->slots = node->meta->slots;
 	circle_geom_init(&node->geom, conf->block_sectors);
-	r = init_policy(node);
+	r = size_up(node);
 	if (r)
 		goto bad;
 	if (!conf->circle)
 		node->gen = node->meta->sb.generation + 1;
 	atomic64_set(&node->seq, highest_seq(node->slots));
-	node->stock = clamp(node->slots->nr / 32, min(8u, node->slots->nr / 2), 4096u);
 	if (unclean)
 		CIRCLE_INFO("recovered after an unclean stop: %d of %u blocks dirty",
 			    atomic_read(&node->slots->nr_dirty), node->slots->nr);
@@ -279,6 +299,33 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 		circle_circle_config(node->circle, conf);
 }
 
+/* The sizes that the devices have now, and the rules for a mode. Changes nothing when it refuses. */
+static int follow(struct circle_node *node, const struct circle_devices *dev,
+		  const struct circle_config *conf, bool first)
+{
+	u64 nr = node->slots->nr;
+	int r;
+
+	/* A circle's activation is still to write back all. */
+	if (conf->mode == CIRCLE_PASSTHROUGH && !(conf->circle && first) &&
+	    atomic_read(&node->slots->nr_dirty)) {
+		CIRCLE_ERR("cannot enter passthrough mode unless all blocks are clean: drain first");
+		return -EBUSY;
+	}
+	if (node->circle && !first) {	/* its server goes on */
+		if (circle_slots_of(dev, conf) > nr)
+			CIRCLE_INFO("the cache device has grown: a circle uses that from its next start on");
+		if (circle_slots_of(dev, conf) >= nr)
+			return 0;
+		CIRCLE_ERR("the cache device of a running circle cannot shrink: go back to the old size, or remove the device and create it again");
+		return -EINVAL;
+	}
+	r = circle_resize(node, dev, conf);
+	if (!r && node->slots->nr != nr)
+		r = size_up(node);
+	return r;
+}
+
 static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		    const struct circle_config *conf, bool first)
 {
@@ -290,14 +337,20 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		CIRCLE_ERR("%s", error);
 	if (r)
 		return r;
-	take_config(node, dev, conf);
-	r = open_for_business(node);
-	if (r)
-		CIRCLE_ERR("metadata device cannot be written");
-	if (!r && first && node->circle)
-		r = start_circle(node);
-	if (r && first) {
-		unload(node);
+	r = follow(node, dev, conf, first);
+	if (!r) {
+		take_config(node, dev, conf);
+		r = open_for_business(node);
+		if (r)
+			CIRCLE_ERR("metadata device cannot be written");
+		if (!r && first && node->circle)
+			r = start_circle(node);
+		if (!first)
+			r = 0;
+	}
+	if (r) {
+		if (first)
+			unload(node);
 		return r;
 	}
 	node->state = CIRCLE_NODE_QUIET;

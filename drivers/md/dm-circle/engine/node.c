@@ -82,9 +82,10 @@ static struct circle_node *find(struct mapped_device *md, dev_t meta_dev, dev_t 
 		if (node->meta_dev != meta_dev && node->cache_dev != cache_dev &&
 		    node->meta_dev != cache_dev && node->cache_dev != meta_dev)
 			continue;
-		if (!node->tables || node->md != md || node->meta_dev != meta_dev ||
-		    node->cache_dev != cache_dev)
+		if (!node->tables || node->md != md)
 			return ERR_PTR(-EBUSY);
+		if (node->meta_dev != meta_dev || node->cache_dev != cache_dev)
+			return ERR_PTR(-EXDEV);
 		return node;
 	}
 	return NULL;

@@ -187,7 +187,7 @@ int circle_meta_commit(struct circle_meta *m, bool flush)
 	return r;
 }
 
-static void page_image(struct circle_meta *m, void *mb, u32 page, u64 lsn)
+void __circle_meta_image(struct circle_meta *m, void *mb, u32 page, u64 lsn)
 {
 	u32 first = page * CIRCLE_SLOTS_PER_MB, i;
 	struct circle_slot_state st;
@@ -207,7 +207,7 @@ static int write_pages(struct circle_meta *m, const u32 *page, u32 nr, u64 lsn)
 	int r;
 
 	for (i = 0; i < nr; i++)
-		page_image(m, mb_at(m, i), page[i], lsn);
+		__circle_meta_image(m, mb_at(m, i), page[i], lsn);
 	r = circle_bdev_flush(m->data);
 	for (i = 0; i < nr && !r; i++) {
 		u64 mb = m->sb.table_start + page[i];

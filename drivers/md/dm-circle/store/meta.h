@@ -67,6 +67,14 @@ int circle_meta_commit(struct circle_meta *m, bool flush);
 int __circle_meta_commit(struct circle_meta *m, bool flush);
 int __circle_meta_checkpoint(struct circle_meta *m);
 int __circle_meta_write_super(struct circle_meta *m);
+/* One page of the table as it is in memory. */
+void __circle_meta_image(struct circle_meta *m, void *mb, u32 page, u64 lsn);
+
+/* resize.c. While nothing else looks at m->slots' entries; those that go must be free, durably. The
+ * table gets nr slots, on the device and in memory: m->slots stays the same object. -ENOSPC: the
+ * device needs *need metadata blocks; -ENOMEM; or -EIO, which is as any other failed write.
+ */
+int circle_meta_resize(struct circle_meta *m, u64 nr, u64 *need);
 
 /* mode.c. A write failed: from now on nothing is made durable. If it was the metadata device's, the
  * superblock asks for a check, when it can be written. Once; later calls do nothing.
