@@ -604,3 +604,45 @@ TEST(disk, superblock_by_its_magic)
 	mb[0] ^= 1;
 	CHECK(!circle_super_is(mb));
 }
+
+TEST(disk, resize_within_what_is_there)
+{
+	struct circle_super sb = { .nr_slots = 1000 };
+	u64 need = 0;
+
+	CHECK_EQ(circle_disk_layout(&sb, 1000, NULL), 0);	/* 12 pages, journal at 56 */
+	CHECK_EQ(circle_disk_resize(&sb, 1008, 1000, &need), 0);
+	CHECK_EQ(sb.nr_slots, 1008);
+	CHECK_EQ(sb.table_pages, 12);
+	CHECK_EQ(sb.journal_start, 56);
+	CHECK_EQ(sb.journal_blocks, 944);
+	CHECK_EQ(circle_disk_resize(&sb, 84, 1000, &need), 0);
+	CHECK_EQ(sb.table_pages, 1);
+	CHECK_EQ(sb.table_start, 32);
+	CHECK_EQ(sb.journal_start, 56);		/* it need not move */
+	CHECK_EQ(sb.journal_blocks, 944);
+	CHECK_EQ(circle_disk_resize(&sb, 1008, 1000, &need), 0);
+	CHECK_EQ(sb.journal_start, 56);
+}
+
+TEST(disk, resize_moves_the_journal)
+{
+	struct circle_super sb = { .nr_slots = 1000 };
+	u64 need = 0;
+
+	CHECK_EQ(circle_disk_layout(&sb, 1000, NULL), 0);
+	CHECK_EQ(circle_disk_resize(&sb, 1009, 122, &need), 0);	/* 13 pages */
+	CHECK_EQ(need, 122);
+	CHECK_EQ(sb.table_pages, 13);
+	CHECK_EQ(sb.journal_start, 58);
+	CHECK_EQ(sb.journal_blocks, 64);
+	CHECK_EQ(circle_disk_resize(&sb, 84 * 14, 123, &need), -ENOSPC);
+	CHECK_EQ(need, 124);
+	CHECK_EQ(sb.nr_slots, 1009);		/* nothing was changed */
+	CHECK_EQ(sb.journal_start, 58);
+	CHECK_EQ(circle_disk_resize(&sb, 84 * 14, 1ULL << 30, &need), 0);
+	CHECK_EQ(sb.journal_blocks, 32768);
+	CHECK_EQ(circle_disk_resize(&sb, 0, 1ULL << 30, &need), -EINVAL);
+	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS + 1ULL, 1ULL << 40, &need), -EINVAL);
+	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS, 1ULL << 40, &need), 0);
+}

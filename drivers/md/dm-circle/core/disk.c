@@ -269,7 +269,7 @@ int circle_dm_block_check(const void *mb, u64 index, circle_crc_fn crc)
 		__le32	crc;
 		__le32	flags;
 		__le64	index;
-	} __packed *d = mb;
+	} __packed * const d = mb;
 	u32 sum = crc(~0u, (const char *)mb + 4, CIRCLE_MB_SIZE - 4) ^ le32_to_cpu(d->crc);
 	unsigned int i;
 

@@ -61,8 +61,8 @@ struct circle_jhead {			/* head of a journal block */
  */
 int circle_disk_layout(struct circle_super *sb, u64 dev_mbs, u64 *need);
 
-/* The same for a table that is there and is to have nr_slots: it stays where it begins; the journal moves
- * behind it when it must.
+/* The same for a table that is there and is to have nr_slots: it stays where it begins; the journal
+ * moves behind it when it must.
  */
 int circle_disk_resize(struct circle_super *sb, u64 nr_slots, u64 dev_mbs, u64 *need);
 
@@ -75,8 +75,8 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 /* Has it a superblock's magic, whatever else? */
 bool circle_super_is(const void *mb);
 
-/* Is this block, the index-th of its device, one of dm-cache's metadata behind its superblock (a block
- * of the kernel's persistent-data library)? 0, or -EINVAL.
+/* Is this block, the index-th of its device, one of dm-cache's metadata behind its superblock (a
+ * block of the kernel's persistent-data library)? 0, or -EINVAL.
  */
 int circle_dm_block_check(const void *mb, u64 index, circle_crc_fn crc);
 

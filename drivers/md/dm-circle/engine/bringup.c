@@ -82,7 +82,7 @@ static int check_size(const struct circle_super *sb, const struct circle_devices
 		CIRCLE_ERR("for %llu blocks the metadata device needs at least %llu sectors", nr,
 			   need * CIRCLE_MB_SECTORS);
 	*error = r == -ENOSPC ?
-		"metadata device is too small for the cache, which has grown: the kernel's log has the size needed" :
+		"metadata device is too small for the cache that has grown, see the kernel's log" :
 		"cache device holds fewer than 8 blocks";
 	return -EINVAL;
 }
@@ -108,8 +108,8 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 	return -EINVAL;
 }
 
-/* Metadata whose first block was wiped, as scripts for dm-cache do, are to be formatted. Not what may
- * have been a circle's: others' data may be in there.
+/* Metadata whose first block was wiped, as scripts for dm-cache do, are to be formatted. Not what
+ * may have been a circle's: others' data may be in there.
  */
 static int open_meta(struct circle_meta *m, const struct circle_config *conf)
 {
@@ -299,7 +299,7 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 		circle_circle_config(node->circle, conf);
 }
 
-/* The sizes that the devices have now, and the rules for a mode. Changes nothing when it refuses. */
+/* The sizes that the devices have now, and the rules for a mode. Refused: nothing is changed. */
 static int follow(struct circle_node *node, const struct circle_devices *dev,
 		  const struct circle_config *conf, bool first)
 {

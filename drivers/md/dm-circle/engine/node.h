@@ -116,8 +116,8 @@ struct circle_node {
 };
 
 /* Process context. Finds or makes the node of (md, metadata device) and counts a table in.
- * -EBUSY: the metadata or cache device is in use by another mapped device; -EXDEV: by this one, with
- * another cache or metadata device; -EINVAL: it is a circle and this is none, or the reverse.
+ * -EBUSY: the metadata or cache device is in use by another mapped device; -EXDEV: by this one,
+ * with another cache or metadata device; -EINVAL: it is a circle and this is none, or the reverse.
  */
 struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev,
 				    bool circle);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * resize: see resize.h. What a smaller device no longer has must be clean; it leaves the cache first,
- * durably, and then the metadata learn the new size. The origin's last page may be cut off by its
- * end: when the origin grows, such a page leaves the cache, since the rest of it is not there.
+ * resize: see resize.h. What a smaller device no longer has must be clean; it leaves the cache
+ * first, durably, and then the metadata learn the new size. The origin's last page may be cut off
+ * by its end: when the origin grows, such a page leaves the cache, since the rest is not there.
  */
 #include "resize.h"
 

@@ -11,9 +11,10 @@
 u64 circle_slots_of(const struct circle_devices *dev, const struct circle_config *conf);
 
 /*
- * Preresume, process context: node loaded and quiet, before the table's configuration is taken; in a
- * circle before its server runs. Follows both devices' sizes, or says in the log why not and changes
- * nothing: -EFBIG: something dirty, or a peer's, stands in what would go; -ENOSPC, -ENOMEM, -EIO.
+ * Preresume, process context: node loaded and quiet, before the table's configuration is taken; in
+ * a circle before its server runs. Follows both devices' sizes, or says in the log why not and
+ * changes nothing: -EFBIG: something dirty, or a peer's, stands in what would go; -ENOSPC, -ENOMEM,
+ * -EIO.
  */
 int circle_resize(struct circle_node *node, const struct circle_devices *dev,
 		  const struct circle_config *conf);

@@ -94,7 +94,7 @@ static const char *node_error(int r)
 	case -EBUSY:
 		return "metadata or cache device is in use by another circle device";
 	case -EXDEV:
-		return "a reload cannot exchange the metadata or the cache device alone: remove the device";
+		return "metadata and cache device cannot be exchanged one alone: remove the device";
 	case -EINVAL:
 		return "circle arguments cannot come or go by a reload: remove the device";
 	default:

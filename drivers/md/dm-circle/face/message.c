@@ -101,6 +101,7 @@ int circle_message(struct dm_target *ti, unsigned int argc, char **argv, char *r
 		return invalidate(t, argc, argv);
 	if (argc == 2)
 		return set_key(t, argv[0], argv[1]);
-	CIRCLE_ERR("message \"%s\" with %u more words is not known; messages: " KNOWN, argv[0], argc - 1);
+	CIRCLE_ERR("message \"%s\" with %u more words is not known; messages: " KNOWN, argv[0],
+		   argc - 1);
 	return -EINVAL;
 }

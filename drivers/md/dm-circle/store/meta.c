@@ -54,8 +54,8 @@ static int read_mbs(struct circle_meta *m, u64 mb, u32 nr, void *buf)
 }
 
 /*
- * The first block is zero. Others keep their superblocks behind it: all before the table must be zero
- * too, or what is left of metadata whose first block somebody wiped, as one does with dm-cache's.
+ * The first block is zero. Others keep their superblocks behind it: all before the table must be
+ * zero too, or left of metadata whose first block somebody wiped, as is done with dm-cache's.
  */
 static int left_over(struct circle_meta *m, bool damaged)
 {
@@ -109,7 +109,8 @@ int circle_meta_open(struct circle_meta *m)
 	}
 	kfree(sb);
 	for (i = 0; i < 2; i++)
-		if (r[i] == -EPROTONOSUPPORT || r[i] == -EIO || (r[i] == -EINVAL && r[0] != -ENODATA))
+		if (r[i] == -EPROTONOSUPPORT || r[i] == -EIO ||
+		    (r[i] == -EINVAL && r[0] != -ENODATA))
 			return r[i];
 	if (r[0] == -ENODATA)
 		return left_over(m, r[1] == -EBADMSG);

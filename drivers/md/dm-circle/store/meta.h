@@ -47,9 +47,9 @@ struct circle_meta {
 struct circle_meta *circle_meta_create(struct block_device *bdev, struct block_device *data);
 void circle_meta_destroy(struct circle_meta *m);
 
-/* Reads the superblock into m->sb. 0; -ENODATA: blank device; -EUCLEAN: the first block was wiped and
- * more is there: only ours, a local cache's, or dm-cache's if m->left_over; -EUNATCH: a check is asked
- * for; else as core/disk.h says, or -EIO.
+/* Reads the superblock into m->sb. 0; -ENODATA: blank device; -EUCLEAN: the first block was wiped
+ * and more is there: only ours, a local cache's, or dm-cache's if m->left_over; -EUNATCH: a check
+ * is asked for; else as core/disk.h says, or -EIO.
  */
 int circle_meta_open(struct circle_meta *m);
 
@@ -85,7 +85,7 @@ int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u
 
 enum circle_meta_mode { CIRCLE_META_RW, CIRCLE_META_RO, CIRCLE_META_FAIL };
 
-/* Any context; as dm-cache has it: RO: metadata do not change any more; FAIL: nor can they be marked. */
+/* Any context; dm-cache's. RO: metadata do not change any more; FAIL: nor can they be marked. */
 static inline enum circle_meta_mode circle_meta_mode(const struct circle_meta *m)
 {
 	if (!READ_ONCE(m->failed))

@@ -130,7 +130,7 @@ static int table_alloc(struct table *t, const struct circle_super *sb)
 	return t->slots && t->page_lsn && t->copy && t->stale ? 0 : -ENOMEM;
 }
 
-/* Whoever shows counters without a lock may look at m->slots meanwhile: it stays, with new contents. */
+/* Whoever shows counters without a lock may look at m->slots meanwhile: the object stays. */
 static void take_over(struct circle_meta *m, struct table *t, u64 lsn)
 {
 	struct circle_slot_state st;
