@@ -59,6 +59,26 @@ TEST(disk, super_round_trip)
 	CHECK(!memcmp(&a, &b, sizeof(a)));
 }
 
+TEST(disk, super_counters)
+{
+	struct circle_super sb, out;
+	struct circle_disk_super *d = (void *)mb;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_EQ(d->compat, 0);
+	sb.counter[2] = 0x1122334455;
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_HEX(mb + 16, 4, "01000000");
+	CHECK_HEX(mb + 208, 32, "0000000000000000 0000000000000000 5544332211000000 0000000000000000");
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+	CHECK(!memcmp(&sb, &out, sizeof(sb)));
+	d->compat = 0;
+	reseal_super();
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+	CHECK_EQ(out.counter[2], 0);
+}
+
 TEST(disk, super_golden)
 {
 	struct circle_super sb;

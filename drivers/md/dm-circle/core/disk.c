@@ -145,6 +145,11 @@ void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn 
 	d->next_generation = cpu_to_le64(sb->next_generation);
 	d->next_activation = cpu_to_le64(sb->next_activation);
 	d->table_digest = cpu_to_le64(sb->table_digest);
+	for (i = 0; i < ARRAY_SIZE(sb->counter); i++) {
+		d->counter[i] = cpu_to_le64(sb->counter[i]);
+		if (sb->counter[i])
+			d->compat = cpu_to_le32(CIRCLE_SBC_COUNTERS);
+	}
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_encode(&sb->owner[i], &d->owner[i]);
 	d->crc = cpu_to_le32(super_sum(d, crc));
@@ -249,6 +254,9 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 	out->next_generation = le64_to_cpu(d->next_generation);
 	out->next_activation = le64_to_cpu(d->next_activation);
 	out->table_digest = le64_to_cpu(d->table_digest);
+	for (i = 0; i < ARRAY_SIZE(out->counter); i++)
+		if (le32_to_cpu(d->compat) & CIRCLE_SBC_COUNTERS)
+			out->counter[i] = le64_to_cpu(d->counter[i]);
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_decode(&d->owner[i], &out->owner[i]);
 	return 0;

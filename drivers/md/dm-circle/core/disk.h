@@ -36,6 +36,7 @@ struct circle_super {			/* host-endian circle_disk_super */
 	u64 max_seq;
 	u64 next_generation, next_activation;
 	u64 table_digest;
+	u64 counter[4];			/* read hits, read misses, write hits, write misses */
 	struct circle_owner owner[CIRCLE_MAX_OWNERS];
 };
 

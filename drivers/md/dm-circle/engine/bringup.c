@@ -205,6 +205,28 @@ static int size_up(struct circle_node *node)
 	return 0;
 }
 
+/* As dm-cache's, these survive a restart in order. */
+static const enum circle_stat kept[] = {
+	CIRCLE_STAT_READ_HIT, CIRCLE_STAT_READ_MISS, CIRCLE_STAT_WRITE_HIT, CIRCLE_STAT_WRITE_MISS,
+};
+
+static void load_counters(struct circle_node *node)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		circle_stat_add(node->stats, kept[i], node->meta->sb.counter[i] -
+				circle_stat_sum(node->stats, kept[i]));
+}
+
+static void save_counters(struct circle_node *node)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		node->meta->sb.counter[i] = circle_stat_sum(node->stats, kept[i]);
+}
+
 /* First start: everything from the metadata device. */
 static int load(struct circle_node *node, const struct circle_devices *dev,
 		const struct circle_config *conf)
@@ -233,6 +255,7 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 	if (!conf->circle)
 		node->gen = node->meta->sb.generation + 1;
 	atomic64_set(&node->seq, highest_seq(node->slots));
+	load_counters(node);
 	if (unclean)
 		CIRCLE_INFO("recovered after an unclean stop: %d of %u blocks dirty",
 			    atomic_read(&node->slots->nr_dirty), node->slots->nr);
@@ -423,6 +446,7 @@ void circle_node_suspend(struct circle_node *node)
 	r = __circle_meta_commit(m, true);
 	if (!r) {
 		m->sb.flags |= CIRCLE_SBF_CLEAN;
+		save_counters(node);
 		r = __circle_meta_checkpoint(m);
 	}
 	mutex_unlock(&m->lock);
