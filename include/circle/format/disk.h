@@ -76,7 +76,7 @@ struct circle_disk_super {
 	__le64	next_generation;	/* activation under way: its label may stand already */
 	__le64	next_activation;
 	__le64	table_digest;		/* of the table's page lsns, see circle_page_digest() */
-	__le64	counter[4];		/* hits and misses of reads, of writes; CIRCLE_SBC_COUNTERS */
+	__le64	counter[4];		/* hits, misses: of reads, of writes (COUNTERS) */
 	u8	reserved3[16];		/* pads to 256 */
 	struct circle_disk_owner owner[CIRCLE_MAX_OWNERS];
 	u8	reserved4[CIRCLE_MB_SIZE - 256 - CIRCLE_MAX_OWNERS * 48];
