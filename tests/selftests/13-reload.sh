@@ -56,6 +56,7 @@ modes()
 	local m
 	for m in '1 writethrough default 0' '1 passthrough smq 0' '0 cleaner 0' "$WB" \
 		'2 writeback metadata2 mq 2 migration_threshold 100'; do
+		[[ "$m" != *pass* ]] || wait_for 30 "clean" circle_is_clean c || return 1
 		reload "$m" && sleep 0.4 || return 1
 	done
 }

@@ -70,6 +70,30 @@ static int read_label(struct circle_node *node, const struct circle_config *conf
 	}
 }
 
+/*
+ * Blank metadata, and no label at the origin's end: the origin may have grown since, and the label
+ * stands where the target ends. Only a label is believed there; anything else is somebody's data.
+ */
+static int find_older_label(struct circle_node *node, const struct circle_devices *dev,
+			    const struct circle_config *conf)
+{
+	struct circle_circle *c = node->circle;
+	u64 sectors = CIRCLE_LABEL_AREA >> CIRCLE_SECTOR_SHIFT;
+	u64 there = DIV_ROUND_UP_ULL(dev->origin_sectors, sectors) * sectors;
+	struct circle_label_view v;
+
+	if (dev->label || there >= c->label_sector ||
+	    circle_label_read(node->meta->io, c->label_dev, there, c->area))
+		return -ENODATA;
+	circle_label_judge(c->area, conf->id, &v, &c->seen, circle_crc);
+	if (v.status)
+		return -ENODATA;
+	CIRCLE_INFO("the origin has grown: its label is at sector %llu", there);
+	c->label_sector = there;
+	node->meta->sb.label_sector = there;
+	return read_label(node, conf);
+}
+
 static bool ours(const struct circle_super *sb, const struct circle_label *l)
 {
 	return (sb->generation == l->generation && sb->activation == l->activation) ||
@@ -182,6 +206,8 @@ int circle_activate_plan(struct circle_node *node, const struct circle_devices *
 	c->start = CIRCLE_START_RESTART;
 	c->usurped = false;
 	r = read_label(node, conf);
+	if (r == -ENODATA && blank)
+		r = find_older_label(node, dev, conf);
 	if (r == -ENODATA) {
 		if (conf->recover || (!blank && sb->generation)) {
 			CIRCLE_ERR("there is no label at the origin, but %s: refused",
