@@ -14,17 +14,25 @@ struct circle_devices {
 	u64 origin_sectors;
 };
 
+/* What the metadata device says, or will when it is formatted. */
+struct circle_outlook {
+	u64 meta_used, meta_blocks, slots;
+};
+
 /* Reads the metadata device and says whether this configuration can use it; changes nothing.
  * -EINVAL with *error, a constant string for the user.
  */
 int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
-		      const char **error);
+		      struct circle_outlook *out, const char **error);
 
 /* preresume: formats or loads at the first time; takes over the table's configuration. Says in the
  * log what is wrong.
  */
 int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
 		       const struct circle_config *conf);
+
+/* A node that was started. Bytes of RAM for each slot, of all that grows with their number. */
+u32 circle_node_ram_per_block(const struct circle_node *node);
 
 void circle_node_live(struct circle_node *node);	/* resume: background work starts */
 /* Background work ends. requeue: host requests that cannot end are to be tried again. */

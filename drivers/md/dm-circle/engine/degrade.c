@@ -11,7 +11,6 @@
  * through or a write-back, nor let a FLUSH complete.
  */
 #include <linux/delay.h>
-#include <linux/device-mapper.h>
 #include "../log.h"
 #include "circle.h"
 #include "degrade.h"
@@ -32,12 +31,9 @@ enum circle_health circle_node_health(const struct circle_node *node)
 	return atomic_read(&node->slots->nr_dirty) ? CIRCLE_DRAINING : CIRCLE_BARE;
 }
 
-void circle_node_event(struct circle_node *node)
+bool circle_node_failed(const struct circle_node *node)
 {
-	struct dm_target *ti = READ_ONCE(node->ti);
-
-	if (ti)
-		dm_table_event(ti->table);
+	return circle_node_health(node) && READ_ONCE(node->origin_bad);
 }
 
 /* Once for each state; never back. */
@@ -49,14 +45,14 @@ static void say(struct circle_node *node)
 		return;
 	node->told = now;
 	if (now == CIRCLE_FAILING)
-		CIRCLE_ERR("metadata cannot be written (%d): nothing more is cached; writes wait until %s says so",
-			   -node->meta->reason, node->circle ? "the label" : "a mark");
+		CIRCLE_ERR("nothing more is cached; writes wait until %s says that the metadata are void",
+			   node->circle ? "the label" : "a mark");
 	else if (now == CIRCLE_DRAINING)
 		CIRCLE_ERR("metadata are void: writes go through, %d dirty blocks are written back",
 			   atomic_read(&node->slots->nr_dirty));
 	else
 		CIRCLE_ERR("metadata are void, nothing is dirty: the origin has everything; replace or wipe the metadata device");
-	circle_node_event(node);
+	circle_event_post(node);
 }
 
 /* Local cache. Tried for a while after the failure, later once each time that it is asked for. */

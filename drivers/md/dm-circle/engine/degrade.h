@@ -8,6 +8,26 @@
 
 #include "io.h"
 
+/* Of the metadata, as far as the write path is concerned. */
+enum circle_health {
+	CIRCLE_WELL = 0,
+	CIRCLE_FAILING,		/* a write failed, nothing durable says so yet: writes wait */
+	CIRCLE_DRAINING,	/* something says so: writes go through, dirty pages drain */
+	CIRCLE_BARE,		/* ... and nothing is dirty any more */
+};
+
+/* Metadata failed, and nothing durable says so yet: nothing may supersede what they say. */
+static inline bool circle_voiding(const struct circle_node *node)
+{
+	return READ_ONCE(node->meta->failed) && !READ_ONCE(node->meta->voided);
+}
+
+/* Any context: nothing durable that is believed is behind what memory says. */
+static inline bool circle_node_settled(const struct circle_node *node)
+{
+	return READ_ONCE(node->meta->voided) || circle_meta_settled(node->meta);
+}
+
 /* Any context. */
 bool circle_all_drained(const struct circle_node *node);	/* but for what is lost */
 enum circle_health circle_node_health(const struct circle_node *node);
@@ -27,8 +47,8 @@ void circle_degrade_suspend(struct circle_node *node, bool drain);
  * FLUSH: what a power cut takes from the SSD must not be older there than at the origin.
  */
 bool circle_cache_flush(struct circle_node *node);
-/* Tells user space that status has changed. Not while the node may be suspended. */
-void circle_node_event(struct circle_node *node);
+/* Any context: nor does the origin take writes: nothing is left. */
+bool circle_node_failed(const struct circle_node *node);
 
 /*
  * True if io may go on, as far as the metadata are concerned. Else it is queued with step when it

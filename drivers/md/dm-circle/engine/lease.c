@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * lease: an owner writes to the origin only while its last look at the label is young (R5). What
- * comes while it is not waits here: for the next look, or for the news that it is fenced. So does
- * what comes while failed metadata are not void by the label yet. It must never let a request wait
- * that nobody wakes: the steward wakes at each look, behind each label, and at its end.
+ * comes while it is not waits here: for the next look, or for the news that it is fenced. It must
+ * never let a request wait that nobody wakes: the steward wakes at each look and at its end.
  */
+#include "degrade.h"
 #include "replicate.h"
 
 static void resume(struct circle_waiter *waiter, int err)
@@ -20,19 +20,26 @@ static void resume(struct circle_waiter *waiter, int err)
 	}
 }
 
+/* Nor does anything supersede failed metadata before the label says that they are void. */
+static bool may_go(struct circle_node *node)
+{
+	return circle_lease_ok(node) && !circle_voiding(node);
+}
+
 bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 {
 	struct circle_node *node = io->node;	/* io may be gone once it is on the list */
 	struct circle_circle *c = node->circle;
 
-	if (!c || (circle_lease_ok(node) && !circle_voiding(node)))
+	if (!c || may_go(node))
 		return true;
 	io->step = step;
 	io->waiter.done = resume;
 	spin_lock_irq(&c->lease_lock);
 	list_add_tail(&io->waiter.link, &c->lease_waiters);
 	spin_unlock_irq(&c->lease_lock);
-	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED || circle_ending(c))
+	/* What would have woken it may have looked before it was on the list. */
+	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED || circle_ending(c) || may_go(node))
 		circle_lease_wake(node);
 	else
 		circle_steward_kick(node);
@@ -42,17 +49,16 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 void circle_lease_wake(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
-	int err = READ_ONCE(c->role) != CIRCLE_ROLE_OWNER ? -ESTALE :
-		  circle_lease_ok(node) && !circle_voiding(node) ? 0 :
-		  circle_ending(c) ? -EAGAIN : -EBUSY;
 	struct circle_waiter *w, *tmp;
 	unsigned long flags;
 	LIST_HEAD(all);
+	int err;
 
-	if (err == -EBUSY)
-		return;			/* nothing has changed */
 	spin_lock_irqsave(&c->lease_lock, flags);
-	list_splice_init(&c->lease_waiters, &all);
+	err = READ_ONCE(c->role) != CIRCLE_ROLE_OWNER ? -ESTALE :
+	      may_go(node) ? 0 : circle_ending(c) ? -EAGAIN : -EBUSY;
+	if (err != -EBUSY)		/* else nothing has changed */
+		list_splice_init(&c->lease_waiters, &all);
 	spin_unlock_irqrestore(&c->lease_lock, flags);
 	list_for_each_entry_safe(w, tmp, &all, link) {
 		list_del(&w->link);

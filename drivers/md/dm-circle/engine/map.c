@@ -79,6 +79,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->uncommitted = false;
 	io->cache_failed = false;
 	io->undo = 0;
+	io->direct = false;
 	io->slot = CIRCLE_NO_SLOT;
 	io->write = NULL;
 	io->fua = bio->bi_opf & REQ_FUA;
@@ -127,6 +128,13 @@ static bool start(struct circle_io *io, bool excl)
 	return got;
 }
 
+/* The cache device's: the metadata fail with it, and the FLUSH is kept otherwise. */
+static void plain_flush_failed(struct circle_io *io)
+{
+	io->status = BLK_STS_OK;
+	circle_io_queue(io, circle_flush_step);
+}
+
 int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 {
 	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
@@ -140,6 +148,11 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 	}
 	WRITE_ONCE(node->last_io, jiffies);
 	if (!bio_sectors(bio)) {
+		if (circle_flush_is_plain(node)) {
+			io->failed = plain_flush_failed;
+			bio_set_dev(bio, node->cache);
+			return DM_MAPIO_REMAPPED;
+		}
 		circle_io_queue(io, circle_flush_step);
 		return DM_MAPIO_SUBMITTED;
 	}

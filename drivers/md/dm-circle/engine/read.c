@@ -27,34 +27,51 @@ static struct source look_up(struct circle_io *io)
 	spin_lock_irqsave(&sh->lock, flags);
 	src.slot = __circle_slot_find(s, sh, 0, io->block);
 	if (src.slot != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[src.slot];
+		u16 flags = s->slot[src.slot].flags;
 
-		src.dirty = sl->dirty & io->touched;
-		src.valid = READ_ONCE(io->node->ssd_bad) ? src.dirty : sl->valid & io->touched;
-		src.lost = (sl->flags & CIRCLE_SLOT_LOST) && (sl->dirty & io->touched);
+		src.dirty = circle_slot_dirty(s, src.slot) & io->touched;
+		src.valid = circle_slot_valid(s, src.slot) & io->touched;
+		if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad))
+			src.valid = src.dirty;		/* is a clean one? */
+		src.lost = (flags & CIRCLE_SLOT_UNSURE) ||
+			   ((flags & CIRCLE_SLOT_LOST) &&
+			    (circle_slot_dirty(s, src.slot) & io->touched));
 		__circle_slot_touch(s, sh, src.slot);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return src;
 }
 
-static void missed(struct circle_io *io)
+/* Slots that nobody needs. Large blocks have to come back first: copying one is dear. */
+static bool room(const struct circle_node *node)
+{
+	return READ_ONCE(node->slots->nr_free) > node->stock &&
+	       node->geom.block_sectors <= CIRCLE_STREAM_SECTORS;
+}
+
+/* The block is not in the cache, or not the pages that were asked for. */
+static void missed(struct circle_io *io, u32 slot)
 {
 	struct circle_node *node = io->node;
 	u64 sector = circle_block_sector(node, io->block, io->start);
-	unsigned long flags;
-	bool promote;
+	enum circle_admit admit;
+	bool stream;
 
 	circle_stat_add(node->stats, CIRCLE_STAT_READ_MISS, 1);
 	if (node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(node->meta->failed) ||
 	    READ_ONCE(node->ssd_bad))
 		return;
-	spin_lock_irqsave(&node->policy_lock, flags);
-	promote = !circle_policy_sequential(&node->policy, sector, io->len) &&
-		  circle_policy_miss(&node->policy, io->block);
-	spin_unlock_irqrestore(&node->policy_lock, flags);
-	if (promote)
-		circle_promote(node, io->block);
+	stream = circle_policy_sequential(&node->policy, sector, io->len);
+	if (slot != CIRCLE_NO_SLOT) {
+		if (!stream)
+			circle_promote(node, io->block, false);
+		return;
+	}
+	admit = circle_policy_read(&node->policy, io->block, stream, room(node));
+	if (admit == CIRCLE_ADMIT_MAIN && !circle_reclaim_yields(node, io->block))
+		circle_policy_remember(&node->policy, io->block);
+	else if (admit != CIRCLE_ADMIT_NOT)
+		circle_promote(node, io->block, admit == CIRCLE_ADMIT_MAIN);
 }
 
 /* True: the whole request has one source, and the bio points at it. */
@@ -72,7 +89,7 @@ static bool aim(struct circle_io *io, struct bio *bio, const struct source *src)
 	}
 	if (src->valid)
 		return false;
-	missed(io);
+	missed(io, src->slot);
 	bio_set_dev(bio, node->origin);
 	bio->bi_iter.bi_sector = circle_block_sector(node, io->block, io->start);
 	return true;
@@ -202,7 +219,7 @@ void circle_read_step(struct circle_io *io)
 	} else if (aim(io, bio, &src)) {
 		submit_bio_noacct(bio);
 	} else {
-		missed(io);
+		missed(io, src.slot);
 		io->slot = src.slot;
 		io->failed = cache_failed;
 		read_parts(io, bio, &src);

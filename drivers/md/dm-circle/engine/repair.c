@@ -23,9 +23,9 @@
 
 struct saver {
 	struct circle_node *node;
-	struct circle_slot *sl;
 	u64 block;
 	u32 slot;
+	u64 seq;		/* of the newest write to the block */
 	void *buf;		/* CHUNK sectors */
 	u64 saved, unreadable;
 	bool background;	/* to end when a suspend begins */
@@ -84,8 +84,10 @@ void circle_cache_error(struct circle_node *node, u32 n)
 		count_error(node);
 		return;
 	}
-	sh = circle_shard_of(s, READ_ONCE(s->slot[n].owner), READ_ONCE(s->slot[n].block));
-	spin_lock_irqsave(&sh->lock, flags);
+	if (!circle_slot_lock(s, n, &sh, &flags)) {
+		count_error(node);
+		return;
+	}
 	__circle_cache_error(node, n);
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
@@ -107,7 +109,7 @@ static int fetch(struct saver *v, u32 from, u32 to)
 		memset(call, 0, sizeof(*call));
 		f->type = CIRCLE_WT_FETCH;
 		f->block = v->block;
-		f->seq = v->sl->seq;
+		f->seq = v->seq;
 		f->pages = circle_pages_touched(&v->node->geom, from, to - from);
 		f->sector = from;
 		f->sectors = to - from;
@@ -117,7 +119,7 @@ static int fetch(struct saver *v, u32 from, u32 to)
 			r = -EAGAIN;	/* it may have it yet */
 			continue;
 		}
-		if (!call->answer.status && call->answer.seq <= v->sl->seq &&
+		if (!call->answer.status && call->answer.seq <= v->seq &&
 		    call->answer.generation == v->node->gen &&
 		    call->answer.length == (to - from) << SECTOR_SHIFT)
 			return 0;
@@ -165,7 +167,7 @@ static bool flush_saved(struct circle_node *node, int errors)
 		return false;
 	ok = !circle_bdev_flush(node->origin);
 	if (!ok)
-		atomic_inc(&node->origin_errors);
+		circle_origin_failed(node);
 	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)
 		circle_origin_covered(node, covers);
@@ -181,10 +183,12 @@ static u64 find(struct saver *v)
 	spin_lock_irq(&sh->lock);
 	v->slot = __circle_slot_find(s, sh, 0, v->block);
 	if (v->slot != CIRCLE_NO_SLOT) {
-		v->sl = &s->slot[v->slot];
-		v->holders = v->sl->holders;
-		dirty = v->sl->dirty;
-		if (v->sl->flags & CIRCLE_SLOT_LOST) {
+		const struct circle_slot *sl = &s->slot[v->slot];
+
+		v->seq = circle_slot_seq(sl);
+		v->holders = sl->holders;
+		dirty = circle_slot_dirty(s, v->slot);
+		if (sl->flags & CIRCLE_SLOT_LOST) {
 			v->unreadable = dirty;
 			dirty = 0;
 		}
@@ -224,7 +228,8 @@ static void lose_refusers(struct saver *v)
 /* The range of these pages is held. Returns which of them are dirty still. */
 static u64 save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable)
 {
-	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, block);
 	struct saver v = { .node = node, .block = block, .background = background };
 	int errors = atomic_read(&node->origin_errors);
 	u64 dirty = find(&v) & pages, left;
@@ -242,8 +247,9 @@ static u64 save(struct circle_node *node, u64 block, u64 pages, bool background,
 	if (v.saved && !flush_saved(node, errors))
 		v.saved = 0;
 	spin_lock_irq(&sh->lock);
-	__circle_slot_set(node->slots, sh, v.slot, v.sl->valid, v.sl->dirty & ~v.saved);
-	left = v.sl->dirty & pages;
+	__circle_slot_set(s, sh, v.slot, circle_slot_valid(s, v.slot),
+			  circle_slot_dirty(s, v.slot) & ~v.saved);
+	left = circle_slot_dirty(s, v.slot) & pages;
 	spin_unlock_irq(&sh->lock);
 	*unreadable = v.unreadable & left;
 	return left;
@@ -279,22 +285,22 @@ static bool __give_up(struct circle_node *node, struct circle_shard *sh, u32 n, 
 {
 	struct circle_slots *s = node->slots;
 	struct circle_slot *sl = &s->slot[n];
+	u64 sector = circle_block_sector(node, circle_slot_block(sl), 0);
 	u32 first, last;
 
 	if ((sl->flags & CIRCLE_SLOT_TRIES) != CIRCLE_SLOT_TRIES) {
 		sl->flags += CIRCLE_SLOT_TRY;
 		return false;
 	}
-	if (!unreadable || sl->dirty != unreadable)
+	if (!unreadable || circle_slot_dirty(s, n) != unreadable)
 		return false;
 	first = __ffs64(unreadable) << s->geom.page_shift;
 	last = min_t(u32, fls64(unreadable) << s->geom.page_shift,
-		     circle_block_limit(node, sl->block));
+		     circle_block_limit(node, circle_slot_block(sl)));
 	__circle_slot_lose(s, sh, n, unreadable);
 	sl->flags &= ~(CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY | CIRCLE_SLOT_TRIES);
 	CIRCLE_ERR("lost: %u pages in sectors %llu+%u have no copy that can be read; they read as errors until overwritten",
-		   (u32)hweight64(unreadable), circle_block_sector(node, sl->block, first),
-		   last - first);
+		   (u32)hweight64(unreadable), sector + first, last - first);
 	return true;
 }
 
@@ -330,11 +336,11 @@ static bool conclude(struct circle_node *node, u64 block, u64 unreadable)
 		n = __circle_slot_find(s, sh, 0, block);
 		if (n == CIRCLE_NO_SLOT || !(s->slot[n].flags & CIRCLE_SLOT_SICK))
 			done = true;
-		else if (s->slot[n].dirty)
+		else if (circle_slot_dirty(s, n))
 			done = __give_up(node, sh, n, unreadable);
 		else
 			done = __finish(node, sh, n);
-		held = !done && !s->slot[n].dirty;
+		held = !done && !circle_slot_dirty(s, n);
 		__circle_range_unlock(&range, &wake);
 	}
 	spin_unlock_irq(&sh->lock);
@@ -346,7 +352,8 @@ static bool conclude(struct circle_node *node, u64 block, u64 unreadable)
 
 static bool treat(struct circle_node *node, u32 n)
 {
-	u64 block = READ_ONCE(node->slots->slot[n].block), unreadable;	/* looked at again */
+	u64 block = circle_slot_block(&node->slots->slot[n]);	/* looked at again */
+	u64 unreadable;
 
 	if (block >= node->nr_blocks)
 		return true;
@@ -368,7 +375,7 @@ static void repair_work(struct work_struct *work)
 			cond_resched();
 	}
 	circle_commit_kick(node);
-	circle_node_event(node);
+	circle_event_post(node);
 	if (!left && n == s->nr)
 		return;
 	WRITE_ONCE(node->repair.active, true);
@@ -392,9 +399,12 @@ void circle_repair_stop(struct circle_node *node)
 	cancel_delayed_work_sync(&node->repair.work);
 }
 
-static u64 lost_in(const struct circle_slot *sl)
+static u64 lost_in(const struct circle_slots *s, u32 n)
 {
-	return !sl->owner && (READ_ONCE(sl->flags) & CIRCLE_SLOT_LOST) ? READ_ONCE(sl->dirty) : 0;
+	const struct circle_slot *sl = &s->slot[n];
+
+	return !READ_ONCE(sl->owner) && (READ_ONCE(sl->flags) & CIRCLE_SLOT_LOST) ?
+	       circle_slot_dirty(s, n) : 0;
 }
 
 u64 circle_lost_pages(struct circle_node *node)
@@ -404,7 +414,7 @@ u64 circle_lost_pages(struct circle_node *node)
 	u32 n;
 
 	for (n = 0; n < s->nr && atomic_read(&s->nr_lost); n++) {
-		pages += hweight64(lost_in(&s->slot[n]));
+		pages += hweight64(lost_in(s, n));
 		if (!(n & 0xfff))
 			cond_resched();
 	}
@@ -417,7 +427,7 @@ bool circle_lost_next(struct circle_node *node, u32 *n, u32 *page, u64 *sector, 
 	const struct circle_geom *g = &s->geom;
 
 	for (; *n < s->nr && atomic_read(&s->nr_lost); (*n)++, *page = 0) {
-		u64 lost = lost_in(&s->slot[*n]), block = READ_ONCE(s->slot[*n].block);
+		u64 lost = lost_in(s, *n), block = circle_slot_block(&s->slot[*n]);
 		u32 limit, pos = *page << g->page_shift, stop;
 		bool set = false;
 
@@ -447,17 +457,15 @@ void circle_repair_retry(struct circle_node *node)
 	u32 n;
 
 	for (n = 0; n < s->nr; n++) {
-		struct circle_slot *sl = &s->slot[n];
 		struct circle_shard *sh;
+		unsigned long flags;
 
 		if (!(n & 0xfff))
 			cond_resched();
-		if (!(READ_ONCE(sl->flags) & CIRCLE_SLOT_LOST) || sl->owner)
+		if (!lost_in(s, n) || !circle_slot_lock(s, n, &sh, &flags))
 			continue;
-		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
-		spin_lock_irq(&sh->lock);
 		__circle_slot_found(s, sh, n, CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY);
-		spin_unlock_irq(&sh->lock);
+		spin_unlock_irqrestore(&sh->lock, flags);
 	}
 	WRITE_ONCE(node->repair.active, true);
 	if (!READ_ONCE(node->bg_stop))

@@ -21,11 +21,12 @@
 #define BATCH		64		/* blocks at most, and */
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
-#define AGE		(10 * HZ)	/* dirty for longer than this is written back */
+#define AGE		10		/* seconds; dirty for longer than this is written back */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
 #define BACKOFF_MAX_MS	30000u
-#define ASIDE		(CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK)	/* not for us: see repair.c */
+/* LOST and SICK are repair.c's. */
+#define ASIDE		(CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK | CIRCLE_SLOT_UNSURE)
 
 struct circle_batch {
 	u64 block[BATCH];
@@ -63,14 +64,15 @@ static bool add(struct circle_batch *b, u64 block)
 
 static bool is_dirty(struct circle_node *node, u64 block)
 {
-	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, block);
 	bool dirty = false;
 	u32 n;
 
 	spin_lock_irq(&sh->lock);
-	n = __circle_slot_find(node->slots, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT && !(node->slots->slot[n].flags & ASIDE))
-		dirty = node->slots->slot[n].dirty & ~node->slots->slot[n].wb;
+	n = __circle_slot_find(s, sh, 0, block);
+	if (n != CIRCLE_NO_SLOT && !(s->slot[n].flags & ASIDE))
+		dirty = circle_slot_dirty(s, n) & ~circle_slot_wb(s, n);
 	spin_unlock_irq(&sh->lock);
 	return dirty;
 }
@@ -108,9 +110,9 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 
 		n = sh->dirty.tail;
 		sl = &s->slot[n];
-		due = all || exposed(node, sl) || !time_before32((u32)jiffies, sl->stamp + AGE);
+		due = all || exposed(node, sl) || circle_slot_age(sl) >= AGE;
 		if (due && !(sl->flags & ASIDE)) {
-			*block = sl->block;
+			*block = circle_slot_block(sl);
 			got = true;
 		}
 		circle_slot_rotate(s, sh, n);
@@ -175,10 +177,9 @@ static void op_work(struct work_struct *work)
 	spin_lock_irq(&sh->lock);
 	op->slot = __circle_slot_find(s, sh, 0, op->range.block);
 	if (op->slot != CIRCLE_NO_SLOT && circle_lease_ok(op->node)) {
-		struct circle_slot *sl = &s->slot[op->slot];
-
-		op->mask = sl->flags & ASIDE ? 0 : sl->dirty;
-		sl->wb |= op->mask;
+		if (!(s->slot[op->slot].flags & ASIDE))
+			op->mask = circle_slot_dirty(s, op->slot);
+		__circle_slot_set_wb(s, sh, op->slot, circle_slot_wb(s, op->slot) | op->mask);
 	}
 	spin_unlock_irq(&sh->lock);
 	if (op->mask)
@@ -228,15 +229,14 @@ static void settle(struct circle_node *node, struct circle_op *op, bool flushed)
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(s, sh, 0, op->range.block);
 	if (n != CIRCLE_NO_SLOT && n == op->slot) {
-		struct circle_slot *sl = &s->slot[n];
-
-		done = sl->wb & op->mask;
-		sl->wb &= ~op->mask;
+		done = circle_slot_wb(s, n) & op->mask;
+		__circle_slot_set_wb(s, sh, n, circle_slot_wb(s, n) & ~op->mask);
 		if (ok)
-			__circle_slot_set(s, sh, n, sl->valid, sl->dirty & ~done);
+			__circle_slot_set(s, sh, n, circle_slot_valid(s, n),
+					  circle_slot_dirty(s, n) & ~done);
 		if (op->cache_failed)
 			__circle_cache_error(node, n);
-		held = sl->holders && !sl->dirty;
+		held = s->slot[n].holders && !circle_slot_dirty(s, n);
 	}
 	spin_unlock_irq(&sh->lock);
 	if (held)
@@ -255,16 +255,22 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	bool ok, cached, any = false, bad = false;
 	u32 i;
 
+	/*
+	 * A slot of one of these blocks may have been evicted, and still be durably valid: it would
+	 * be older than the origin.
+	 */
+	if (!circle_node_settled(node) && circle_meta_commit(node->meta, false)) {
+		circle_commit_kick(node);	/* goes on in circle_degrade() */
+		return false;
+	}
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
 	covers = circle_origin_mark(node);
 	cached = circle_cache_flush(node);
 	ok = cached && !circle_bdev_flush(node->origin);
-	if (cached && !ok) {
-		atomic_inc(&node->origin_errors);
-		circle_origin_answered(node, true);
-	}
+	if (cached && !ok)
+		circle_origin_failed(node);
 	/* Another's FLUSH that failed may have taken what we wrote with it. */
 	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)
@@ -323,7 +329,8 @@ static void writeback_work(struct work_struct *work)
 	if (!b->nr)
 		circle_degrade_idle(node);
 	if (b->nr && !write_batch(node, b)) {
-		circle_drain_end(node, -EIO);
+		if (!circle_voiding(node))
+			circle_drain_end(node, -EIO);
 		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
 		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
 				  b->nr, wb->backoff_ms);

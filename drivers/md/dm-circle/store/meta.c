@@ -6,6 +6,7 @@
  */
 #include "meta.h"
 
+#include <linux/mm.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -53,14 +54,36 @@ static int read_mbs(struct circle_meta *m, u64 mb, u32 nr, void *buf)
 			      nr * CIRCLE_MB_SECTORS);
 }
 
-/* Others keep their superblocks behind the first block: all before the table must be zero. */
-static int blank(struct circle_meta *m)
+/*
+ * The first block is zero. Others keep their superblocks behind it: all before the table must be
+ * zero too, or left of metadata whose first block somebody wiped, as is done with dm-cache's.
+ */
+static int left_over(struct circle_meta *m, bool damaged)
 {
+	bool any = false;
+	u32 i;
 	int r = read_mbs(m, 0, CIRCLE_TABLE_START_MB, m->buf);
 
-	if (r)
-		return r;
-	return memchr_inv(m->buf, 0, CIRCLE_TABLE_START_MB * CIRCLE_MB_SIZE) ? -EINVAL : -ENODATA;
+	for (i = 1; !r && i < CIRCLE_TABLE_START_MB; i++) {
+		void *mb = (char *)m->buf + (size_t)i * CIRCLE_MB_SIZE;
+
+		if (!memchr_inv(mb, 0, CIRCLE_MB_SIZE))
+			continue;
+		any = true;
+		if (i != CIRCLE_SB_COPY1_MB || !circle_super_is(mb))
+			r = circle_dm_block_check(mb, i, circle_crc);
+	}
+	if (r || !any)
+		return r ?: -ENODATA;
+	m->left_over = !damaged && !(m->sb.flags & CIRCLE_SBF_CIRCLE);
+	return -EUCLEAN;
+}
+
+static int read_super(struct circle_meta *m, u64 mb, struct circle_super *sb)
+{
+	int r = read_mbs(m, mb, 1, m->buf);
+
+	return r ?: circle_super_decode(m->buf, sb, circle_crc);
 }
 
 /* Newest valid copy of the superblock. One copy may be torn; both damaged, or one foreign or newer
@@ -79,9 +102,7 @@ int circle_meta_open(struct circle_meta *m)
 		return -ENOSPC;
 	}
 	for (i = 0; i < 2; i++) {
-		r[i] = read_mbs(m, where[i], 1, m->buf);
-		if (!r[i])
-			r[i] = circle_super_decode(m->buf, sb, circle_crc);
+		r[i] = read_super(m, where[i], sb);
 		if (!r[i] && (best < 0 || sb->seq > m->sb.seq)) {
 			m->sb = *sb;
 			best = i;
@@ -89,13 +110,16 @@ int circle_meta_open(struct circle_meta *m)
 	}
 	kfree(sb);
 	for (i = 0; i < 2; i++)
-		if (r[i] == -EPROTONOSUPPORT || r[i] == -EINVAL || r[i] == -EIO)
+		if (r[i] == -EPROTONOSUPPORT || r[i] == -EIO ||
+		    (r[i] == -EINVAL && r[0] != -ENODATA))
 			return r[i];
-	if (r[0] == -ENODATA && r[1] != -ENODATA)
-		return -EUCLEAN;
-	if (best >= 0)
-		return 0;
-	return r[0] == -ENODATA && r[1] == -ENODATA ? blank(m) : -EBADMSG;
+	if (r[0] == -ENODATA)
+		return left_over(m, r[1] == -EBADMSG);
+	if (best < 0)
+		return -EBADMSG;
+	if (m->sb.flags & CIRCLE_SBF_VOID)
+		return 0;		/* which is worse; the caller asks circle_meta_is_void() */
+	return m->sb.flags & CIRCLE_SBF_NEEDS_CHECK ? -EUNATCH : 0;
 }
 
 static int alloc_table(struct circle_meta *m)
@@ -117,13 +141,30 @@ static int alloc_table(struct circle_meta *m)
 	return m->page_lsn && m->copy && m->stale ? 0 : -ENOMEM;
 }
 
+size_t circle_meta_bytes(const struct circle_meta *m)
+{
+	size_t pages = m->sb.table_pages;
+
+	return m->slots->bytes + PAGE_ALIGN(pages * sizeof(u64)) +
+	       2 * PAGE_ALIGN(BITS_TO_LONGS(pages) * sizeof(long));
+}
+
+/* A second superblock that is left over would be the newer one. */
+static int wipe(struct circle_meta *m)
+{
+	if (!m->left_over)
+		return 0;
+	memset(m->buf, 0, CIRCLE_TABLE_START_MB * CIRCLE_MB_SIZE);
+	return circle_meta_write(m, CIRCLE_WRITE_DURABLY, 0, m->buf, CIRCLE_TABLE_START_MB);
+}
+
 /* Table first, superblock last: a crash in between leaves a device that is still blank at 0, or
  * is formatted.
  */
 int circle_meta_format(struct circle_meta *m)
 {
 	u64 page;
-	int r = 0;
+	int r;
 
 	get_random_bytes(m->sb.meta_uuid, sizeof(m->sb.meta_uuid));
 	m->sb.seq = 1;
@@ -133,6 +174,7 @@ int circle_meta_format(struct circle_meta *m)
 		m->sb.table_digest += circle_page_digest(page, 0);
 	m->sb.flags |= CIRCLE_SBF_CLEAN;
 	mutex_lock(&m->lock);
+	r = wipe(m);
 	for (page = 0; page < m->sb.table_pages && !r; page += CIRCLE_COMMIT_MBS) {
 		u32 nr = min_t(u64, CIRCLE_COMMIT_MBS, m->sb.table_pages - page), i;
 
@@ -142,9 +184,7 @@ int circle_meta_format(struct circle_meta *m)
 			circle_page_start(mb, m->sb.meta_uuid, page + i, 0);
 			circle_page_seal(mb, circle_crc);
 		}
-		r = circle_bdev_rw(m->io, m->bdev, REQ_OP_WRITE,
-				   (m->sb.table_start + page) * CIRCLE_MB_SECTORS, m->buf,
-				   nr * CIRCLE_MB_SECTORS);
+		r = circle_meta_write(m, REQ_OP_WRITE, m->sb.table_start + page, m->buf, nr);
 	}
 	if (!r)
 		r = circle_bdev_flush(m->bdev);
@@ -156,23 +196,30 @@ int circle_meta_format(struct circle_meta *m)
 	return r;
 }
 
-static void take_page(struct circle_meta *m, const void *mb, u32 page)
+/* What is kept is possible: a record in memory has no room for everything that is on disk. */
+static int keep(struct circle_meta *m, u32 n, const struct circle_slot_state *st)
+{
+	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
+
+	if (!circle_slot_state_ok(st, m->slots->geom.all, nr_blocks)) {
+		CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
+		return -EBADMSG;
+	}
+	circle_slot_put(m->slots, n, st);
+	return 0;
+}
+
+static int take_page(struct circle_meta *m, const void *mb, u32 page)
 {
 	u32 first = page * CIRCLE_SLOTS_PER_MB, i;
 	struct circle_slot_state st;
+	int r = 0;
 
-	for (i = 0; i < CIRCLE_SLOTS_PER_MB && first + i < m->slots->nr; i++) {
-		struct circle_slot *sl = &m->slots->slot[first + i];
-
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB && first + i < m->slots->nr && !r; i++) {
 		circle_page_get(mb, i, &st);
-		sl->block = st.block;
-		sl->valid = st.valid;
-		sl->dirty = st.dirty;
-		sl->seq = st.seq;
-		sl->gen = st.gen;
-		sl->owner = st.owner;
-		sl->flags = st.flags;
+		r = keep(m, first + i, &st);
 	}
+	return r;
 }
 
 /*
@@ -203,7 +250,9 @@ static int load_copy(struct circle_meta *m, int copy, unsigned long *seen, u64 *
 			m->page_lsn[page + i] = lsn;
 			if (copy)
 				__set_bit(page + i, m->copy);
-			take_page(m, mb, page + i);
+			r = take_page(m, mb, page + i);
+			if (r)
+				return r;
 		}
 	}
 	return 0;
@@ -250,22 +299,13 @@ static int load_table(struct circle_meta *m)
 static int apply(struct circle_meta *m, const struct circle_record *rec, u64 lsn)
 {
 	u32 page = rec->slot / CIRCLE_SLOTS_PER_MB;
-	struct circle_slot *sl;
 
 	if (rec->slot >= m->slots->nr)
 		return -EBADMSG;
 	if (lsn <= m->page_lsn[page])
 		return 0;
-	sl = &m->slots->slot[rec->slot];
-	sl->block = rec->state.block;
-	sl->valid = rec->state.valid;
-	sl->dirty = rec->state.dirty;
-	sl->seq = rec->state.seq;
-	sl->gen = rec->state.gen;
-	sl->owner = rec->state.owner;
-	sl->flags = rec->state.flags;
 	__set_bit(page, m->stale);
-	return 0;
+	return keep(m, rec->slot, &rec->state);
 }
 
 /* Walks lsn tail .. tail + ring - 1. With scan: only judges; else applies up to `end`. */
@@ -329,8 +369,8 @@ static void drop_double(struct circle_meta *m, u32 n, const struct circle_slot_s
 	spin_lock_irq(&sh->lock);
 	other = __circle_slot_find(m->slots, sh, st->owner, st->block);
 	if (other != CIRCLE_NO_SLOT) {
-		struct circle_slot *o = &m->slots->slot[other];
-		struct circle_tag a = { o->gen, o->seq }, b = { st->gen, st->seq };
+		struct circle_tag a = circle_slot_tag(&m->slots->slot[other]);
+		struct circle_tag b = { st->gen, st->seq };
 
 		if (circle_tag_cmp(a, b) < 0) {
 			__circle_slot_unmap(m->slots, sh, other);
@@ -343,9 +383,9 @@ static void drop_double(struct circle_meta *m, u32 n, const struct circle_slot_s
 	spin_unlock_irq(&sh->lock);
 }
 
-static int enter_slots(struct circle_meta *m, bool unclean)
+static void enter_slots(struct circle_meta *m, bool unclean)
 {
-	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
+	static const struct circle_slot_state none;
 	struct circle_slot_state st;
 	bool intent;
 	u32 n;
@@ -353,16 +393,12 @@ static int enter_slots(struct circle_meta *m, bool unclean)
 	for (n = 0; n < m->slots->nr; n++) {
 		struct circle_slot *sl = &m->slots->slot[n];
 
-		circle_slot_state(sl, &st);
-		if (!circle_slot_state_ok(&st, m->slots->geom.all, nr_blocks)) {
-			CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
-			return -EBADMSG;
-		}
+		circle_slot_state(m->slots, n, &st);
 		intent = unclean && !st.owner && (st.flags & CIRCLE_SLOT_INTENT) &&
 			 st.dirty != st.valid;
 		if (intent)
 			st.dirty = st.valid;
-		memset(sl, 0, sizeof(*sl));
+		circle_slot_put(m->slots, n, &none);
 		if (st.flags & CIRCLE_SLOT_MAPPED)
 			drop_double(m, n, &st);
 		if (!(sl->flags & CIRCLE_SLOT_FREEING))
@@ -372,7 +408,6 @@ static int enter_slots(struct circle_meta *m, bool unclean)
 		if (!(n & 0xffff))
 			cond_resched();
 	}
-	return 0;
 }
 
 int circle_meta_load(struct circle_meta *m, bool *unclean)
@@ -380,14 +415,17 @@ int circle_meta_load(struct circle_meta *m, bool *unclean)
 	int r;
 
 	mutex_lock(&m->lock);
-	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN);
 	r = alloc_table(m);
 	if (!r)
 		r = load_table(m);
 	if (!r)
 		r = replay(m);
+	/* CLEAN with a commit behind it: an older copy (the newer one is damaged), or a server
+	 * that went on after a suspend.
+	 */
+	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->next_lsn > m->sb.tail_lsn;
 	if (!r)
-		r = enter_slots(m, *unclean);
+		enter_slots(m, *unclean);
 	mutex_unlock(&m->lock);
 	return r;
 }

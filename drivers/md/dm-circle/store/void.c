@@ -25,7 +25,7 @@ u64 circle_meta_slots(u64 sectors, u32 block_sectors)
 /* Scratch: a metadata block of m->buf. */
 static int write_mark(struct circle_meta *m, u16 state)
 {
-	struct circle_mark mark = { .state = state, .reason = m->reason };
+	struct circle_mark mark = { .state = state, .reason = EIO };
 	u64 at = mark_sector(m);
 
 	if (!at)
@@ -40,7 +40,7 @@ static int flag_supers(struct circle_meta *m)
 {
 	int r;
 
-	m->sb.flags |= CIRCLE_SBF_VOID | CIRCLE_SBF_NEEDS_CHECK;
+	m->sb.flags |= CIRCLE_SBF_VOID;
 	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
 	r = __circle_meta_write_super(m);
 	return r ?: __circle_meta_write_super(m);
@@ -89,7 +89,7 @@ int circle_meta_unvoid(struct circle_meta *m)
 	if (at)
 		r = circle_bdev_rw(m->io, m->data, CIRCLE_WRITE_DURABLY, at, m->buf,
 				   CIRCLE_MB_SECTORS);
-	m->sb.flags &= ~CIRCLE_SBF_VOID;
+	m->sb.flags &= ~(CIRCLE_SBF_VOID | CIRCLE_SBF_NEEDS_CHECK);
 	if (!r)
 		r = __circle_meta_write_super(m);
 	if (!r)
