@@ -94,6 +94,50 @@ damage_both() { damage flip 0 && edit flip 16; }
 newer() { damage super 0 "$1" "$2" && edit super 1 "$1" "$2"; }
 wiped_first() { restore && dd if=/dev/zero of="$M" bs=4096 count=1 oflag=direct status=none; }
 
+# As one does it with dm-cache's: 4 KiB are zero, and a new one is made. Not of a circle's.
+wiped_is_blank() { wiped_first && formatted; }
+
+wiped_circle()
+{
+	restore && edit super 1 flags 4 && edit super 1 node_id 1 && edit super 1 label_kind 1 &&
+		dd if=/dev/zero of="$M" bs=4096 count=1 oflag=direct status=none &&
+		not_touched "superblock wiped" "$(the_line)"
+}
+
+wiped_damaged()
+{
+	restore && edit flip 16 && dd if=/dev/zero of="$M" bs=4096 count=1 oflag=direct status=none &&
+		not_touched "superblock wiped" "$(the_line)"
+}
+
+needs_check() { damage super 0 flags 2 && edit super 1 flags 2; }
+
+# Writes to the journal fail, those of the superblock do not: it asks for a check.
+journal_fails()
+{
+	local at=$(((32 + 14) * 8)) n events
+	forget
+	create && head -c 65536 /dev/urandom >/tmp/want && dd if=/tmp/want of=/dev/mapper/c bs=64k \
+		oflag=direct conv=fdatasync,notrunc status=none || return 1
+	events=$(dmsetup info -c --noheadings -o events c)
+	dmsetup suspend --noflush --nolockfs meta &&
+		printf '0 %s linear %s 0\n%s %s error\n' "$at" "${DEV_LOWER[meta]}" "$at" \
+			"$((DEV_SECTORS[meta] - at))" | dmsetup load meta && dmsetup resume meta || return 1
+	dd if=/dev/zero of=/dev/mapper/c bs=64k seek=9 oflag=direct conv=fdatasync,notrunc count=1 \
+		status=none 2>/dev/null && { echo "# it was written"; return 1; }
+	timeout 20 dmsetup wait c "$events" >/dev/null || { echo "# there was no event"; return 1; }
+	dmsetup status c | grep -q " ro needs_check " || { dmsetup status c; return 1; }
+	! dmsetup message c 0 migration_threshold 1 2>/dev/null || return 1
+	dmsetup remove c && dev_heal meta && not_touched "need a check" "$(the_line)" || return 1
+	for n in 0 1; do
+		edit super $n flags 0
+	done
+	create && cmp -n 65536 /tmp/want <(dd if=/dev/mapper/c bs=64k count=1 iflag=direct status=none)
+	n=$?
+	dmsetup remove c
+	return "$n"
+}
+
 # Bits rot in one copy of table page 5, of which both are there: slots are taken from the last
 # (511) down, so the newer copy knows of four blocks that the older one does not.
 page_lost()	# newer|older
@@ -172,18 +216,22 @@ ktap_test "what is undamaged loads" loads
 damage flip 0; ktap_test "first superblock damaged: loads" loads
 damage flip 16; ktap_test "second superblock damaged: loads" loads
 damage_both; ktap_test "both damaged: refused" not_touched "superblock is damaged" "$(the_line)"
-wiped_first; ktap_test "first superblock wiped: refused" not_touched "superblock wiped" "$(the_line)"
+ktap_test "first superblock wiped: formatted anew" wiped_is_blank
+ktap_test "that of a circle wiped: refused" wiped_circle
+ktap_test "first wiped, second damaged: refused" wiped_damaged
 newer version 2; ktap_test "newer version: refused" not_touched "newer version" "$(the_line)"
 newer incompat 1; ktap_test "unknown feature: refused" not_touched "newer version" "$(the_line)"
+needs_check; ktap_test "a check is asked for: refused" not_touched "need a check" "$(the_line)"
 newer flags 0x80; ktap_test "unknown flag: refused" not_touched "newer version" "$(the_line)"
 ktap_test "journal damaged in its middle: refused" journal_lost
 ktap_test "journal damaged at its end: loads" journal_end_lost
 ktap_test "wrong block size: refused" other_block
-with_part small ssd $((15 * 2048)) "cache device shrunk: refused" \
-	other_size "cache device is smaller" meta small
+with_part small ssd $((15 * 2048)) "cache device shrunk, its end dirty: refused" \
+	other_size "unable to shrink cache; cache block .* is dirty" meta small
 with_part short meta 4096 "metadata device shrunk: refused" \
 	other_size "metadata device is smaller" short ssd
-ktap_test "origin shrunk: refused" other_size "origin is smaller" meta ssd $((SIZE - 64))
+ktap_test "origin shrunk, dirty blocks beyond: refused" \
+	other_size "unable to shrink origin; cache block .* is dirty" meta ssd 8192
 with_part tiny meta 64 "metadata device of 32 KiB: refused" too_small tiny
 # 512 slots: 7 pages of the table, twice, 32 blocks before and 64 behind them
 with_part less meta $(((32 + 14 + 64) * 8 - 8)) "one block too few: refused" too_small less
@@ -191,6 +239,7 @@ with_part need meta $(((32 + 14 + 64) * 8)) "as small as can be" just_enough
 ktap_test "older copy of a table page damaged" page_lost older
 ktap_test "newer copy of a table page damaged: refused or right" page_lost newer
 ktap_test "both copies damaged: refused" pages_lost
+ktap_test "a journal that cannot be written" journal_fails
 forget
 create || not_ok "create"
 ktap_test "metadata in use: refused" in_use meta ssd2

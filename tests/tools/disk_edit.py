@@ -14,6 +14,7 @@ import sys
 
 MB = 4096
 FIELD = {"version": (12, "<H"), "incompat": (24, "<I"), "flags": (28, "<I"), "seq": (32, "<Q"),
+         "node_id": (88, "<I"), "label_kind": (100, "<I"),
          "table_start": (128, "<Q"), "table_pages": (136, "<Q"), "journal_start": (144, "<Q"),
          "journal_blocks": (152, "<Q"), "tail_lsn": (160, "<Q")}
 SUPER = (0, 16)

@@ -188,8 +188,66 @@ TEST(config, printed_line)
 		       "degree 1 peer 2@[FE80:0:0:0::1]:7000 domain r1 listen 10.0.0.1:7000 id 9"),
 		 0);
 	circle_config_print(&c, text, sizeof(text));
-	CHECK(!strcmp(text, "512 2 writeback no_discard_passdown mq 2 random_threshold 8 10 id 9 "
+	CHECK(!strcmp(text, "512 2 no_discard_passdown writeback mq 2 random_threshold 8 10 id 9 "
 		      "listen 10.0.0.1:7000 degree 1 domain r1 peer 2@[fe80::1]:7000"));
+}
+
+/* dm-cache gives back the words of its line. */
+TEST(config, printed_as_given)
+{
+	char text[512];
+
+	CHECK_EQ(parse(DEV "0128 5 metadata2 recover WriteThrough metadata2 fenced mq 4 "
+		       "Random_Threshold 08 migration_threshold 7"), 0);
+	CHECK_EQ(c.nr_features, 3);
+	circle_config_print(&c, text, sizeof(text));
+	CHECK(!strcmp(text, "128 3 metadata2 WriteThrough metadata2 mq 4 Random_Threshold 08 "
+		      "migration_threshold 7"));
+}
+
+static bool policy_is(const char *line, const char *want)
+{
+	char text[256];
+	int n;
+
+	CHECK_EQ(parse(line), 0);
+	n = circle_config_print_policy(&c, text, sizeof(text));
+	CHECK_EQ(n, strlen(want));
+	return !strcmp(text, want);
+}
+
+TEST(config, policy_as_in_status)
+{
+	CHECK(policy_is(DEV "512 0 default 0", "smq 0 "));
+	CHECK(policy_is(DEV "512 0 smq 2 migration_threshold 5", "smq 0 "));
+	CHECK(policy_is(DEV "512 0 cleaner 0", "cleaner 0 "));
+	CHECK(policy_is(DEV "512 0 mq 2 random_threshold 8",
+			"mq 10 random_threshold 0 sequential_threshold 0 "
+			"discard_promote_adjustment 0 read_promote_adjustment 0 "
+			"write_promote_adjustment 0 "));
+}
+
+static int set(const char *key, const char *value)
+{
+	error = NULL;
+	return circle_config_set(&c, key, value, &error);
+}
+
+TEST(config, set_by_message)
+{
+	CHECK_EQ(parse(DEV "512 0 mq 0"), 0);
+	CHECK_EQ(set("migration_threshold", "99"), 0);
+	CHECK_EQ(c.migration_threshold, 99);
+	CHECK_EQ(set("Sequential_Threshold", "1024"), 0);
+	CHECK_EQ(set("random_threshold", "x"), -EINVAL);
+	CHECK(error && strstr(error, "must be a number"));
+	CHECK_EQ(set("nonsense", "1"), -EINVAL);
+	CHECK(error && strstr(error, "unknown key"));
+	CHECK_EQ(c.nr_policy_args, 0);
+	CHECK_EQ(parse(DEV "512 0 smq 0"), 0);
+	CHECK_EQ(set("sequential_threshold", "1024"), -EINVAL);
+	CHECK_EQ(set("MIGRATION_THRESHOLD", "0"), 0);
+	CHECK_EQ(c.migration_threshold, 0);
 }
 
 TEST(config, print_says_what_it_needs)
@@ -475,4 +533,45 @@ TEST(addr, unset)
 
 	CHECK_EQ(circle_addr_print(&a, text, sizeof(text)), 1);
 	CHECK(!strcmp(text, "-"));
+}
+
+static int range(const char *word, u32 nr)
+{
+	static u32 begin, end;
+	int r;
+
+	error = NULL;
+	r = circle_range_parse(word, nr, &begin, &end, &error);
+	return r ? r : (int)(begin * 1000 + end);
+}
+
+TEST(config, ranges_of_blocks)
+{
+	CHECK_EQ(range("0", 1), 1);
+	CHECK_EQ(range("5", 10), 5006);
+	CHECK_EQ(range("5-9", 10), 5009);
+	CHECK_EQ(range("0-10", 10), 10);
+	CHECK_EQ(range("9-10", 10), 9010);
+	CHECK_EQ(range("10", 10), -EINVAL);
+	CHECK(strstr(error, "beyond the last"));
+	CHECK_EQ(range("5-11", 10), -EINVAL);
+	CHECK(strstr(error, "beyond the last"));
+	CHECK_EQ(range("5-5", 10), -EINVAL);
+	CHECK(strstr(error, "is empty"));
+	CHECK_EQ(range("7-5", 10), -EINVAL);
+	CHECK(strstr(error, "is empty"));
+}
+
+TEST(config, ranges_that_are_none)
+{
+	static const char *const bad[] = {
+		"", "-", "-5", "5-", "5-9-12", "x", "5x", "5-9x", " 5", "+5", "0x5", "5--9", "4294967296",
+		"18446744073709551617", "99999999999999999999999999", "5-99999999999999999999999",
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		CHECK_EQ(range(bad[i], U32_MAX), -EINVAL);
+		CHECK(error && strstr(error, "is neither"));
+	}
 }

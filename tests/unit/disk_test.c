@@ -59,6 +59,26 @@ TEST(disk, super_round_trip)
 	CHECK(!memcmp(&a, &b, sizeof(a)));
 }
 
+TEST(disk, super_counters)
+{
+	struct circle_super sb, out;
+	struct circle_disk_super *d = (void *)mb;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_EQ(d->compat, 0);
+	sb.counter[2] = 0x1122334455;
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_HEX(mb + 16, 4, "01000000");
+	CHECK_HEX(mb + 208, 32, "0000000000000000 0000000000000000 5544332211000000 0000000000000000");
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+	CHECK(!memcmp(&sb, &out, sizeof(sb)));
+	d->compat = 0;
+	reseal_super();
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+	CHECK_EQ(out.counter[2], 0);
+}
+
 TEST(disk, super_golden)
 {
 	struct circle_super sb;
@@ -573,4 +593,81 @@ TEST(disk, slot_states)
 	SLOT_OK(false, .flags = 0, .seq = 1);
 	SLOT_OK(false, .flags = 0, .gen = 1);
 	SLOT_OK(false, .flags = 4, .owner = 1);
+}
+
+/* What dm-cache's metadata have behind their superblock; the index stands at byte 8. */
+TEST(disk, blocks_of_dm_cache)
+{
+	static const u32 mix[] = { 121107, 595846735, 240779, 160478 };
+	__le32 crc;
+	__le64 index;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(mix); i++) {
+		memset(mb, 0xa5, sizeof(mb));
+		index = cpu_to_le64(7);
+		memcpy(mb + 8, &index, sizeof(index));
+		crc = cpu_to_le32(t_crc32c(~0u, mb + 4, sizeof(mb) - 4) ^ mix[i]);
+		memcpy(mb, &crc, sizeof(crc));
+		CHECK_EQ(circle_dm_block_check(mb, 7, t_crc32c), 0);
+		CHECK_EQ(circle_dm_block_check(mb, 8, t_crc32c), -EINVAL);
+		mb[4095] ^= 1;
+		CHECK_EQ(circle_dm_block_check(mb, 7, t_crc32c), -EINVAL);
+	}
+	memset(mb, 0, sizeof(mb));
+	CHECK_EQ(circle_dm_block_check(mb, 0, t_crc32c), -EINVAL);
+}
+
+TEST(disk, superblock_by_its_magic)
+{
+	struct circle_super sb;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	mb[100] ^= 1;
+	CHECK(circle_super_is(mb));
+	mb[0] ^= 1;
+	CHECK(!circle_super_is(mb));
+}
+
+TEST(disk, resize_within_what_is_there)
+{
+	struct circle_super sb = { .nr_slots = 1000 };
+	u64 need = 0;
+
+	CHECK_EQ(circle_disk_layout(&sb, 1000, NULL), 0);	/* 12 pages, journal at 56 */
+	CHECK_EQ(circle_disk_resize(&sb, 1008, 1000, &need), 0);
+	CHECK_EQ(sb.nr_slots, 1008);
+	CHECK_EQ(sb.table_pages, 12);
+	CHECK_EQ(sb.journal_start, 56);
+	CHECK_EQ(sb.journal_blocks, 944);
+	CHECK_EQ(circle_disk_resize(&sb, 84, 1000, &need), 0);
+	CHECK_EQ(sb.table_pages, 1);
+	CHECK_EQ(sb.table_start, 32);
+	CHECK_EQ(sb.journal_start, 56);		/* it need not move */
+	CHECK_EQ(sb.journal_blocks, 944);
+	CHECK_EQ(circle_disk_resize(&sb, 1008, 1000, &need), 0);
+	CHECK_EQ(sb.journal_start, 56);
+}
+
+TEST(disk, resize_moves_the_journal)
+{
+	struct circle_super sb = { .nr_slots = 1000 };
+	u64 need = 0;
+
+	CHECK_EQ(circle_disk_layout(&sb, 1000, NULL), 0);
+	CHECK_EQ(circle_disk_resize(&sb, 1009, 122, &need), 0);	/* 13 pages */
+	CHECK_EQ(need, 122);
+	CHECK_EQ(sb.table_pages, 13);
+	CHECK_EQ(sb.journal_start, 58);
+	CHECK_EQ(sb.journal_blocks, 64);
+	CHECK_EQ(circle_disk_resize(&sb, 84 * 14, 123, &need), -ENOSPC);
+	CHECK_EQ(need, 124);
+	CHECK_EQ(sb.nr_slots, 1009);		/* nothing was changed */
+	CHECK_EQ(sb.journal_start, 58);
+	CHECK_EQ(circle_disk_resize(&sb, 84 * 14, 1ULL << 30, &need), 0);
+	CHECK_EQ(sb.journal_blocks, 32768);
+	CHECK_EQ(circle_disk_resize(&sb, 0, 1ULL << 30, &need), -EINVAL);
+	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS + 1ULL, 1ULL << 40, &need), -EINVAL);
+	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS, 1ULL << 40, &need), 0);
 }

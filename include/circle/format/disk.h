@@ -27,6 +27,9 @@
 #define CIRCLE_SBF_CIRCLE	0x4	/* formatted with circle arguments: has a label */
 #define CIRCLE_SBF_ALL		0x7
 
+/* what the superblock's compat word may have: a version that does not know it loses it */
+#define CIRCLE_SBC_COUNTERS	0x1	/* counter[] is there */
+
 #define CIRCLE_LABEL_NONE	0
 #define CIRCLE_LABEL_TAIL	1	/* last aligned MiB of the origin as formatted */
 #define CIRCLE_LABEL_DEV	2	/* a device of its own, from sector 0 */
@@ -73,7 +76,8 @@ struct circle_disk_super {
 	__le64	next_generation;	/* activation under way: its label may stand already */
 	__le64	next_activation;
 	__le64	table_digest;		/* of the table's page lsns, see circle_page_digest() */
-	u8	reserved3[48];		/* pads to 256 */
+	__le64	counter[4];		/* hits, misses: of reads, of writes (COUNTERS) */
+	u8	reserved3[16];		/* pads to 256 */
 	struct circle_disk_owner owner[CIRCLE_MAX_OWNERS];
 	u8	reserved4[CIRCLE_MB_SIZE - 256 - CIRCLE_MAX_OWNERS * 48];
 } __packed;

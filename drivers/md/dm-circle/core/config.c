@@ -11,7 +11,6 @@
 #include "config.h"
 #include "words.h"
 
-#define MAX_FEATURES		16
 #define MAX_POLICY_ARGS		16
 #define DEFAULT_THRESHOLD	2048
 
@@ -84,7 +83,7 @@ static bool find_mode(const char *word, enum circle_mode *mode)
 	return false;
 }
 
-static bool set_feature(struct circle_config *c, const char *word)
+static const struct feature *set_feature(struct circle_config *c, const char *word)
 {
 	unsigned int i;
 
@@ -92,41 +91,52 @@ static bool set_feature(struct circle_config *c, const char *word)
 		if (strcasecmp(word, features[i].word))
 			continue;
 		*(bool *)((char *)c + features[i].field) = true;
-		return true;
+		return &features[i];
 	}
-	return false;
+	return NULL;
+}
+
+static int one_feature(struct circle_config *c, const char *word, const char **error)
+{
+	const struct feature *f = NULL;
+
+	if (find_mode(word, &c->mode)) {
+		if (c->mode_given)
+			return circle_refuse(error,
+					     "features: only one of writeback, writethrough, passthrough");
+		c->mode_given = true;
+	} else {
+		f = set_feature(c, word);
+		if (!f)
+			return circle_refuse(error,
+					     "features: unknown word, or the count is wrong; known: writeback, writethrough, passthrough, metadata2, no_discard_passdown, recover, fenced, force");
+	}
+	if (!f || !f->act)
+		circle_copy_word(c->feature[c->nr_features++], CIRCLE_WORD_MAX, word);
+	return 0;
 }
 
 static int parse_features(struct circle_config *c, struct circle_words *w, const char **error)
 {
 	struct circle_words group;
-	const char *word;
+	int ret = 0;
 
-	if (circle_take_count(w, &group) || group.n > MAX_FEATURES)
+	if (circle_take_count(w, &group) || group.n > CIRCLE_MAX_FEATURES)
 		return circle_refuse(error,
 				     "features: a count of the feature words that follow is expected");
-	while (group.n) {
-		word = circle_take(&group);
-		if (find_mode(word, &c->mode)) {
-			if (c->mode_given)
-				return circle_refuse(error,
-						     "features: only one of writeback, writethrough, passthrough");
-			c->mode_given = true;
-		} else if (!set_feature(c, word)) {
-			return circle_refuse(error,
-					     "features: unknown word, or the count is wrong; known: writeback, writethrough, passthrough, metadata2, no_discard_passdown, recover, fenced, force");
-		}
-	}
-	return 0;
+	while (group.n && !ret)
+		ret = one_feature(c, circle_take(&group), error);
+	return ret;
 }
 
 /* Policy */
 
 static const char *const policies[] = { "default", "smq", "mq", "cleaner" };
 
-static const char *const mq_keys[] = {	/* accepted of old, without effect */
-	"sequential_threshold", "random_threshold", "read_promote_adjustment",
-	"write_promote_adjustment", "discard_promote_adjustment",
+/* Accepted of old, without effect; in the order in which dm-cache shows them. */
+static const char *const mq_keys[] = {
+	"random_threshold", "sequential_threshold", "discard_promote_adjustment",
+	"read_promote_adjustment", "write_promote_adjustment",
 };
 
 static bool listed(const char *word, const char *const *list, unsigned int n)
@@ -137,7 +147,7 @@ static bool listed(const char *word, const char *const *list, unsigned int n)
 	return false;
 }
 
-static int policy_arg(struct circle_config *c, const char *key, const char *value,
+int circle_config_set(struct circle_config *c, const char *key, const char *value,
 		      const char **error)
 {
 	bool threshold = !strcasecmp(key, "migration_threshold");
@@ -152,6 +162,32 @@ static int policy_arg(struct circle_config *c, const char *key, const char *valu
 	if (threshold)
 		c->migration_threshold = n;
 	return 0;
+}
+
+int circle_range_parse(const char *word, u32 nr, u32 *begin, u32 *end, const char **error)
+{
+	const char *dash = strchr(word, '-');
+	char first[12] = "";
+	size_t len = dash ? dash - word : strlen(word);
+	u64 b, e;
+
+	if (!len || len >= sizeof(first))
+		goto bad;
+	memcpy(first, word, len);
+	if (circle_number(first, U32_MAX, &b))
+		goto bad;
+	e = b + 1;
+	if (dash && (!dash[1] || circle_number(dash + 1, U32_MAX, &e)))
+		goto bad;
+	if (b >= nr || e > nr)
+		return circle_refuse(error, "is beyond the last block of the cache");
+	if (b >= e)
+		return circle_refuse(error, "is empty: the end is not part of a range");
+	*begin = b;
+	*end = e;
+	return 0;
+bad:
+	return circle_refuse(error, "is neither a block (5) nor a range of blocks (5-9)");
 }
 
 static int keep_policy_args(struct circle_config *c, const struct circle_words *group,
@@ -193,7 +229,7 @@ static int parse_policy(struct circle_config *c, struct circle_words *w, const c
 				     "policy: arguments are pairs of key and value: count even");
 	ret = keep_policy_args(c, &group, error);
 	for (i = 0; !ret && i < group.n; i += 2)
-		ret = policy_arg(c, group.v[i], group.v[i + 1], error);
+		ret = circle_config_set(c, group.v[i], group.v[i + 1], error);
 	return ret;
 }
 
@@ -222,35 +258,36 @@ int circle_config_parse(struct circle_config *c, unsigned int argc, char **argv,
 
 /* Printing */
 
-static void print_features(const struct circle_config *c, struct circle_out *o)
+static void print_words(struct circle_out *o, unsigned int n, const char (*word)[CIRCLE_WORD_MAX])
 {
-	unsigned int i, n = c->mode_given;
-	const bool *set;
+	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(features); i++) {
-		set = (const bool *)((const char *)c + features[i].field);
-		n += *set && !features[i].act;
-	}
 	circle_put(o, " %u", n);
-	if (c->mode_given)
-		circle_put(o, " %s", modes[c->mode]);
-	for (i = 0; i < ARRAY_SIZE(features); i++) {
-		set = (const bool *)((const char *)c + features[i].field);
-		if (*set && !features[i].act)
-			circle_put(o, " %s", features[i].word);
-	}
+	for (i = 0; i < n; i++)
+		circle_put(o, " %s", word[i]);
+}
+
+int circle_config_print_policy(const struct circle_config *c, char *buf, unsigned int len)
+{
+	struct circle_out o = { .buf = buf, .len = len };
+	bool mq = !strcmp(c->policy, "mq");
+	unsigned int i;
+
+	circle_put(&o, "%s %zu ", strcmp(c->policy, "default") ? c->policy : "smq",
+		   mq ? 2 * ARRAY_SIZE(mq_keys) : 0);
+	for (i = 0; mq && i < ARRAY_SIZE(mq_keys); i++)
+		circle_put(&o, "%s 0 ", mq_keys[i]);
+	return o.used;
 }
 
 int circle_config_print(const struct circle_config *c, char *buf, unsigned int len)
 {
 	struct circle_out o = { .buf = buf, .len = len };
-	unsigned int i;
 
 	circle_put(&o, "%u", c->block_sectors);
-	print_features(c, &o);
-	circle_put(&o, " %s %u", c->policy, c->nr_policy_args);
-	for (i = 0; i < c->nr_policy_args; i++)
-		circle_put(&o, " %s", c->policy_arg[i]);
+	print_words(&o, c->nr_features, c->feature);
+	circle_put(&o, " %s", c->policy);
+	print_words(&o, c->nr_policy_args, c->policy_arg);
 	if (c->circle)
 		circle_args_print(c, &o);
 	return o.used;

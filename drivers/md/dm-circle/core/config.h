@@ -17,6 +17,7 @@
 
 #define CIRCLE_PATH_MAX	256
 #define CIRCLE_WORD_MAX	32
+#define CIRCLE_MAX_FEATURES	16	/* words */
 
 enum circle_mode { CIRCLE_WRITEBACK = 0, CIRCLE_WRITETHROUGH, CIRCLE_PASSTHROUGH };
 
@@ -38,6 +39,8 @@ struct circle_config {
 	enum circle_mode mode;
 	bool mode_given, metadata2, no_discard_passdown;
 	bool recover, fenced, force;		/* act once: never printed back */
+	unsigned int nr_features;		/* words as given, without those that act once */
+	char feature[CIRCLE_MAX_FEATURES][CIRCLE_WORD_MAX];
 	/* policy */
 	char policy[CIRCLE_WORD_MAX];		/* "default", "smq", "mq", "cleaner" */
 	unsigned int nr_policy_args;		/* words, even */
@@ -66,9 +69,25 @@ struct circle_config {
 int circle_config_parse(struct circle_config *c, unsigned int argc, char **argv,
 			const char **error);
 
+/* A tunable of core or policy, as a pair of policy arguments or a message says it:
+ * migration_threshold is set, the old mq's are accepted for mq without effect, else -EINVAL and
+ * *error as above.
+ */
+int circle_config_set(struct circle_config *c, const char *key, const char *value,
+		      const char **error);
+
+/* "5" or "5-9" (without 9), of nr slots, as the message invalidate_cblocks has it. */
+int circle_range_parse(const char *word, u32 nr, u32 *begin, u32 *end, const char **error);
+
+/* Prints the policy's part of the status line: its name, `default` as what it is, and its
+ * arguments. Returns the length that would be needed, as snprintf.
+ */
+int circle_config_print_policy(const struct circle_config *c, char *buf, unsigned int len);
+
 /* Prints the line from <block size> on ("128 1 writeback smq 0 ..."), i.e. behind the devices,
- * which the face prints by number. TABLE must parse back into the same configuration without the
- * acts (recover, fenced, force). Returns the length that would be needed, as snprintf.
+ * which the face prints by number; features and policy arguments as they were given. TABLE must
+ * parse back into the same configuration without the acts (recover, fenced, force). Returns the
+ * length that would be needed, as snprintf.
  */
 int circle_config_print(const struct circle_config *c, char *buf, unsigned int len);
 

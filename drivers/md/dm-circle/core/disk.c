@@ -67,6 +67,25 @@ int circle_disk_layout(struct circle_super *sb, u64 dev_mbs, u64 *need)
 	return 0;
 }
 
+int circle_disk_resize(struct circle_super *sb, u64 nr_slots, u64 dev_mbs, u64 *need)
+{
+	u64 end;
+
+	if (!nr_slots || nr_slots > CIRCLE_MAX_SLOTS)
+		return -EINVAL;
+	end = sb->table_start + 2 * pages_of_table(nr_slots);
+	*need = max(end, sb->journal_start) + JOURNAL_MIN_MBS;
+	if (end > sb->journal_start) {
+		if (dev_mbs < *need)
+			return -ENOSPC;
+		sb->journal_start = end;
+		sb->journal_blocks = min_t(u64, dev_mbs - end, JOURNAL_MAX_MBS);
+	}
+	sb->nr_slots = nr_slots;
+	sb->table_pages = pages_of_table(nr_slots);
+	return 0;
+}
+
 /* Superblock */
 
 static u32 super_sum(const void *mb, circle_crc_fn crc)
@@ -126,6 +145,11 @@ void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn 
 	d->next_generation = cpu_to_le64(sb->next_generation);
 	d->next_activation = cpu_to_le64(sb->next_activation);
 	d->table_digest = cpu_to_le64(sb->table_digest);
+	for (i = 0; i < ARRAY_SIZE(sb->counter); i++) {
+		d->counter[i] = cpu_to_le64(sb->counter[i]);
+		if (sb->counter[i])
+			d->compat = cpu_to_le32(CIRCLE_SBC_COUNTERS);
+	}
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_encode(&sb->owner[i], &d->owner[i]);
 	d->crc = cpu_to_le32(super_sum(d, crc));
@@ -230,9 +254,37 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 	out->next_generation = le64_to_cpu(d->next_generation);
 	out->next_activation = le64_to_cpu(d->next_activation);
 	out->table_digest = le64_to_cpu(d->table_digest);
+	for (i = 0; i < ARRAY_SIZE(out->counter); i++)
+		if (le32_to_cpu(d->compat) & CIRCLE_SBC_COUNTERS)
+			out->counter[i] = le64_to_cpu(d->counter[i]);
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_decode(&d->owner[i], &out->owner[i]);
 	return 0;
+}
+
+bool circle_super_is(const void *mb)
+{
+	return !memcmp(mb, CIRCLE_DISK_MAGIC, sizeof(((struct circle_disk_super *)0)->magic));
+}
+
+/* Blocks of a B-tree, an array, a space map's bitmap and its index differ in what their checksum is
+ * mixed with, and agree in their first 16 bytes.
+ */
+int circle_dm_block_check(const void *mb, u64 index, circle_crc_fn crc)
+{
+	static const u32 mix[] = { 121107, 595846735, 240779, 160478 };
+	const struct {
+		__le32	crc;
+		__le32	flags;
+		__le64	index;
+	} __packed * const d = mb;
+	u32 sum = crc(~0u, (const char *)mb + 4, CIRCLE_MB_SIZE - 4) ^ le32_to_cpu(d->crc);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(mix); i++)
+		if (sum == mix[i] && le64_to_cpu(d->index) == index)
+			return 0;
+	return -EINVAL;
 }
 
 /* Slot states */

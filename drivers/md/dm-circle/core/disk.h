@@ -36,6 +36,7 @@ struct circle_super {			/* host-endian circle_disk_super */
 	u64 max_seq;
 	u64 next_generation, next_activation;
 	u64 table_digest;
+	u64 counter[4];			/* read hits, read misses, write hits, write misses */
 	struct circle_owner owner[CIRCLE_MAX_OWNERS];
 };
 
@@ -61,11 +62,24 @@ struct circle_jhead {			/* head of a journal block */
  */
 int circle_disk_layout(struct circle_super *sb, u64 dev_mbs, u64 *need);
 
+/* The same for a table that is there and is to have nr_slots: it stays where it begins; the journal
+ * moves behind it when it must.
+ */
+int circle_disk_resize(struct circle_super *sb, u64 nr_slots, u64 dev_mbs, u64 *need);
+
 /* Page size of a block: 8 sectors, or 1/64 of the block rounded up to a power of two. */
 u32 circle_page_sectors(u32 block_sectors);
 
 void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn crc);
 int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn crc);
+
+/* Has it a superblock's magic, whatever else? */
+bool circle_super_is(const void *mb);
+
+/* Is this block, the index-th of its device, one of dm-cache's metadata behind its superblock (a
+ * block of the kernel's persistent-data library)? 0, or -EINVAL.
+ */
+int circle_dm_block_check(const void *mb, u64 index, circle_crc_fn crc);
 
 /* A table page: encode starts an empty page, put/get access one entry, seal computes the crc. */
 void circle_page_start(void *mb, const u8 *meta_uuid, u64 index, u64 lsn);

@@ -7,10 +7,14 @@
 
 #include <linux/random.h>
 #include <linux/sched/mm.h>
+#include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
 #include "activate.h"
+#include "resize.h"
 #include "serve.h"
+
+#define MIN_SLOTS	8
 
 static const char *open_error(int r)
 {
@@ -23,16 +27,13 @@ static const char *open_error(int r)
 		return "first superblock wiped but not the second: wipe the first 128 KiB";
 	case -EPROTONOSUPPORT:
 		return "metadata was written by a newer version: load that one";
+	case -EUNATCH:
+		return "metadata need a check: see circle_check --clear-needs-check-flag";
 	case -ENOSPC:
 		return "metadata device is too small";
 	default:
 		return "metadata device cannot be read";
 	}
-}
-
-static u64 slots_of(const struct circle_devices *dev, const struct circle_config *conf)
-{
-	return div_u64(bdev_nr_sectors(dev->cache), conf->block_sectors);
 }
 
 static bool too_many_blocks(const struct circle_devices *dev, u32 block_sectors)
@@ -50,13 +51,13 @@ static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 	memset(sb, 0, sizeof(*sb));
 	sb->block_sectors = conf->block_sectors;
 	sb->page_sectors = circle_page_sectors(conf->block_sectors);
-	sb->nr_slots = min_t(u64, slots_of(dev, conf), CIRCLE_MAX_SLOTS);
+	sb->nr_slots = circle_slots_of(dev, conf);
 	sb->origin_sectors = dev->origin_sectors;
 	if (too_many_blocks(dev, conf->block_sectors)) {
 		*error = "origin has too many blocks: choose larger ones";
 		return -EINVAL;
 	}
-	if (sb->nr_slots < 8) {
+	if (sb->nr_slots < MIN_SLOTS) {
 		*error = "cache device holds fewer than 8 blocks";
 		return -EINVAL;
 	}
@@ -69,6 +70,32 @@ static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 	return 0;
 }
 
+/* Is there room in the metadata for the slots of the cache device, if it has grown? */
+static int check_size(const struct circle_super *sb, const struct circle_devices *dev,
+		      const struct circle_config *conf, const char **error)
+{
+	struct circle_super *to = kmemdup(sb, sizeof(*sb), GFP_KERNEL);
+	u64 nr = circle_slots_of(dev, conf), need;
+	int r;
+
+	if (!to) {
+		*error = "out of memory";
+		return -ENOMEM;
+	}
+	r = circle_disk_resize(to, nr, div_u64(bdev_nr_sectors(dev->meta), CIRCLE_MB_SECTORS),
+			       &need);
+	kfree(to);
+	if (!r && nr >= MIN_SLOTS)
+		return 0;
+	if (r == -ENOSPC)
+		CIRCLE_ERR("for %llu blocks the metadata device needs at least %llu sectors", nr,
+			   need * CIRCLE_MB_SECTORS);
+	*error = r == -ENOSPC ?
+		"metadata device is too small for the cache that has grown, see the kernel's log" :
+		"cache device holds fewer than 8 blocks";
+	return -EINVAL;
+}
+
 static int check_super(const struct circle_super *sb, const struct circle_devices *dev,
 		       const struct circle_config *conf, const char **error)
 {
@@ -76,15 +103,8 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 		*error = "block size differs from the metadata's";
 	else if (too_many_blocks(dev, conf->block_sectors))
 		*error = "origin has too many blocks: choose larger ones";
-	else if (sb->nr_slots > slots_of(dev, conf))
-		*error = "cache device is smaller than the metadata says";
-	else if (sb->origin_sectors > dev->origin_sectors)
-		*error = "origin is smaller than the metadata says";
 	else if (conf->circle && sb->origin_sectors != dev->origin_sectors)
 		*error = "the length of a circle device cannot be changed yet";
-	else if (sb->origin_sectors < dev->origin_sectors &&
-		 sb->origin_sectors % sb->page_sectors)
-		*error = "origin has grown from a size that is no multiple of the page size";
 	else if ((sb->journal_start + sb->journal_blocks) * CIRCLE_MB_SECTORS >
 		 bdev_nr_sectors(dev->meta))
 		*error = "metadata device is smaller than it was when formatted";
@@ -95,12 +115,22 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 	else if (conf->circle && sb->node_id != conf->id)
 		*error = "circle: id differs from the metadata's";
 	else
-		return 0;
+		return check_size(sb, dev, conf, error);
 	return -EINVAL;
 }
 
+/* Metadata whose first block was wiped, as scripts for dm-cache do, are to be formatted. Not what
+ * may have been a circle's: others' data may be in there.
+ */
+static int open_meta(struct circle_meta *m, const struct circle_config *conf)
+{
+	int r = circle_meta_open(m);
+
+	return r == -EUCLEAN && m->left_over && !conf->circle ? -ENODATA : r;
+}
+
 int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
-		      const char **error)
+		      struct circle_outlook *out, const char **error)
 {
 	struct circle_meta *m = circle_meta_create(dev->meta, dev->cache);
 	int r;
@@ -109,7 +139,7 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 		*error = "out of memory";
 		return PTR_ERR(m);
 	}
-	r = circle_meta_open(m);
+	r = open_meta(m, conf);
 	if (!r) {
 		r = check_super(&m->sb, dev, conf, error);
 	} else if (r == -ENODATA) {
@@ -118,15 +148,23 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 		*error = open_error(r);
 		r = -EINVAL;
 	}
+	out->slots = m->sb.nr_slots;
+	out->meta_used = m->sb.table_start + 2 * m->sb.table_pages;
+	out->meta_blocks = m->sb.journal_start + m->sb.journal_blocks;
 	circle_meta_destroy(m);
 	return r;
+}
+
+static void meta_failed(struct circle_meta *m)
+{
+	circle_event_post(m->owner);
 }
 
 static int open_or_format(struct circle_node *node, const struct circle_devices *dev,
 			  const struct circle_config *conf)
 {
 	const char *error = NULL;
-	int r = circle_meta_open(node->meta);
+	int r = open_meta(node->meta, conf);
 
 	if (r == -ENODATA) {
 		r = lay_out(node->meta, dev, conf, &error);
@@ -163,15 +201,18 @@ static u64 highest_seq(const struct circle_slots *s)
 	return seq;
 }
 
-static int init_policy(struct circle_node *node)
+/* What depends on the number of slots. */
+static int size_up(struct circle_node *node)
 {
-	u32 sets = circle_policy_sets(node->slots->nr);
+	u32 nr = node->slots->nr, sets = circle_policy_sets(nr);
+	u64 *mem = vmalloc(array_size(sets, sizeof(u64)));
 
-	vfree(node->policy_mem);
-	node->policy_mem = vmalloc(array_size(sets, sizeof(u64)));
-	if (!node->policy_mem)
+	if (!mem)
 		return -ENOMEM;
+	swap(mem, node->policy_mem);
+	vfree(mem);
 	circle_policy_init(&node->policy, node->policy_mem, sets);
+	node->stock = clamp(nr / 32, min(8u, nr / 2), 4096u);
 	return 0;
 }
 
@@ -182,6 +223,28 @@ u32 circle_node_ram_per_block(const struct circle_node *node)
 		       PAGE_ALIGN(circle_policy_sets(nr) * sizeof(u64));
 
 	return DIV_ROUND_UP(bytes, nr);
+}
+
+/* As dm-cache's, these survive a restart in order. */
+static const enum circle_stat kept[] = {
+	CIRCLE_STAT_READ_HIT, CIRCLE_STAT_READ_MISS, CIRCLE_STAT_WRITE_HIT, CIRCLE_STAT_WRITE_MISS,
+};
+
+static void load_counters(struct circle_node *node)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		circle_stat_add(node->stats, kept[i], node->meta->sb.counter[i] -
+				circle_stat_sum(node->stats, kept[i]));
+}
+
+static void save_counters(struct circle_node *node)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		node->meta->sb.counter[i] = circle_stat_sum(node->stats, kept[i]);
 }
 
 /* First start: everything from the metadata device. */
@@ -197,6 +260,8 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 		node->meta = NULL;
 		return r;
 	}
+	node->meta->on_failed = meta_failed;
+	node->meta->owner = node;
 	r = open_or_format(node, dev, conf);
 	if (!r)
 		r = circle_meta_load(node->meta, &unclean);
@@ -204,13 +269,13 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 		goto bad;
 	node->slots = node->meta->slots;
 	circle_geom_init(&node->geom, conf->block_sectors);
-	r = init_policy(node);
+	r = size_up(node);
 	if (r)
 		goto bad;
 	if (!conf->circle)
 		node->gen = node->meta->sb.generation + 1;
 	atomic64_set(&node->seq, highest_seq(node->slots));
-	node->stock = clamp(node->slots->nr / 32, min(8u, node->slots->nr / 2), 4096u);
+	load_counters(node);
 	if (unclean)
 		CIRCLE_INFO("recovered after an unclean stop: %d of %u blocks dirty",
 			    atomic_read(&node->slots->nr_dirty), node->slots->nr);
@@ -234,6 +299,8 @@ static int open_for_business(struct circle_node *node)
 		m->sb.generation = node->gen;
 	m->sb.origin_sectors = node->origin_sectors;
 	r = __circle_meta_checkpoint(m);
+	if (!r)
+		r = __circle_meta_write_super(m);	/* no copy calls it clean any more */
 	mutex_unlock(&m->lock);
 	if (!r)
 		r = circle_meta_commit(m, false);
@@ -277,6 +344,33 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 		circle_circle_config(node->circle, conf);
 }
 
+/* The sizes that the devices have now, and the rules for a mode. Refused: nothing is changed. */
+static int follow(struct circle_node *node, const struct circle_devices *dev,
+		  const struct circle_config *conf, bool first)
+{
+	u64 nr = node->slots->nr;
+	int r;
+
+	/* A circle's activation is still to write back all. */
+	if (conf->mode == CIRCLE_PASSTHROUGH && !(conf->circle && first) &&
+	    atomic_read(&node->slots->nr_dirty)) {
+		CIRCLE_ERR("cannot enter passthrough mode unless all blocks are clean: drain first");
+		return -EBUSY;
+	}
+	if (node->circle && !first) {	/* its server goes on */
+		if (circle_slots_of(dev, conf) > nr)
+			CIRCLE_INFO("the cache device has grown: a circle uses that from its next start on");
+		if (circle_slots_of(dev, conf) >= nr)
+			return 0;
+		CIRCLE_ERR("the cache device of a running circle cannot shrink: go back to the old size, or remove the device and create it again");
+		return -EINVAL;
+	}
+	r = circle_resize(node, dev, conf);
+	if (!r && node->slots->nr != nr)
+		r = size_up(node);
+	return r;
+}
+
 static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		    const struct circle_config *conf, bool first)
 {
@@ -288,14 +382,20 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		CIRCLE_ERR("%s", error);
 	if (r)
 		return r;
-	take_config(node, dev, conf);
-	r = open_for_business(node);
-	if (r)
-		CIRCLE_ERR("metadata device cannot be written");
-	if (!r && first && node->circle)
-		r = start_circle(node);
-	if (r && first) {
-		unload(node);
+	r = follow(node, dev, conf, first);
+	if (!r) {
+		take_config(node, dev, conf);
+		r = open_for_business(node);
+		if (r)
+			CIRCLE_ERR("metadata device cannot be written");
+		if (!r && first && node->circle)
+			r = start_circle(node);
+		if (!first)
+			r = 0;
+	}
+	if (r) {
+		if (first)
+			unload(node);
 		return r;
 	}
 	node->state = CIRCLE_NODE_QUIET;
@@ -305,14 +405,25 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
 		       const struct circle_config *conf)
 {
-	bool first = node->state == CIRCLE_NODE_NEW;
 	/* The device may be suspended with a filesystem or swap on it. */
 	unsigned int noio = memalloc_noio_save();
 	int r;
 
-	r = bring_up(node, dev, conf, first);
+	mutex_lock(&node->admin);
+	r = bring_up(node, dev, conf, node->state == CIRCLE_NODE_NEW);
+	mutex_unlock(&node->admin);
 	memalloc_noio_restore(noio);
 	return r;
+}
+
+/* What the server committed after the suspend is behind the CLEAN mark, and would belie it. */
+static void clean_again(struct circle_meta *m)
+{
+	mutex_lock(&m->lock);
+	if ((m->sb.flags & CIRCLE_SBF_CLEAN) && m->next_lsn > m->sb.tail_lsn &&
+	    !__circle_meta_commit(m, true))
+		__circle_meta_checkpoint(m);
+	mutex_unlock(&m->lock);
 }
 
 void circle_node_stop(struct circle_node *node)
@@ -324,6 +435,7 @@ void circle_node_stop(struct circle_node *node)
 	circle_deactivate(node);
 	circle_server_stop(c->server);
 	c->server = NULL;
+	clean_again(node->meta);
 }
 
 void circle_node_live(struct circle_node *node)
@@ -332,9 +444,7 @@ void circle_node_live(struct circle_node *node)
 	WRITE_ONCE(node->last_io, jiffies);
 	WRITE_ONCE(node->bg_stop, false);
 	if (node->circle) {
-		spin_lock_irq(&node->circle->lock);
-		WRITE_ONCE(node->circle->ending, false);
-		spin_unlock_irq(&node->circle->lock);
+		circle_steward_go_on(node);
 	}
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_writeback_kick(node);
@@ -359,6 +469,7 @@ void circle_node_suspend(struct circle_node *node)
 
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
+	mutex_lock(&node->admin);
 	flush_workqueue(node->wq);
 	flush_workqueue(node->next_wq);
 	flush_workqueue(node->commit_wq);
@@ -366,10 +477,12 @@ void circle_node_suspend(struct circle_node *node)
 	r = __circle_meta_commit(m, true);
 	if (!r) {
 		m->sb.flags |= CIRCLE_SBF_CLEAN;
+		save_counters(node);
 		r = __circle_meta_checkpoint(m);
 	}
 	mutex_unlock(&m->lock);
 	if (r)
 		CIRCLE_ERR("metadata could not be written at suspend; the next start recovers");
 	node->state = CIRCLE_NODE_QUIET;
+	mutex_unlock(&node->admin);
 }

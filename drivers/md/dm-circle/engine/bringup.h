@@ -14,11 +14,16 @@ struct circle_devices {
 	u64 origin_sectors;
 };
 
+/* What the metadata device says, or will when it is formatted. */
+struct circle_outlook {
+	u64 meta_used, meta_blocks, slots;
+};
+
 /* Reads the metadata device and says whether this configuration can use it; changes nothing.
  * -EINVAL with *error, a constant string for the user.
  */
 int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
-		      const char **error);
+		      struct circle_outlook *out, const char **error);
 
 /* preresume: formats or loads at the first time; takes over the table's configuration. Says in the
  * log what is wrong.

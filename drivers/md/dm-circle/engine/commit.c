@@ -38,6 +38,7 @@ static void tick_work(struct work_struct *work)
 
 	if (READ_ONCE(node->bg_stop))
 		return;
+	circle_event_tick(node);
 	if (atomic_read(&node->slots->nr_changed))
 		circle_commit_kick(node);
 	queue_delayed_work(node->bg_wq, &node->commit.tick, TICK);

@@ -31,6 +31,7 @@ static void destroy(struct circle_node *node)
 		destroy_workqueue(node->commit_wq);
 	if (!IS_ERR_OR_NULL(node->kc))
 		dm_kcopyd_client_destroy(node->kc);
+	circle_event_exit(node);
 	circle_circle_destroy(node->circle);
 	circle_meta_destroy(node->meta);
 	mempool_exit(&node->op_pool);
@@ -49,6 +50,8 @@ static int init(struct circle_node *node)
 	atomic64_set(&node->origin_written, 0);
 	atomic64_set(&node->origin_flushed, 0);
 	node->bg_stop = true;
+	mutex_init(&node->admin);
+	circle_event_init(node);
 	circle_commit_init(node);
 	circle_reclaim_init(node);
 	r = circle_writeback_init(node);
@@ -78,9 +81,10 @@ static struct circle_node *find(struct mapped_device *md, dev_t meta_dev, dev_t 
 		if (node->meta_dev != meta_dev && node->cache_dev != cache_dev &&
 		    node->meta_dev != cache_dev && node->cache_dev != meta_dev)
 			continue;
-		if (!node->tables || node->md != md || node->meta_dev != meta_dev ||
-		    node->cache_dev != cache_dev)
+		if (!node->tables || node->md != md)
 			return ERR_PTR(-EBUSY);
+		if (node->meta_dev != meta_dev || node->cache_dev != cache_dev)
+			return ERR_PTR(-EXDEV);
 		return node;
 	}
 	return NULL;

@@ -13,6 +13,7 @@
 #include <linux/bio.h>
 #include <linux/dm-kcopyd.h>
 #include <linux/mempool.h>
+#include <linux/mutex.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include "../core/config.h"
@@ -23,6 +24,7 @@
 
 struct circle_circle;
 struct circle_sysfs;
+struct dm_table;
 struct mapped_device;
 
 /* What waits for a commit. Owner: whoever embeds it. */
@@ -51,6 +53,14 @@ struct circle_writeback {
 	struct circle_batch *batch;	/* the work's own */
 };
 
+/* What `dmsetup wait` waits for. */
+struct circle_event {
+	struct mutex lock;		/* covers table */
+	struct dm_table *table;		/* live, from resume to postsuspend; else NULL */
+	struct work_struct work;
+	bool dirty;			/* something was, at the last tick; the tick's own */
+};
+
 enum circle_node_state {
 	CIRCLE_NODE_NEW = 0,	/* memory only */
 	CIRCLE_NODE_QUIET,	/* loaded; no host I/O, no background work of ours */
@@ -60,6 +70,7 @@ enum circle_node_state {
 struct circle_node {
 	struct list_head link;		/* nodes_lock, and `tables` too */
 	unsigned int tables;
+	struct mutex admin;		/* resume, suspend, messages that change slots; outermost */
 	struct mapped_device *md;
 	dev_t meta_dev, cache_dev;
 	struct circle_config conf;	/* of the table that is live; changes only while quiet */
@@ -74,7 +85,7 @@ struct circle_node {
 	atomic64_t seq;			/* of writes in this generation */
 
 	struct workqueue_struct *wq;	/* steps of host I/O; WQ_MEM_RECLAIM */
-	struct workqueue_struct *next_wq;	/* later steps: never wait for a reserve */
+	struct workqueue_struct *next_wq;	/* later steps: wait for no reserve that they give back */
 	struct workqueue_struct *commit_wq;	/* one at a time: the committer */
 	struct workqueue_struct *bg_wq;	/* write-back, reclaim, and their like */
 	struct dm_kcopyd_client *kc;
@@ -82,6 +93,7 @@ struct circle_node {
 	mempool_t op_pool;		/* struct circle_op: promotion and write-back */
 
 	struct circle_committer commit;
+	struct circle_event event;
 	struct circle_writeback wb;
 	struct work_struct reclaim;
 	struct circle_policy policy;	/* needs no lock */
@@ -91,6 +103,8 @@ struct circle_node {
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
+	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
+	bool through_lost;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
 	unsigned long last_io;		/* jiffies of the last host request */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
@@ -103,7 +117,8 @@ struct circle_node {
 };
 
 /* Process context. Finds or makes the node of (md, metadata device) and counts a table in.
- * -EBUSY: the metadata device is in use by another mapped device.
+ * -EBUSY: the metadata or cache device is in use by another mapped device; -EXDEV: by this one,
+ * with another cache or metadata device; -EINVAL: it is a circle and this is none, or the reverse.
  */
 struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev,
 				    bool circle);
@@ -146,6 +161,14 @@ static inline u64 circle_origin_mark(struct circle_node *node)
 	return written > atomic64_read(&node->origin_flushed) ? written : 0;
 }
 
+/* Any context: a FLUSH failed, and what the host was told is there may not be. */
+static inline void circle_origin_failed(struct circle_node *node)
+{
+	atomic_inc(&node->origin_errors);
+	if (atomic64_read(&node->acked_through) > atomic64_read(&node->origin_flushed))
+		WRITE_ONCE(node->through_lost, true);
+}
+
 static inline void circle_origin_covered(struct circle_node *node, s64 mark)
 {
 	s64 old = atomic64_read(&node->origin_flushed);
@@ -158,6 +181,14 @@ static inline void circle_origin_covered(struct circle_node *node, s64 mark)
 void circle_commit_init(struct circle_node *node);
 void circle_commit_wait(struct circle_node *node, struct circle_waiter *w);
 void circle_commit_kick(struct circle_node *node);
+
+/* event.c */
+void circle_event_init(struct circle_node *node);
+void circle_event_exit(struct circle_node *node);	/* process context: nothing is under way */
+void circle_event_post(struct circle_node *node);	/* any context: the status has changed */
+/* Process context. NULL: waits for what was posted. */
+void circle_event_table(struct circle_node *node, struct dm_table *table);
+void circle_event_tick(struct circle_node *node);	/* each second */
 
 /* reclaim.c */
 void circle_reclaim_init(struct circle_node *node);

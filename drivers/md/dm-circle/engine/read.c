@@ -23,9 +23,14 @@ static struct source look_up(struct circle_io *io)
 	spin_lock_irqsave(&sh->lock, flags);
 	src.slot = __circle_slot_find(s, sh, 0, io->block);
 	if (src.slot != CIRCLE_NO_SLOT) {
+		u16 flags = s->slot[src.slot].flags;
+
 		src.valid = circle_slot_valid(s, src.slot) & io->touched;
-		src.lost = (s->slot[src.slot].flags & CIRCLE_SLOT_LOST) &&
-			   (circle_slot_dirty(s, src.slot) & io->touched);
+		if (io->node->conf.mode == CIRCLE_PASSTHROUGH)
+			src.valid &= circle_slot_dirty(s, src.slot);	/* are clean ones current? */
+		src.lost = (flags & CIRCLE_SLOT_UNSURE) ||
+			   ((flags & CIRCLE_SLOT_LOST) &&
+			    (circle_slot_dirty(s, src.slot) & io->touched));
 		__circle_slot_touch(s, sh, src.slot);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);

@@ -34,12 +34,27 @@ static void gone(struct circle_multi *m)
 		kfree(r);
 }
 
+/* A holder may still have, and be believed on, what the origin has a newer version of. */
+static void unsure(struct circle_io *io, u32 answered)
+{
+	struct circle_slot *sl = &io->node->slots->slot[io->slot];
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	if (sl->holders & ~answered)
+		sl->flags |= CIRCLE_SLOT_UNSURE;	/* until strike_off() */
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
 static void over(struct circle_multi *m)
 {
 	struct circle_request *r = container_of(m, struct circle_request, multi);
 	struct circle_circle *c = m->node->circle;
 
 	if (r->io) {
+		if (m->ended && m->req.type == CIRCLE_WT_RELEASE)
+			unsure(r->io, m->ok | m->rejected);
 		if (m->rejected || m->ended || READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
 			WRITE_ONCE(r->io->status, m->ended && c->requeue ?
 				   BLK_STS_DM_REQUEUE : BLK_STS_IOERR);
@@ -97,12 +112,29 @@ static struct circle_request *request(struct circle_node *node, struct circle_io
 	return r;
 }
 
+/* Those of mask that have stored what they did not call durable. */
+static u32 undurable(struct circle_circle *c, u32 mask)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if (READ_ONCE(c->peer[i].undurable) == READ_ONCE(c->peer[i].flushed))
+			mask &= ~(1u << i);
+	return mask;
+}
+
+bool circle_holders_undurable(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	return c && undurable(c, READ_ONCE(c->wait));
+}
+
 void circle_flush_holders(struct circle_io *io)
 {
 	struct circle_circle *c = io->node->circle;
 	struct circle_request *r;
-	u32 mask = 0;
-	unsigned int i;
+	u32 mask;
 
 	if (!c)
 		return;
@@ -110,16 +142,13 @@ void circle_flush_holders(struct circle_io *io)
 	r->multi.answered = flushed;
 	r->multi.req.type = CIRCLE_WT_FLUSH;
 	spin_lock_irq(&c->lock);
-	for (i = 0; i < c->nr_peers; i++)
-		if ((c->wait >> i & 1) &&
-		    READ_ONCE(c->peer[i].undurable) != READ_ONCE(c->peer[i].flushed))
-			mask |= 1u << i;
+	mask = undurable(c, c->wait);
 	if (mask)			/* before anybody can end it */
 		atomic_inc(&io->pending);
 	__circle_multi_await(&r->multi, mask);
 	spin_unlock_irq(&c->lock);
 	if (mask)
-		circle_multi_send(&r->multi, NULL, 0);
+		circle_multi_send(&r->multi, NULL, 0, false);
 	circle_multi_put(&r->multi);
 }
 
@@ -149,7 +178,7 @@ static bool send_release(struct circle_request *r, u32 n, u64 pages)
 	if (!mask)
 		return false;
 	trace_circle_release(node, f->block, f->seq, mask);
-	circle_multi_send(&r->multi, NULL, 0);
+	circle_multi_send(&r->multi, NULL, 0, false);
 	return true;
 }
 

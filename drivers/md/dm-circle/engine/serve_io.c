@@ -27,6 +27,8 @@ static bool refused(struct circle_session *s, u64 block)
 	u32 i, used = 0;
 	bool yes = false;
 
+	if (!READ_ONCE(s->nr_refused))	/* the receiving thread alone adds */
+		return false;
 	spin_lock_irqsave(&s->lock, flags);
 	for (i = 0; i < CIRCLE_SESSION_REFUSED; i++) {
 		struct circle_refused *r = &s->refused[i];
@@ -36,6 +38,7 @@ static bool refused(struct circle_session *s, u64 block)
 		used += r->used;
 		yes |= r->used && r->block == block;
 	}
+	WRITE_ONCE(s->nr_refused, used);
 	spin_unlock_irqrestore(&s->lock, flags);
 	return yes || used == CIRCLE_SESSION_REFUSED;
 }
@@ -50,6 +53,7 @@ static void refuse(struct circle_session *s, u64 block)
 		if (s->refused[i].used)
 			continue;
 		s->refused[i] = (struct circle_refused){ block, jiffies, true };
+		WRITE_ONCE(s->nr_refused, s->nr_refused + 1);
 		break;
 	}
 	spin_unlock_irqrestore(&s->lock, flags);
@@ -67,21 +71,13 @@ void circle_session_forgive(struct circle_session *s, u64 block)
 	spin_unlock_irqrestore(&s->lock, flags);
 }
 
-static void io_over(struct work_struct *work)
-{
-	struct circle_req *req = container_of(work, struct circle_req, work);
-
-	bio_uninit(&req->buf->bio);
-	req->step(req);
-}
-
 static void bio_done(struct bio *bio)
 {
 	struct circle_req *req = bio->bi_private;
 
 	req->err = blk_status_to_errno(bio->bi_status);
-	INIT_WORK(&req->work, io_over);
-	queue_work(req->s->srv->wq, &req->work);
+	bio_uninit(bio);
+	circle_req_ended(req);
 }
 
 /* Process context; step runs on the queue afterwards, with req->err. */

@@ -53,8 +53,9 @@ static enum plan plan(struct circle_io *io)
 		goto out;
 	}
 	sl = &s->slot[io->slot];
-	if ((sl->flags & CIRCLE_SLOT_LOST) &&
-	    (io->touched & ~io->whole & circle_slot_dirty(s, io->slot))) {
+	if (((sl->flags & CIRCLE_SLOT_LOST) &&
+	     (io->touched & ~io->whole & circle_slot_dirty(s, io->slot))) ||
+	    ((sl->flags & CIRCLE_SLOT_UNSURE) && (io->touched & ~io->whole))) {
 		p = PLAN_THROUGH;	/* which will say so */
 	} else if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
 		sl->flags |= CIRCLE_SLOT_INTENT;
@@ -164,7 +165,11 @@ static void fill(struct circle_io *io)
 
 int circle_write_map(struct circle_io *io, struct bio *bio)
 {
-	if (plan(io) != PLAN_GO) {
+	enum plan p = plan(io);
+
+	if (p == PLAN_SHARE && circle_replicate_map(io))
+		return DM_MAPIO_SUBMITTED;
+	if (p != PLAN_GO) {
 		circle_io_queue(io, circle_write_step);
 		return DM_MAPIO_SUBMITTED;
 	}

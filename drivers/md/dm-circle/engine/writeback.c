@@ -105,7 +105,7 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 		n = sh->dirty.tail;
 		sl = &s->slot[n];
 		due = all || exposed(node, sl) || circle_slot_age(sl) >= AGE;
-		if (due && !(sl->flags & CIRCLE_SLOT_LOST)) {
+		if (due && !(sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_UNSURE))) {
 			*block = circle_slot_block(sl);
 			got = true;
 		}
@@ -171,7 +171,7 @@ static void op_work(struct work_struct *work)
 	spin_lock_irq(&sh->lock);
 	op->slot = __circle_slot_find(s, sh, 0, op->range.block);
 	if (op->slot != CIRCLE_NO_SLOT && circle_lease_ok(op->node)) {
-		if (!(s->slot[op->slot].flags & CIRCLE_SLOT_LOST))
+		if (!(s->slot[op->slot].flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_UNSURE)))
 			op->mask = circle_slot_dirty(s, op->slot);
 		__circle_slot_set_wb(s, sh, op->slot, circle_slot_wb(s, op->slot) | op->mask);
 	}
@@ -246,6 +246,12 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	bool ok, all = true;
 	u32 i;
 
+	/*
+	 * A slot of one of these blocks may have been evicted, and still be durably valid: it would
+	 * be older than the origin.
+	 */
+	if (!circle_meta_settled(node->meta) && circle_meta_commit(node->meta, false))
+		return false;
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
@@ -254,7 +260,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	ok = !circle_bdev_flush(node->cache);
 	ok = ok && (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
 	if (!ok)
-		atomic_inc(&node->origin_errors);
+		circle_origin_failed(node);
 	/* Another's FLUSH that failed may have taken what we wrote with it. */
 	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)

@@ -88,6 +88,20 @@ static int open_devices(struct circle_table *t)
 	return 0;
 }
 
+static const char *node_error(int r)
+{
+	switch (r) {
+	case -EBUSY:
+		return "metadata or cache device is in use by another circle device";
+	case -EXDEV:
+		return "metadata and cache device cannot be exchanged one alone: remove the device";
+	case -EINVAL:
+		return "circle arguments cannot come or go by a reload: remove the device";
+	default:
+		return "out of memory";
+	}
+}
+
 static int find_node(struct circle_table *t)
 {
 	struct circle_devices dev;
@@ -97,11 +111,7 @@ static int find_node(struct circle_table *t)
 	node = circle_node_get(dm_table_get_md(ti->table), t->meta->bdev->bd_dev,
 			       t->cache->bdev->bd_dev, t->conf.circle);
 	if (IS_ERR(node)) {
-		ti->error = PTR_ERR(node) == -EBUSY ?
-			"metadata or cache device is in use by another circle device" :
-			PTR_ERR(node) == -EINVAL ?
-			"circle arguments cannot come or go by a reload: remove the device" :
-			"out of memory";
+		ti->error = (char *)node_error(PTR_ERR(node));
 		return PTR_ERR(node);
 	}
 	t->node = node;
@@ -113,7 +123,7 @@ static int find_node(struct circle_table *t)
 		return -EINVAL;
 	}
 	circle_table_devices(t, &dev);
-	return circle_node_check(&dev, &t->conf, (const char **)&ti->error);
+	return circle_node_check(&dev, &t->conf, &t->outlook, (const char **)&ti->error);
 }
 
 static void set_up(struct dm_target *ti)

@@ -13,6 +13,7 @@ struct circle_table {
 	struct circle_node *node;
 	struct dm_dev *meta, *cache, *origin, *label;
 	struct circle_config conf;	/* as on the line, without what acts once after it acted */
+	struct circle_outlook outlook;	/* until the first resume */
 	bool resumed;
 };
 

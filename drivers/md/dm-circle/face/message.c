@@ -1,21 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * message: what an administrator says to a running device. A message posts a wish and returns.
+ * message: what an administrator says to a running device: dm-cache's messages with its exit codes,
+ * and ours. All but invalidate_cblocks post a wish and return. What is refused is so with a line in
+ * the log that says why.
  */
 #include "face.h"
 
+#include "../engine/invalidate.h"
 #include "../log.h"
 
-static int set_threshold(struct circle_table *t, const char *value)
-{
-	u64 v;
+#define KNOWN "migration_threshold <sectors>, invalidate_cblocks [<block>|<begin>-<end>]*, drain, undrain"
 
-	if (kstrtoull(value, 10, &v)) {
-		CIRCLE_ERR("message migration_threshold: \"%s\" is no number of sectors", value);
-		return -EINVAL;
+static int set_key(struct circle_table *t, const char *key, const char *value)
+{
+	const char *error;
+	int r = circle_config_set(&t->conf, key, value, &error);
+
+	if (r) {
+		CIRCLE_ERR("message %s %s: %s; messages: " KNOWN, key, value, error);
+		return r;
 	}
-	t->conf.migration_threshold = v;
-	t->node->conf.migration_threshold = v;
+	WRITE_ONCE(t->node->conf.migration_threshold, t->conf.migration_threshold);
+	return 0;
+}
+
+static int invalidated(const char *range, int r, u32 refused)
+{
+	switch (r) {
+	case -EBUSY:
+		CIRCLE_ERR("message invalidate_cblocks %s: block %u is dirty or held by a peer and stays, maybe others too: drain first",
+			   range, refused - 1);
+		break;
+	case -EAGAIN:
+		CIRCLE_ERR("message invalidate_cblocks %s: block %u was in use for seconds: try again",
+			   range, refused - 1);
+		break;
+	case -ENODEV:
+		CIRCLE_ERR("message invalidate_cblocks: the device is suspended: resume it first");
+		break;
+	case -EIO:
+		CIRCLE_ERR("message invalidate_cblocks: the metadata device cannot be written");
+		break;
+	}
+	return r;
+}
+
+static int invalidate(struct circle_table *t, unsigned int argc, char **argv)
+{
+	u32 nr = t->node->state == CIRCLE_NODE_NEW ? 0 : t->node->slots->nr;
+	u32 begin, end, refused;
+	const char *error;
+	unsigned int i;
+	int r = 0;
+
+	if (t->conf.mode != CIRCLE_PASSTHROUGH) {
+		CIRCLE_ERR("message invalidate_cblocks: only in passthrough mode: reload the table with it first");
+		return -EPERM;
+	}
+	for (i = 1; i < argc && !r; i++) {
+		r = circle_range_parse(argv[i], nr, &begin, &end, &error);
+		if (r) {
+			CIRCLE_ERR("message invalidate_cblocks: %s %s; the cache has %u", argv[i],
+				   error, nr);
+			return r;
+		}
+		r = invalidated(argv[i], circle_invalidate(t->node, begin, end, &refused), refused);
+	}
+	return r;
+}
+
+/* -ENOENT: none of these. */
+static int ours(struct circle_table *t, unsigned int argc, char **argv)
+{
+	bool drain = !strcasecmp(argv[0], "drain");
+
+	if (argc != 1 || (!drain && strcasecmp(argv[0], "undrain")))
+		return -ENOENT;
+	WRITE_ONCE(t->node->wb.drain, drain);
+	if (drain)
+		circle_writeback_kick(t->node);
 	return 0;
 }
 
@@ -23,19 +86,22 @@ int circle_message(struct dm_target *ti, unsigned int argc, char **argv, char *r
 		   unsigned int maxlen)
 {
 	struct circle_table *t = ti->private;
+	int r;
 
-	if (argc == 2 && !strcasecmp(argv[0], "migration_threshold"))
-		return set_threshold(t, argv[1]);
-	if (argc == 1 && !strcasecmp(argv[0], "drain")) {
-		WRITE_ONCE(t->node->wb.drain, true);
-		circle_writeback_kick(t->node);
-		return 0;
+	if (!argc)
+		return -EINVAL;
+	r = ours(t, argc, argv);
+	if (r != -ENOENT)
+		return r;
+	if (t->node->meta && circle_meta_mode(t->node->meta) != CIRCLE_META_RW) {
+		CIRCLE_ERR("message %s: not while the metadata are read-only or failed", argv[0]);
+		return -EOPNOTSUPP;
 	}
-	if (argc == 1 && !strcasecmp(argv[0], "undrain")) {
-		WRITE_ONCE(t->node->wb.drain, false);
-		return 0;
-	}
-	CIRCLE_ERR("unknown message \"%s\" (have: migration_threshold <sectors>, drain, undrain)",
-		   argc ? argv[0] : "");
+	if (!strcasecmp(argv[0], "invalidate_cblocks"))
+		return invalidate(t, argc, argv);
+	if (argc == 2)
+		return set_key(t, argv[0], argv[1]);
+	CIRCLE_ERR("message \"%s\" with %u more words is not known; messages: " KNOWN, argv[0],
+		   argc - 1);
 	return -EINVAL;
 }

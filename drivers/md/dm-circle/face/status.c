@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * status: dm-cache's status line field by field, then `circle` and key-value pairs. Fields are
- * only ever appended.
+ * status: dm-cache's status line field by field, then `circle` and key-value pairs; the table line
+ * as it was given; dm-cache's attributes for IMA. Fields are only ever appended.
  */
 #include "face.h"
 
 #include "../engine/circle.h"
 
-static unsigned int features(const struct circle_config *c, char *buf, unsigned int len)
-{
-	static const char *const mode[] = { "writeback", "writethrough", "passthrough" };
-	unsigned int sz = 0, n = 1 + c->metadata2 + c->no_discard_passdown;
-	char *result = buf;
-	unsigned int maxlen = len;
+static const char *const mode_name[] = { "writeback", "writethrough", "passthrough" };
 
-	DMEMIT("%u ", n);
+static unsigned int features(const struct circle_config *c, char *result, unsigned int maxlen)
+{
+	unsigned int sz = 0;
+
+	DMEMIT("%u ", 1 + c->metadata2 + c->no_discard_passdown);
 	if (c->metadata2)
 		DMEMIT("metadata2 ");
-	DMEMIT("%s ", mode[c->mode]);
+	DMEMIT("%s ", mode_name[c->mode]);
 	if (c->no_discard_passdown)
 		DMEMIT("no_discard_passdown ");
 	return sz;
@@ -49,7 +48,31 @@ static unsigned int ours(struct circle_node *node, char *result, unsigned int ma
 	return sz;
 }
 
-static unsigned int info(struct circle_table *t, char *result, unsigned int maxlen)
+static unsigned int counters(const struct circle_node *node, char *result, unsigned int maxlen)
+{
+	static const enum circle_stat which[] = {
+		CIRCLE_STAT_READ_HIT, CIRCLE_STAT_READ_MISS, CIRCLE_STAT_WRITE_HIT,
+		CIRCLE_STAT_WRITE_MISS, CIRCLE_STAT_DEMOTION, CIRCLE_STAT_PROMOTION,
+	};
+	unsigned int sz = 0, i;
+
+	for (i = 0; i < ARRAY_SIZE(which); i++)
+		DMEMIT("%llu ", circle_stat_sum(node->stats, which[i]));
+	return sz;
+}
+
+/* From the features on: what does not depend on whether the node is loaded. */
+static unsigned int settings(const struct circle_config *c, char *result, unsigned int maxlen)
+{
+	unsigned int sz = features(c, result, maxlen);
+
+	DMEMIT("2 migration_threshold %llu ", c->migration_threshold);
+	if (sz < maxlen)
+		sz += circle_config_print_policy(c, result + sz, maxlen - sz);
+	return min(sz, maxlen);
+}
+
+static void info(struct circle_table *t, char *result, unsigned int maxlen)
 {
 	struct circle_node *node = t->node;
 	const struct circle_slots *s = node->slots;
@@ -60,53 +83,87 @@ static unsigned int info(struct circle_table *t, char *result, unsigned int maxl
 	DMEMIT("%u %llu/%llu %u %u/%u ", CIRCLE_MB_SECTORS, used,
 	       sb->journal_start + sb->journal_blocks, sb->block_sectors,
 	       atomic_read(&s->nr_mapped), s->nr - atomic_read(&s->nr_lent));
-	DMEMIT("%llu %llu %llu %llu %llu %llu %d ",
-	       circle_stat_sum(node->stats, CIRCLE_STAT_READ_HIT),
-	       circle_stat_sum(node->stats, CIRCLE_STAT_READ_MISS),
-	       circle_stat_sum(node->stats, CIRCLE_STAT_WRITE_HIT),
-	       circle_stat_sum(node->stats, CIRCLE_STAT_WRITE_MISS),
-	       circle_stat_sum(node->stats, CIRCLE_STAT_DEMOTION),
-	       circle_stat_sum(node->stats, CIRCLE_STAT_PROMOTION), atomic_read(&s->nr_dirty));
-	sz += features(&t->conf, result + sz, maxlen - sz);
-	DMEMIT("2 migration_threshold %llu ", t->conf.migration_threshold);
-	DMEMIT("%s 0 ", !strcmp(t->conf.policy, "default") ? "smq" : t->conf.policy);
+	sz += counters(node, result + sz, maxlen - sz);
+	DMEMIT("%d ", atomic_read(&s->nr_dirty));
+	sz += settings(&t->conf, result + sz, maxlen - sz);
 	DMEMIT("%s %s ", node->meta->failed ? "ro" : "rw",
-	       sb->flags & CIRCLE_SBF_NEEDS_CHECK || node->meta->failed ? "needs_check" : "-");
+	       sb->flags & CIRCLE_SBF_NEEDS_CHECK ? "needs_check" : "-");
 	sz += ours(node, result + sz, maxlen - sz);
-	return sz;
 }
 
-static unsigned int table(const struct circle_table *t, char *result, unsigned int maxlen)
+/* A table that was never live: what its constructor saw. */
+static void outlook(struct circle_table *t, char *result, unsigned int maxlen)
+{
+	const struct circle_outlook *o = &t->outlook;
+	unsigned int sz = 0;
+
+	DMEMIT("%u %llu/%llu %u 0/%llu 0 0 0 0 0 0 0 ", CIRCLE_MB_SECTORS, o->meta_used,
+	       o->meta_blocks, t->conf.block_sectors, o->slots);
+	sz += settings(&t->conf, result + sz, maxlen - sz);
+	DMEMIT("rw - ");
+}
+
+static void status_info(struct circle_table *t, char *result, unsigned int maxlen)
+{
+	struct circle_node *node = t->node;
+	unsigned int sz = 0;
+
+	if (node->state != CIRCLE_NODE_NEW && circle_meta_mode(node->meta) == CIRCLE_META_FAIL &&
+	    !node->circle)
+		DMEMIT("Fail");
+	else if (node->state != CIRCLE_NODE_NEW)
+		info(t, result, maxlen);
+	else if (t->outlook.slots)
+		outlook(t, result, maxlen);
+	else
+		DMEMIT("Error");
+}
+
+static void table(const struct circle_table *t, char *result, unsigned int maxlen)
 {
 	unsigned int sz = 0;
 
 	DMEMIT("%s %s %s ", t->meta->name, t->cache->name, t->origin->name);
-	sz += circle_config_print(&t->conf, result + sz, maxlen - sz);
-	return sz;
+	if (sz < maxlen)
+		circle_config_print(&t->conf, result + sz, maxlen - sz);
+}
+
+static void ima(struct circle_table *t, char *result, unsigned int maxlen)
+{
+	static const char *const mode[] = { "rw", "ro", "fail" };
+	const struct circle_config *c = &t->conf;
+	unsigned int sz = 0;
+
+	DMEMIT_TARGET_NAME_VERSION(t->ti->type);
+	DMEMIT(",metadata_mode=%s",
+	       t->node->meta ? mode[circle_meta_mode(t->node->meta)] : "rw");
+	DMEMIT(",cache_metadata_device=%s,cache_device=%s,cache_origin_device=%s", t->meta->name,
+	       t->cache->name, t->origin->name);
+	DMEMIT(",writethrough=%c,writeback=%c,passthrough=%c",
+	       c->mode == CIRCLE_WRITETHROUGH ? 'y' : 'n', c->mode == CIRCLE_WRITEBACK ? 'y' : 'n',
+	       c->mode == CIRCLE_PASSTHROUGH ? 'y' : 'n');
+	DMEMIT(",metadata2=%c,no_discard_passdown=%c", c->metadata2 ? 'y' : 'n',
+	       c->no_discard_passdown ? 'y' : 'n');
+	if (c->circle)
+		DMEMIT(",id=%u,degree=%u", c->id, c->degree);
+	DMEMIT(";");
 }
 
 void circle_status(struct dm_target *ti, status_type_t type, unsigned int flags, char *result,
 		   unsigned int maxlen)
 {
 	struct circle_table *t = ti->private;
-	unsigned int sz = 0;
 
 	*result = '\0';
 	switch (type) {
 	case STATUSTYPE_INFO:
-		if (t->node->state == CIRCLE_NODE_NEW)
-			DMEMIT("Error");
-		else
-			info(t, result, maxlen);
+		status_info(t, result, maxlen);
 		break;
 	case STATUSTYPE_TABLE:
 		table(t, result, maxlen);
 		break;
 	case STATUSTYPE_IMA:
-		DMEMIT_TARGET_NAME_VERSION(ti->type);
-		DMEMIT(",metadata_mode=%s", t->node->state == CIRCLE_NODE_NEW ? "fail" :
-		       t->node->meta->failed ? "ro" : "rw");
-		DMEMIT(",block_size=%u,mode=%u;", t->conf.block_sectors, t->conf.mode);
+		ima(t, result, maxlen);
 		break;
 	}
 }

@@ -41,6 +41,7 @@ static void target_resume(struct dm_target *ti)
 	struct circle_table *t = ti->private;
 
 	t->resumed = true;
+	circle_event_table(t->node, ti->table);
 	circle_node_live(t->node);
 	circle_sysfs_add(t->node);
 }
@@ -65,6 +66,7 @@ static void target_postsuspend(struct dm_target *ti)
 	struct circle_table *t = ti->private;
 
 	circle_node_suspend(t->node);
+	circle_event_table(t->node, NULL);
 }
 
 /* The origin alone, as other caches do: persistent reservations must reach it. */
@@ -75,18 +77,43 @@ static int target_iterate(struct dm_target *ti, iterate_devices_callout_fn fn, v
 	return fn(ti, t->origin, 0, ti->len, data);
 }
 
+/* As dm-cache does: what is not passed down is not promised, and status says so. */
+static void judge_passdown(struct circle_table *t)
+{
+	if (t->conf.no_discard_passdown || bdev_max_discard_sectors(t->origin->bdev))
+		return;
+	CIRCLE_WARN("origin %pg does not support discards: they are not passed down",
+		    t->origin->bdev);
+	t->conf.no_discard_passdown = true;
+}
+
+static void discard_hints(struct circle_table *t, struct queue_limits *limits)
+{
+	u32 page = circle_page_sectors(t->conf.block_sectors) << SECTOR_SHIFT;
+	struct block_device *origin = t->origin->bdev;
+
+	judge_passdown(t);
+	if (t->conf.no_discard_passdown)
+		circle_compat_limit_discard(limits, page, UINT_MAX >> SECTOR_SHIFT);
+	else
+		circle_compat_limit_discard(limits, max(page, bdev_discard_granularity(origin)),
+					    bdev_max_discard_sectors(origin));
+}
+
 static void target_io_hints(struct dm_target *ti, struct queue_limits *limits)
 {
 	struct circle_table *t = ti->private;
-	u32 block = t->conf.block_sectors;
 	struct block_device *ssd = t->cache->bdev;
+	u32 block = t->conf.block_sectors << SECTOR_SHIFT;
 
 	/* iterate_devices names the origin alone, but the SSD has limits too. */
 	blk_stack_limits(limits, &bdev_get_queue(ssd)->limits, get_start_sect(ssd));
-	limits->io_min = max(limits->io_min, circle_page_sectors(block) << SECTOR_SHIFT);
-	limits->io_opt = max(limits->io_opt, min(block, 2048u) << SECTOR_SHIFT);
-	circle_compat_limit_discard(limits, circle_page_sectors(block) << SECTOR_SHIFT,
-				    bdev_max_discard_sectors(t->origin->bdev) ?: UINT_MAX >> 9);
+	/* dm-cache's rule: the block, unless the devices ask for a multiple of it */
+	if (limits->io_opt < block || limits->io_opt % block) {
+		limits->io_min = block;
+		limits->io_opt = block;
+	}
+	discard_hints(t, limits);
 }
 
 static int target_prepare_ioctl(struct dm_target *ti, struct block_device **bdev)

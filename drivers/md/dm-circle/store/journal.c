@@ -120,24 +120,21 @@ static int write_ring(struct circle_meta *m, u32 blocks)
 
 	div64_u64_rem(m->next_lsn, ring, &pos);
 	first = min_t(u64, blocks, ring - pos);
-	r = circle_bdev_rw(m->io, m->bdev, CIRCLE_WRITE_DURABLY,
-			   (m->sb.journal_start + pos) * CIRCLE_MB_SECTORS, m->buf,
-			   first * CIRCLE_MB_SECTORS);
+	r = circle_meta_write(m, CIRCLE_WRITE_DURABLY, m->sb.journal_start + pos, m->buf, first);
 	if (!r && first < blocks)
-		r = circle_bdev_rw(m->io, m->bdev, REQ_OP_WRITE | REQ_SYNC | REQ_FUA,
-				   m->sb.journal_start * CIRCLE_MB_SECTORS, mb_at(m, first),
-				   (blocks - first) * CIRCLE_MB_SECTORS);
+		r = circle_meta_write(m, REQ_OP_WRITE | REQ_SYNC | REQ_FUA, m->sb.journal_start,
+				      mb_at(m, first), blocks - first);
 	return r;
 }
 
 static int fail(struct circle_meta *m, int r)
 {
 	if (r)
-		m->failed = true;
+		__circle_meta_fail(m);
 	return r;
 }
 
-int __circle_meta_commit(struct circle_meta *m, bool flush)
+static int commit(struct circle_meta *m, bool flush)
 {
 	u32 cursor = 0, blocks;
 	int r;
@@ -168,6 +165,19 @@ int __circle_meta_commit(struct circle_meta *m, bool flush)
 	return flush ? fail(m, circle_bdev_flush(m->data)) : 0;
 }
 
+int __circle_meta_commit(struct circle_meta *m, bool flush)
+{
+	int r;
+
+	/* A slot's mark is cleared before it is durable: who sees no marks is to see this. */
+	WRITE_ONCE(m->committing, true);
+	smp_mb();
+	r = commit(m, flush);
+	smp_mb();
+	WRITE_ONCE(m->committing, false);
+	return r;
+}
+
 int circle_meta_commit(struct circle_meta *m, bool flush)
 {
 	int r;
@@ -178,7 +188,7 @@ int circle_meta_commit(struct circle_meta *m, bool flush)
 	return r;
 }
 
-static void page_image(struct circle_meta *m, void *mb, u32 page, u64 lsn)
+void __circle_meta_image(struct circle_meta *m, void *mb, u32 page, u64 lsn)
 {
 	u32 first = page * CIRCLE_SLOTS_PER_MB, i;
 	struct circle_slot_state st;
@@ -198,15 +208,14 @@ static int write_pages(struct circle_meta *m, const u32 *page, u32 nr, u64 lsn)
 	int r;
 
 	for (i = 0; i < nr; i++)
-		page_image(m, mb_at(m, i), page[i], lsn);
+		__circle_meta_image(m, mb_at(m, i), page[i], lsn);
 	r = circle_bdev_flush(m->data);
 	for (i = 0; i < nr && !r; i++) {
 		u64 mb = m->sb.table_start + page[i];
 
 		if (!test_bit(page[i], m->copy))
 			mb += m->sb.table_pages;
-		r = circle_bdev_rw(m->io, m->bdev, REQ_OP_WRITE, mb * CIRCLE_MB_SECTORS,
-				   mb_at(m, i), CIRCLE_MB_SECTORS);
+		r = circle_meta_write(m, REQ_OP_WRITE, mb, mb_at(m, i), 1);
 		change_bit(page[i], m->copy);
 		m->page_lsn[page[i]] = lsn;
 	}
@@ -235,8 +244,10 @@ int __circle_meta_checkpoint(struct circle_meta *m)
 	}
 	if (nr)
 		r = write_pages(m, page, nr, lsn);
-	if (!r)
+	if (!r) {
 		r = circle_bdev_flush(m->bdev);
+		m->bad |= r;
+	}
 	if (r)
 		return fail(m, r);
 	m->sb.tail_lsn = lsn + 1;
@@ -245,15 +256,4 @@ int __circle_meta_checkpoint(struct circle_meta *m)
 		m->sb.table_digest += circle_page_digest(b, m->page_lsn[b]);
 	m->nr_checkpoints++;
 	return __circle_meta_write_super(m);
-}
-
-int __circle_meta_write_super(struct circle_meta *m)
-{
-	u64 mb;
-
-	m->sb.seq++;
-	mb = m->sb.seq & 1 ? CIRCLE_SB_COPY1_MB : 0;
-	circle_super_encode(&m->sb, m->buf, circle_crc);
-	return fail(m, circle_bdev_rw(m->io, m->bdev, CIRCLE_WRITE_DURABLY, mb * CIRCLE_MB_SECTORS,
-				      m->buf, CIRCLE_MB_SECTORS));
 }

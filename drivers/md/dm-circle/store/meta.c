@@ -54,14 +54,36 @@ static int read_mbs(struct circle_meta *m, u64 mb, u32 nr, void *buf)
 			      nr * CIRCLE_MB_SECTORS);
 }
 
-/* Others keep their superblocks behind the first block: all before the table must be zero. */
-static int blank(struct circle_meta *m)
+/*
+ * The first block is zero. Others keep their superblocks behind it: all before the table must be
+ * zero too, or left of metadata whose first block somebody wiped, as is done with dm-cache's.
+ */
+static int left_over(struct circle_meta *m, bool damaged)
 {
+	bool any = false;
+	u32 i;
 	int r = read_mbs(m, 0, CIRCLE_TABLE_START_MB, m->buf);
 
-	if (r)
-		return r;
-	return memchr_inv(m->buf, 0, CIRCLE_TABLE_START_MB * CIRCLE_MB_SIZE) ? -EINVAL : -ENODATA;
+	for (i = 1; !r && i < CIRCLE_TABLE_START_MB; i++) {
+		void *mb = (char *)m->buf + (size_t)i * CIRCLE_MB_SIZE;
+
+		if (!memchr_inv(mb, 0, CIRCLE_MB_SIZE))
+			continue;
+		any = true;
+		if (i != CIRCLE_SB_COPY1_MB || !circle_super_is(mb))
+			r = circle_dm_block_check(mb, i, circle_crc);
+	}
+	if (r || !any)
+		return r ?: -ENODATA;
+	m->left_over = !damaged && !(m->sb.flags & CIRCLE_SBF_CIRCLE);
+	return -EUCLEAN;
+}
+
+static int read_super(struct circle_meta *m, u64 mb, struct circle_super *sb)
+{
+	int r = read_mbs(m, mb, 1, m->buf);
+
+	return r ?: circle_super_decode(m->buf, sb, circle_crc);
 }
 
 /* Newest valid copy of the superblock. One copy may be torn; both damaged, or one foreign or newer
@@ -80,9 +102,7 @@ int circle_meta_open(struct circle_meta *m)
 		return -ENOSPC;
 	}
 	for (i = 0; i < 2; i++) {
-		r[i] = read_mbs(m, where[i], 1, m->buf);
-		if (!r[i])
-			r[i] = circle_super_decode(m->buf, sb, circle_crc);
+		r[i] = read_super(m, where[i], sb);
 		if (!r[i] && (best < 0 || sb->seq > m->sb.seq)) {
 			m->sb = *sb;
 			best = i;
@@ -90,13 +110,14 @@ int circle_meta_open(struct circle_meta *m)
 	}
 	kfree(sb);
 	for (i = 0; i < 2; i++)
-		if (r[i] == -EPROTONOSUPPORT || r[i] == -EINVAL || r[i] == -EIO)
+		if (r[i] == -EPROTONOSUPPORT || r[i] == -EIO ||
+		    (r[i] == -EINVAL && r[0] != -ENODATA))
 			return r[i];
-	if (r[0] == -ENODATA && r[1] != -ENODATA)
-		return -EUCLEAN;
-	if (best >= 0)
-		return 0;
-	return r[0] == -ENODATA && r[1] == -ENODATA ? blank(m) : -EBADMSG;
+	if (r[0] == -ENODATA)
+		return left_over(m, r[1] == -EBADMSG);
+	if (best < 0)
+		return -EBADMSG;
+	return m->sb.flags & CIRCLE_SBF_NEEDS_CHECK ? -EUNATCH : 0;
 }
 
 static int alloc_table(struct circle_meta *m)
@@ -126,13 +147,22 @@ size_t circle_meta_bytes(const struct circle_meta *m)
 	       2 * PAGE_ALIGN(BITS_TO_LONGS(pages) * sizeof(long));
 }
 
+/* A second superblock that is left over would be the newer one. */
+static int wipe(struct circle_meta *m)
+{
+	if (!m->left_over)
+		return 0;
+	memset(m->buf, 0, CIRCLE_TABLE_START_MB * CIRCLE_MB_SIZE);
+	return circle_meta_write(m, CIRCLE_WRITE_DURABLY, 0, m->buf, CIRCLE_TABLE_START_MB);
+}
+
 /* Table first, superblock last: a crash in between leaves a device that is still blank at 0, or
  * is formatted.
  */
 int circle_meta_format(struct circle_meta *m)
 {
 	u64 page;
-	int r = 0;
+	int r;
 
 	get_random_bytes(m->sb.meta_uuid, sizeof(m->sb.meta_uuid));
 	m->sb.seq = 1;
@@ -142,6 +172,7 @@ int circle_meta_format(struct circle_meta *m)
 		m->sb.table_digest += circle_page_digest(page, 0);
 	m->sb.flags |= CIRCLE_SBF_CLEAN;
 	mutex_lock(&m->lock);
+	r = wipe(m);
 	for (page = 0; page < m->sb.table_pages && !r; page += CIRCLE_COMMIT_MBS) {
 		u32 nr = min_t(u64, CIRCLE_COMMIT_MBS, m->sb.table_pages - page), i;
 
@@ -151,9 +182,7 @@ int circle_meta_format(struct circle_meta *m)
 			circle_page_start(mb, m->sb.meta_uuid, page + i, 0);
 			circle_page_seal(mb, circle_crc);
 		}
-		r = circle_bdev_rw(m->io, m->bdev, REQ_OP_WRITE,
-				   (m->sb.table_start + page) * CIRCLE_MB_SECTORS, m->buf,
-				   nr * CIRCLE_MB_SECTORS);
+		r = circle_meta_write(m, REQ_OP_WRITE, m->sb.table_start + page, m->buf, nr);
 	}
 	if (!r)
 		r = circle_bdev_flush(m->bdev);
@@ -384,12 +413,15 @@ int circle_meta_load(struct circle_meta *m, bool *unclean)
 	int r;
 
 	mutex_lock(&m->lock);
-	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN);
 	r = alloc_table(m);
 	if (!r)
 		r = load_table(m);
 	if (!r)
 		r = replay(m);
+	/* CLEAN with a commit behind it: an older copy (the newer one is damaged), or a server
+	 * that went on after a suspend.
+	 */
+	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->next_lsn > m->sb.tail_lsn;
 	if (!r)
 		enter_slots(m, *unclean);
 	mutex_unlock(&m->lock);

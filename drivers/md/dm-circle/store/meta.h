@@ -34,7 +34,13 @@ struct circle_meta {
 	unsigned long *copy;		/* which copy that is */
 	unsigned long *stale;		/* pages with records in the journal only */
 	u64 next_lsn;
+	bool left_over;			/* what stands behind the first block may be wiped */
 	bool failed;			/* a write failed: nothing is made durable any more */
+	bool committing;		/* see circle_meta_settled() */
+	bool bad;			/* ... and it was this device that failed */
+	bool lost;			/* ... and NEEDS_CHECK could not be written either */
+	void (*on_failed)(struct circle_meta *m);	/* lock held; must not sleep */
+	void *owner;			/* of on_failed: its own */
 	u64 nr_commits, nr_records, nr_checkpoints;
 };
 
@@ -42,8 +48,9 @@ struct circle_meta {
 struct circle_meta *circle_meta_create(struct block_device *bdev, struct block_device *data);
 void circle_meta_destroy(struct circle_meta *m);
 
-/* Reads the superblock into m->sb. 0; -ENODATA: blank device; -EUCLEAN: the first copy was wiped,
- * the second not; else as core/disk.h says, or -EIO.
+/* Reads the superblock into m->sb. 0; -ENODATA: blank device; -EUCLEAN: the first block was wiped
+ * and more is there: only ours, a local cache's, or dm-cache's if m->left_over; -EUNATCH: a check
+ * is asked for; else as core/disk.h says, or -EIO.
  */
 int circle_meta_open(struct circle_meta *m);
 
@@ -61,9 +68,43 @@ size_t circle_meta_bytes(const struct circle_meta *m);
  */
 int circle_meta_commit(struct circle_meta *m, bool flush);
 
+/* Any context: is all that was changed before durable? False also when that is not sure. */
+static inline bool circle_meta_settled(const struct circle_meta *m)
+{
+	if (atomic_read(&m->slots->nr_changed) || atomic_read(&m->slots->nr_freeing))
+		return false;
+	smp_rmb();	/* pairs with the barriers in __circle_meta_commit() */
+	return !READ_ONCE(m->committing) && !READ_ONCE(m->failed);
+}
+
 int __circle_meta_commit(struct circle_meta *m, bool flush);
 int __circle_meta_checkpoint(struct circle_meta *m);
 int __circle_meta_write_super(struct circle_meta *m);
+/* One page of the table as it is in memory. */
+void __circle_meta_image(struct circle_meta *m, void *mb, u32 page, u64 lsn);
+
+/* resize.c. While nothing else looks at m->slots' entries; those that go must be free, durably. The
+ * table gets nr slots, on the device and in memory: m->slots stays the same object. -ENOSPC: the
+ * device needs *need metadata blocks; -ENOMEM; or -EIO, which is as any other failed write.
+ */
+int circle_meta_resize(struct circle_meta *m, u64 nr, u64 *need);
+
+/* mode.c. A write failed: from now on nothing is made durable. If it was the metadata device's, the
+ * superblock asks for a check, when it can be written. Once; later calls do nothing.
+ */
+void __circle_meta_fail(struct circle_meta *m);
+/* A synchronous write to the metadata device; notes that it is bad. */
+int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u32 nr);
+
+enum circle_meta_mode { CIRCLE_META_RW, CIRCLE_META_RO, CIRCLE_META_FAIL };
+
+/* Any context; dm-cache's. RO: metadata do not change any more; FAIL: nor can they be marked. */
+static inline enum circle_meta_mode circle_meta_mode(const struct circle_meta *m)
+{
+	if (!READ_ONCE(m->failed))
+		return CIRCLE_META_RW;
+	return READ_ONCE(m->lost) ? CIRCLE_META_FAIL : CIRCLE_META_RO;
+}
 
 /* For load and checkpoint; the shard lock is taken inside. Captures slot n's state as it is to be
  * made durable.

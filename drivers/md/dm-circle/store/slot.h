@@ -24,6 +24,9 @@
 #define CIRCLE_SLOT_FILLING	0x100	/* replica without a tag yet: does not exist (R2) */
 #define CIRCLE_SLOT_USES	0x600	/* how often it was used since its queue came round */
 #define CIRCLE_SLOT_USES_SHIFT	9
+#define CIRCLE_SLOT_UNSURE	0x800	/* a write ended before all holders answered: until a label
+					 * without them is durable, either version may win
+					 */
 #define CIRCLE_SLOT_DISK	CIRCLE_SLOT_ALL
 
 struct circle_slot {

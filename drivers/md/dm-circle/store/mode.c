@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mode: what becomes of the metadata when a write of theirs fails: they are read-only from then on,
+ * and the superblock asks for a check; where even that cannot be written they are given up. One way
+ * only: nothing here ever makes them writable again.
+ */
+#include "meta.h"
+
+#include <linux/lockdep.h>
+#include "../log.h"
+
+int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u32 nr)
+{
+	int r = circle_bdev_rw(m->io, m->bdev, opf, mb * CIRCLE_MB_SECTORS, buf,
+			       nr * CIRCLE_MB_SECTORS);
+
+	if (r)
+		m->bad = true;
+	return r;
+}
+
+/* Never over the only copy that is whole: after a write that failed, the same copy again. */
+static int write_super(struct circle_meta *m)
+{
+	u64 seq = m->sb.seq + 1;
+	int r;
+
+	swap(m->sb.seq, seq);
+	circle_super_encode(&m->sb, m->buf, circle_crc);
+	r = circle_meta_write(m, CIRCLE_WRITE_DURABLY, m->sb.seq & 1 ? CIRCLE_SB_COPY1_MB : 0,
+			      m->buf, 1);
+	if (r)
+		m->sb.seq = seq;
+	return r;
+}
+
+int __circle_meta_write_super(struct circle_meta *m)
+{
+	int r;
+
+	lockdep_assert_held(&m->lock);
+	r = write_super(m);
+	if (r)
+		__circle_meta_fail(m);
+	return r;
+}
+
+void __circle_meta_fail(struct circle_meta *m)
+{
+	lockdep_assert_held(&m->lock);
+	if (m->failed)
+		return;
+	WRITE_ONCE(m->failed, true);
+	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
+	if (m->bad) {
+		m->sb.flags |= CIRCLE_SBF_NEEDS_CHECK;
+		WRITE_ONCE(m->lost, write_super(m) != 0);
+	}
+	CIRCLE_ERR("the %s device failed a write: metadata are %s from now on%s",
+		   m->bad ? "metadata" : "cache", m->lost ? "given up" : "read-only",
+		   m->bad && !m->lost ? ", and need a check" : "");
+	if (m->on_failed)
+		m->on_failed(m);
+}

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: mem=1536 smp=2 timeout=400 modules=dm-circle,null_blk
+#
+# The origin of a circle grows: the label stays where it was, and is found there, by the owner and by
+# who takes over with blank metadata. The cache of a circle grows and shrinks from start to start.
+# shellcheck disable=SC2317	# called by ktap_test
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+# shellcheck source=tests/lib/circle.sh
+. "$REPO/tests/lib/circle.sh"
+ktap_header
+
+LEN=$((32 * 2048))	# sectors; the label is behind them
+SIZE=16777216
+hist() { "$HISTORY" "$1" --dev "/dev/mapper/$2" --log /tmp/h --size "$SIZE" "${@:3}" >/tmp/out || {
+	tail -n 5 /tmp/out; return 1; }; }
+
+size_of() { DEV_SECTORS[$1]=$(($2 * 2048)) && dev_heal "$1"; }	# <device> <MiB>
+
+# node <N> <peers> [<features> [<origin>]]
+node()
+{
+	node_exec "$1" dmsetup create "c$1" --table "0 $LEN circle /dev/mapper/meta$1 /dev/mapper/ssd$1 \
+		/dev/mapper/${4-org$1} 128 ${3-1 writeback} default 0 $(circle_args "$1" 1 "$2")"
+}
+
+slots_are() { [[ "$(circle_status "$1" 4)" = */"$2" ]] || { circle_status "$1" 4; return 1; }; }
+refused() { ! node "$@" 2>/dev/null && dmsetup remove "c$1" 2>/dev/null; dmesg | grep -q "$R"; }
+
+smaller()	# what the peer lends stands at the end
+{
+	dmsetup remove c2 && size_of ssd2 1 || return 1
+	R="unable to shrink cache; cache block .* is a peer's" refused 2 1 || return 1
+	size_of ssd2 24 && node 2 1 && slots_are c2 384
+}
+
+at_exit 'circle_remove_all 2>/dev/null'
+for n in 1 2 3; do
+	node_add $n && dev_null ssd$n 32 && dev_null meta$n 8 && dev_null org$n 40 &&
+		size_of org$n 33 && size_of ssd$n 16 || exit 1
+done
+ktap_test "node 1" node 1 2
+ktap_test "node 2" node 2 1
+ktap_test "1 counts 2" wait_for 20 "the view" circle_view_is 1 1
+hist init c1 --seed 3 || exit 1
+ktap_test "writes" hist run c1 --resume --ops 300 --threads 2
+ktap_test "the origin grows" size_of org1 40
+ktap_test "writes go on" hist run c1 --resume --ops 100 --threads 2
+dmsetup suspend c1
+ktap_test "and after a resume" dmsetup resume c1
+ktap_test "and at the next start, with a larger cache" eval \
+	'dmsetup remove c1 && size_of ssd1 20 && node 1 2 && slots_are c1 320'
+ktap_test "nothing is lost" hist check c1 --allow all --record
+ktap_test "1 counts 2 again" wait_for 30 "the view" circle_view_is 1 1
+ktap_test "more writes" hist run c1 --resume --ops 300 --threads 2
+ktap_test "blocks are lent" test "$(circle_status c2 lent)" -gt 0
+ktap_test "a peer's blocks at the end: no shrinking" smaller
+ktap_test "1 counts 2 once more" wait_for 30 "the view" circle_view_is 1 1
+ktap_test "writes again" hist run c1 --resume --ops 300 --threads 2
+ktap_test "the owner dies" circle_node_die 1
+R="say recover to take it over" ktap_test "without recover: refused" refused 3 2 '1 writeback' org1
+ktap_test "another takes over: it finds the label" node 3 2 '3 writeback recover fenced' org1
+ktap_test "nothing is lost" hist check c3 --allow all
+ktap_test "it says so" grep -q "the origin has grown: its label is at sector $LEN" <(dmesg)
+check_dmesg
+ktap_done
