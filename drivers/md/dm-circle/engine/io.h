@@ -27,6 +27,7 @@ struct circle_io {
 	blk_status_t status;
 	bool locked;
 	bool hit;
+	u8 tries;			/* a write's, to find a free slot */
 	bool direct;			/* step may run where the last part ends: any context */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
