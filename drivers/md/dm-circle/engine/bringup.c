@@ -443,9 +443,8 @@ void circle_node_live(struct circle_node *node)
 	node->state = CIRCLE_NODE_LIVE;
 	WRITE_ONCE(node->last_io, jiffies);
 	WRITE_ONCE(node->bg_stop, false);
-	if (node->circle) {
+	if (node->circle)
 		circle_steward_go_on(node);
-	}
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_writeback_kick(node);
 	circle_reclaim_kick(node);

@@ -27,7 +27,7 @@ static struct source look_up(struct circle_io *io)
 
 		src.valid = circle_slot_valid(s, src.slot) & io->touched;
 		if (io->node->conf.mode == CIRCLE_PASSTHROUGH)
-			src.valid &= circle_slot_dirty(s, src.slot);	/* are clean ones current? */
+			src.valid &= circle_slot_dirty(s, src.slot); /* is a clean one? */
 		src.lost = (flags & CIRCLE_SLOT_UNSURE) ||
 			   ((flags & CIRCLE_SLOT_LOST) &&
 			    (circle_slot_dirty(s, src.slot) & io->touched));
