@@ -17,7 +17,6 @@ enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH, PLAN_SHARE, PLAN_ROOM
 
 #define ROOM_TRIES	3	/* commits that a write waits for to find a free slot */
 
-
 /* shard->lock held. */
 static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
 {

@@ -194,7 +194,7 @@ int circle_meta_format(struct circle_meta *m)
 	return r;
 }
 
-static int impossible(u32 n)
+static int bad_entry(u32 n)
 {
 	CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
 	return -EBADMSG;
@@ -207,7 +207,7 @@ static int impossible(u32 n)
 static int keep(struct circle_meta *m, u32 n, const struct circle_slot_state *st)
 {
 	if (!circle_slot_state_ok(st, m->slots->geom.all, CIRCLE_MAX_BLOCK + 1))
-		return impossible(n);
+		return bad_entry(n);
 	circle_slot_put(m->slots, n, st);
 	return 0;
 }
@@ -399,7 +399,7 @@ static int enter_slots(struct circle_meta *m, bool unclean)
 
 		circle_slot_state(m->slots, n, &st);
 		if (!circle_slot_state_ok(&st, m->slots->geom.all, nr_blocks))
-			return impossible(n);
+			return bad_entry(n);
 		intent = unclean && !st.owner && (st.flags & CIRCLE_SLOT_INTENT) &&
 			 st.dirty != st.valid;
 		if (intent)
