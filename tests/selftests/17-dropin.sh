@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,dm-cache,dm-cache-smq,null_blk
+# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,dm-cache,dm-cache-smq,null_blk
 #
 # `circle` in place of `cache`: the same dmsetup scripts are run with both, and what they see must be
 # the same: lines accepted and refused, table, status, messages, reloads, hints, discards, failures.
@@ -193,14 +193,14 @@ clean_event()
 	wait_for 10 clean is_clean && echo clean
 }
 
-is_failed() { [[ "$(dmsetup status --noflush "d_$T")" == *' Fail' ]]; }
+is_failed() { [[ "$(dmsetup status --noflush "d_$T")" =~ (Fail|needs_check) ]]; }
 
-# Nothing can be written to the metadata.
-fails()
+# The metadata cannot be written, or not even be read.
+fails()	# <how the device is made to fail>
 {
 	local n
 	fresh && create "$WB" && hot 2 && n=$(dmsetup info -c --noheadings -o events "d_$T") &&
-		dev_fail_writes "m_$T" || return
+		"$1" "m_$T" || return
 	dd if=/dev/zero of="$(dev)" bs=64k count=40 oflag=direct conv=notrunc,fsync status=none 2>/dev/null
 	wait_for 20 "failure" is_failed && status
 	timeout 20 dmsetup wait "d_$T" "$n" >/dev/null && echo "there was an event"
@@ -250,7 +250,8 @@ ktap_test "hints" same_both hints
 each "discards" discards '0' '1 no_discard_passdown' '2 no_discard_passdown writethrough'
 ktap_test "an origin without discards" same_both no_discards
 ktap_test "an event when all is clean" same_both clean_event
-ktap_test "metadata that cannot be written" same_both fails
+ktap_test "metadata that cannot be written" same_both fails dev_fail_writes
+ktap_test "metadata that cannot be read either" same_both fails dev_fail
 ktap_test "metadata that were dm-cache's" was_cache
 side_devices_remove
 check_dmesg

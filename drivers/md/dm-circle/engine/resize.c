@@ -160,12 +160,14 @@ static int empty_tail(struct circle_node *node, u32 nr)
 	return circle_meta_commit(node->meta, false);
 }
 
-static int cache_size(struct circle_node *node, u64 nr)
+static int cache_size(struct circle_node *node, const struct circle_devices *dev, u64 nr)
 {
 	u64 old = node->slots->nr, need = 0;
 	int r = 0;
 
-	if (nr == old)
+	/* Not for less than what made it as large as it is. */
+	if (nr == old || (nr < old && old * node->geom.block_sectors <=
+			  bdev_nr_sectors(dev->cache)))
 		return 0;
 	if (nr < old)
 		r = empty_tail(node, nr);
@@ -186,5 +188,5 @@ int circle_resize(struct circle_node *node, const struct circle_devices *dev,
 {
 	int r = origin_size(node, dev);
 
-	return r ?: cache_size(node, circle_slots_of(dev, conf));
+	return r ?: cache_size(node, dev, circle_slots_of(dev, conf));
 }
