@@ -52,6 +52,16 @@ bad=(
 	'128 0 mq 2 sequential_threshold x' '128 0 mq 2 nonsense 1' '128 0 cleaner 2 random_threshold 1'
 )
 
+refusals()	# <lines...>
+{
+	local l
+	fresh
+	for l in "$@"; do
+		echo "$l"
+		create "$l"
+	done
+}
+
 too_long() { fresh; create "$WB" $((LEN + 8)); }
 no_device() { fresh; try create "d_$T" --table "0 $LEN $T /dev/none /dev/mapper/s_$T /dev/mapper/o_$T $WB"; }
 other_block() { fresh && create "$WB" && dmsetup remove "d_$T"; create "192 1 writeback default 0"; }
@@ -234,7 +244,7 @@ SSD_MB=16
 at_exit 'dmsetup remove --retry d_cache 2>/dev/null; dmsetup remove --retry d_circle 2>/dev/null'
 side_devices 4 $SSD_MB 64 || exit 1
 each "taken" one_line "${good[@]}"
-each "refused" one_line "${bad[@]}"
+ktap_test "refused lines" same_both refusals "${bad[@]}"
 ktap_test "refused: longer than the origin" same_both too_long
 ktap_test "refused: a device that is not there" same_both no_device
 ktap_test "refused: another block size than the metadata's" same_both other_block
