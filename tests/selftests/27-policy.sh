@@ -18,12 +18,17 @@ ktap_header
 
 BS=128			# 64 KiB; the cache has 256 blocks, the origin 4096
 
-# read_blocks <first> <number> [<passes>]: 4 KiB of each
+# read_blocks <first> <number> [<passes>]: 4 KiB of each, in order
 read_blocks()
 {
-	fio --name=r --filename=/dev/mapper/c --direct=1 --rw=read --bs=4k --zonemode=strided \
-		--zonerange=64k --zonesize=4k --offset=$(($1 * 64))k --size=$(($2 * 64))k \
-		--io_size=$(($2 * 4))k --loops="${3:-1}" --minimal >/tmp/fio 2>&1 ||
+	local i
+	local -a jobs=()
+	for ((i = 0; i < ${3:-1}; i++)); do
+		jobs+=("--name=r$i" --stonewall)
+	done
+	fio --filename=/dev/mapper/c --direct=1 --ioengine=psync --rw=read --bs=4k --minimal \
+		--zonemode=strided --zonerange=64k --zonesize=4k --offset=$(($1 * 64))k \
+		--size=$(($2 * 64))k --io_size=$(($2 * 4))k "${jobs[@]}" >/tmp/fio 2>&1 ||
 		{ tail -n 5 /tmp/fio; return 1; }
 }
 

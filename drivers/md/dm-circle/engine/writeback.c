@@ -250,7 +250,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	 * A slot of one of these blocks may have been evicted, and still be durably valid: it would
 	 * be older than the origin.
 	 */
-	if (!circle_meta_settled(node->meta) && circle_meta_commit(node->meta, false))
+	if (atomic_read(&node->slots->nr_freeing) && circle_meta_commit(node->meta, false))
 		return false;
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
