@@ -58,6 +58,21 @@ $(LINT:%=lint-%): lint-%:
 unit fuzz:
 	$(Q)if [ -e tests/$@/Makefile ]; then $(MAKE) -C tests/$@; else echo "# no tests/$@"; fi
 
+# circle_check and the like, for administrators
+.PHONY: tools tools_install tools_check
+tools:
+	$(Q)$(MAKE) -C tools
+
+tools_install: tools
+	$(Q)$(MAKE) -C tools install
+
+tools_check:
+	$(Q)$(MAKE) -C tools check
+# Hit ratios of our policy and of others; TRACES="a.csv b.csv" takes traces of your own.
+.PHONY: policy-sim
+policy-sim:
+	$(Q)$(MAKE) -C tests/sim/policy TRACES="$(abspath $(TRACES))" ARGS="$(ARGS)"
+
 .PHONY: selftests
 selftests: modules
 	$(Q)tests/selftests/run --kver $(KVER) $(T)
@@ -66,25 +81,44 @@ selftests: modules
 check:
 	$(Q)scripts/check
 
+# The same tests on a kernel with KASAN, lockdep, kmemleak: slow, and not part of check.
+.PHONY: check-debug
+check-debug: deps
+	$(Q)scripts/debug-kernel
+	$(Q)VM_SLOW=5 tests/selftests/run --kver debug $(or $(T),.sh)
+
 .PHONY: demo
 demo: deps
 	$(Q)$(MAKE) modules KVER=$$(scripts/kernels | tail -n 1)
 	$(Q)tests/demo/run
 
+# In virtual time; PATTERN selects configurations, see Documentation/benchmark.rst.
+.PHONY: bench bench-short
+bench bench-short: deps
+	$(Q)$(MAKE) modules KVER=$$(scripts/kernels | tail -n 1)
+	$(Q)tests/bench/run $(if $(filter %-short,$@),--short,$(PATTERN))
+
 .PHONY: clean
 clean:
 	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
 	$(Q)rm -rf build/results
-	$(Q)for d in unit fuzz; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
+	$(Q)$(MAKE) -C tools clean
+	$(Q)$(MAKE) -C tests/sim/policy clean
+	$(Q)for d in unit fuzz bench; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
 
 .PHONY: help
 help:
 	@echo "modules [KVER=]   build for one kernel, into build/<KVER>"
 	@echo "all               build for every supported kernel that has headers: $(KVERS)"
 	@echo "modules_install   install for KVER"
+	@echo "tools             user-space tools, into build/tools-bin; tools_check tests them"
+	@echo "tools_install [DESTDIR=] [PREFIX=]  install them and the udev rule"
 	@echo "deps              packages and test kernels that the rest needs (root)"
 	@echo "lint unit fuzz    checks without a VM"
+	@echo "policy-sim [TRACES=]  hit ratios of caching policies over block traces"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
+	@echo "check-debug [T=]  selftests on a kernel with KASAN, lockdep, kmemleak (built first)"
+	@echo "bench [PATTERN=]  measure in virtual time, some 20 minutes; bench-short: against the baseline"
 	@echo "demo              see it work"
 	@echo "clean             remove what was built (test kernels stay)"

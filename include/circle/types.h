@@ -27,6 +27,10 @@
 #define CIRCLE_MAX_OWNERS	32	/* foreign sets that one node lends space to */
 #define CIRCLE_MAX_DEGREE	8
 
+#define CIRCLE_MAX_BLOCK	0xffffffffffffull	/* number of a block: 1 EiB of 4 KiB */
+#define CIRCLE_MAX_SEQ		0xffffffffffffull	/* 89 years at 100000 writes a second */
+#define CIRCLE_MAX_GEN		0xffffffffull
+
 #define CIRCLE_NO_SLOT		0xffffffffu
 #define CIRCLE_MAX_SLOTS	0xfffffff0u
 

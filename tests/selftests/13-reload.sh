@@ -143,10 +143,18 @@ two()
 discards()	# <rest of the line> <passed down?>
 {
 	local n
-	reload "$1" && fill "$C" 1 && sync "$C" && n=$(stat_of org 12) && blkdiscard -l 512k "$C" || return 1
+	reload "$1" && fill "$C" 1 && sync "$C" && circle_drain c && n=$(stat_of org 12) &&
+		blkdiscard -l 512k "$C" || return 1
 	[ $(($(stat_of org 12) > n)) = "$2" ] || { echo "# discards at the origin: $n, $(stat_of org 12)"; return 1; }
 	[ "$2" = 0 ] || dd if=/dev/zero of=/tmp/want bs=512k count=1 conv=notrunc status=none
 	same "$C" && circle_drain c && same /dev/mapper/org
+}
+
+# What is dirty is kept: an origin may ignore a discard, and would show what is older.
+discards_dirty()
+{
+	reload "$WB" && fill "$C" 1 && blkdiscard -l 512k "$C" && same "$C" && circle_drain c &&
+		same /dev/mapper/org
 }
 
 file_system()
@@ -187,6 +195,7 @@ ktap_test "message with a bad number" bad_message migration_threshold x
 ktap_test "message with too many words" bad_message drain now
 ktap_test "two devices at a time" two
 ktap_test "discards reach the origin" discards "$WB" 1
+ktap_test "a discard does not uncover what is older" discards_dirty
 ktap_test "no_discard_passdown: they do not" discards '2 writeback no_discard_passdown default 0' 0
 ktap_test "a file system" file_system
 check_dmesg

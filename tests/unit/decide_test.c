@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The decisions of core/: who shall hold a block, what a recovery may claim, which copy wins, what
- * is promoted.
+ * The decisions of core/: who shall hold a block, what a recovery may claim, which copy wins.
  */
 #include "t.h"
 #include "../../drivers/md/dm-circle/core/place.h"
-#include "../../drivers/md/dm-circle/core/policy.h"
 #include "../../drivers/md/dm-circle/core/recover.h"
 
 static const u8 dom[4][CIRCLE_DOMAIN_SIZE] = { "own", "a", "b", "c" };
@@ -107,29 +105,4 @@ TEST(recover, the_best_copy_comes_first)
 	CHECK(circle_copy_order(&lo, &lie) < 0);
 	CHECK(circle_copy_order(&lie, &next) < 0);
 	CHECK_EQ(circle_copy_order(&hi, &hi), 0);
-}
-
-TEST(policy, second_miss_promotes)
-{
-	struct circle_policy p;
-	u16 ghost[64];
-
-	circle_policy_init(&p, ghost, 64);
-	CHECK(!circle_policy_miss(&p, 7));
-	CHECK(circle_policy_miss(&p, 7));
-	CHECK(!circle_policy_miss(&p, 7));
-}
-
-TEST(policy, streams)
-{
-	struct circle_policy p;
-	u16 ghost[64];
-	u64 s;
-
-	circle_policy_init(&p, ghost, 64);
-	for (s = 0; s < CIRCLE_STREAM_SECTORS; s += 256)
-		CHECK(!circle_policy_sequential(&p, s, 256));
-	CHECK(circle_policy_sequential(&p, s, 256));
-	CHECK(!circle_policy_sequential(&p, 1 << 20, 8));
-	CHECK(circle_policy_sequential(&p, s + 256, 8));
 }

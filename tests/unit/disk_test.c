@@ -574,6 +574,11 @@ TEST(disk, slot_states)
 	SLOT_OK(true, .flags = 1, .block = 99, .valid = 0xff, .dirty = 0xff, .seq = 1, .gen = 1);
 	SLOT_OK(true, .flags = 0xf, .block = 99, .valid = 3, .dirty = 1);
 	SLOT_OK(true, .flags = 3, .block = 1000, .owner = 32, .valid = 3);
+	SLOT_OK(true, .flags = 1, .block = CIRCLE_MAX_BLOCK, .owner = 1, .seq = CIRCLE_MAX_SEQ,
+		.gen = CIRCLE_MAX_GEN);
+	SLOT_OK(false, .flags = 1, .block = CIRCLE_MAX_BLOCK + 1, .owner = 1);
+	SLOT_OK(false, .flags = 1, .seq = CIRCLE_MAX_SEQ + 1);
+	SLOT_OK(false, .flags = 1, .gen = CIRCLE_MAX_GEN + 1);
 	SLOT_OK(false, .flags = 1, .block = 100);
 	SLOT_OK(false, .flags = 1, .block = 1, .owner = 33);
 	SLOT_OK(false, .flags = 1, .valid = 0x100);

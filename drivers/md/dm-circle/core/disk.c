@@ -322,6 +322,8 @@ bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages, u64 
 		       !s->dirty && !s->seq && !s->gen;
 	if ((s->valid & ~all_pages) || (s->dirty & ~s->valid))
 		return false;
+	if (s->block > CIRCLE_MAX_BLOCK || s->seq > CIRCLE_MAX_SEQ || s->gen > CIRCLE_MAX_GEN)
+		return false;
 	return s->owner || s->block < nr_blocks;
 }
 

@@ -101,8 +101,9 @@ int circle_jblock_check(const void *mb, const u8 *meta_uuid, struct circle_jhead
 void circle_jblock_get(const void *mb, unsigned int i, struct circle_record *r);
 
 /* Is a slot's state possible: masks within all_pages (mask of the block's pages), dirty within
- * valid, known flags, owner <= CIRCLE_MAX_OWNERS, owner 0's block < nr_blocks; an entry that is not
- * mapped is all zero but for CIRCLE_SLOT_RETIRED?
+ * valid, known flags, owner <= CIRCLE_MAX_OWNERS, owner 0's block < nr_blocks, block, seq and gen
+ * within their limits (circle/types.h); an entry that is not mapped is all zero but for
+ * CIRCLE_SLOT_RETIRED?
  */
 bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages, u64 nr_blocks);
 

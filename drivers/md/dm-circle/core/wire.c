@@ -34,10 +34,14 @@ static const u8 loads[CIRCLE_WT_NR][2] = {	/* of the request, of the answer */
 	[CIRCLE_WT_PING] = { LOAD_PING, LOAD_NONE },
 };
 
+/* As circle_sum(), but in one call: each costs more than the copy. */
 static u32 header_sum(const void *buf, circle_crc_fn crc)
 {
-	return circle_sum(buf, sizeof(struct circle_wire_header),
-			  offsetof(struct circle_wire_header, crc), crc);
+	struct circle_wire_header h;
+
+	memcpy(&h, buf, sizeof(h));
+	h.crc = 0;
+	return crc(~0u, &h, sizeof(h));
 }
 
 void circle_frame_encode(const struct circle_frame *f, void *buf96, circle_crc_fn crc)

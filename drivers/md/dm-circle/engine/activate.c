@@ -119,6 +119,45 @@ static int fit_blank(struct circle_node *node, const struct circle_config *conf)
 	return 0;
 }
 
+/* Newest of a place's copies that has none of the flags; false: there is none. */
+static bool newest_of(struct circle_circle *c, u32 id, u32 but, struct circle_label *l,
+		      struct circle_label *scratch)
+{
+	bool got = false;
+	u32 copy;
+
+	for (copy = 0; copy < 2; copy++) {
+		char *at = (char *)c->area + circle_label_offset(id, copy);
+
+		if (circle_label_decode(at, id, scratch, circle_crc) || (scratch->flags & but) ||
+		    (got && scratch->seq <= l->seq))
+			continue;
+		*l = *scratch;
+		got = true;
+	}
+	return got;
+}
+
+/*
+ * A taker that only says taking has drained nothing: it says recovering before it does. If it got
+ * no further, our SSD may be what has the newest data, and the owner may come back.
+ */
+static bool taker_stuck(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	const struct circle_super *sb = &node->meta->sb;
+	struct circle_label *l = &c->found, *scratch = &c->label;
+	u64 seq = c->label.seq;
+	bool mine;
+
+	if (c->seen.state != CIRCLE_LS_TAKING || c->seen.node_id == node->conf.id)
+		return false;
+	mine = newest_of(c, node->conf.id, 0, l, scratch) && ours(sb, l) &&
+	       c->seen.generation > l->generation;
+	c->label.seq = seq;
+	return mine;
+}
+
 static int fit(struct circle_node *node, const struct circle_config *conf)
 {
 	struct circle_circle *c = node->circle;
@@ -137,9 +176,18 @@ static int fit(struct circle_node *node, const struct circle_config *conf)
 		c->start = CIRCLE_START_RESTART;
 		return 0;
 	}
+	if (taker_stuck(node)) {
+		CIRCLE_WARN("node %u began to take over (generation %llu), but recovered nothing: restarting above it",
+			    l->node_id, l->generation);
+		c->start = CIRCLE_START_RESTART;
+		c->usurped = true;
+		return 0;
+	}
 	if (l->generation >= sb->generation)
-		CIRCLE_ERR("node %u has taken over at generation %llu, these metadata are of generation %llu: refused. Wipe the metadata device (first 128 KiB) to rejoin; what was dirty here was recovered from the peers",
-			   l->node_id, l->generation, sb->generation);
+		CIRCLE_ERR("node %u has taken over at generation %llu, these metadata are of generation %llu: refused. Wipe the metadata device (first 128 KiB) to rejoin; what was dirty here %s from the peers",
+			   l->node_id, l->generation, sb->generation,
+			   l->state == CIRCLE_LS_RECOVERING || l->state == CIRCLE_LS_TAKING ?
+			   "is being recovered" : "was recovered");
 	else
 		CIRCLE_ERR("the label is older than the metadata (generation %llu, metadata %llu): was the origin rolled back? Refused; wipe the metadata and say recover only if the origin's state is wanted",
 			   l->generation, sb->generation);
@@ -156,6 +204,7 @@ int circle_activate_plan(struct circle_node *node, const struct circle_devices *
 	if (r)
 		return r;
 	c->start = CIRCLE_START_RESTART;
+	c->usurped = false;
 	r = read_label(node, conf);
 	if (r == -ENODATA && blank)
 		r = find_older_label(node, dev, conf);
@@ -256,7 +305,7 @@ static int wait_for_peers(struct circle_circle *c, u32 mask, bool fenced)
 /* Also when an earlier attempt of ours wrote its label and did not get through. */
 static bool taking_over(const struct circle_circle *c)
 {
-	return c->start == CIRCLE_START_TAKE ||
+	return c->start == CIRCLE_START_TAKE || c->usurped ||
 	       (c->start == CIRCLE_START_RESTART && c->found.state == CIRCLE_LS_TAKING);
 }
 
@@ -290,6 +339,22 @@ static int start_peers(struct circle_circle *c)
 	return r;
 }
 
+/* A taker between the old owner and us got beyond taking: what it did, we do not know. */
+static bool another_went_on(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_label *l = &c->seen, *scratch = kmalloc(sizeof(*scratch), GFP_KERNEL);
+	bool yes = !scratch;
+	u32 id;
+
+	for (id = 1; id <= CIRCLE_MAX_NODE_ID && !yes; id++)
+		yes = id != node->conf.id &&
+		      newest_of(c, id, CIRCLE_LBF_UNSEEN, l, scratch) &&
+		      l->state != CIRCLE_LS_TAKING && l->generation > c->found.generation;
+	kfree(scratch);
+	return yes;
+}
+
 /*
  * The old owner may have changed its label after we read it and before it could see ours. What it
  * says now is what counts: our label is there, so it does not change any more (R5).
@@ -302,7 +367,11 @@ static int look_back(struct circle_node *node)
 	unsigned int copy;
 	int r;
 
-	if (c->start == CIRCLE_START_FRESH || c->found.node_id == node->conf.id)
+	if (c->start == CIRCLE_START_FRESH)
+		return 0;
+	if (another_went_on(node))
+		return -ESTALE;
+	if (c->found.node_id == node->conf.id)
 		return 0;
 	for (copy = 0; copy < 2; copy++) {
 		u32 at = circle_label_offset(c->found.node_id, copy);
@@ -328,12 +397,36 @@ static int look_back(struct circle_node *node)
 	return r ?: circle_recover_check(node);
 }
 
+/* Formatting, loading and asking took their time: is the label still the one that we plan with? */
+static int still_as_planned(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_label *now = &c->label;	/* scratch: take_label() fills it anew */
+	struct circle_label_view v;
+	bool same;
+
+	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area))
+		return -EIO;
+	circle_label_judge(c->area, node->conf.id, &v, now, circle_crc);
+	if (c->start == CIRCLE_START_FRESH)
+		same = v.status == -ENODATA;
+	else
+		same = !v.status && now->generation == c->seen.generation &&
+		       now->activation == c->seen.activation &&
+		       !(c->was_unseen && !(now->flags & CIRCLE_LBF_UNSEEN));
+	return same ? 0 : -ESTALE;
+}
+
 static int take_label(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_super *sb = &node->meta->sb;
 	u64 seq = c->label.seq;
 	int r;
+
+	r = still_as_planned(node);
+	if (r)
+		goto out;
 
 	sb->next_generation = c->start == CIRCLE_START_FRESH ? 1 : c->seen.generation + 1;
 	get_random_bytes(&sb->next_activation, sizeof(sb->next_activation));
@@ -365,6 +458,7 @@ static int take_label(struct circle_node *node)
 		r = look_back(node);
 	if (!r)
 		r = circle_label_store(node);	/* both copies: a torn one is never the only one */
+out:
 	if (r == -ESTALE)
 		CIRCLE_ERR("another node is taking over at the same time: withdrawn, try again");
 	else if (r == -EIO)
@@ -384,7 +478,8 @@ static int wait_lease(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	unsigned long end = jiffies + msecs_to_jiffies(CIRCLE_LEASE_MS + ORIGIN_IO_MS);
 
-	if (!taking_over(c) || node->conf.fenced || c->found.state == CIRCLE_LS_CLEAN)
+	if (!taking_over(c) || node->conf.fenced ||
+	    (c->found.state == CIRCLE_LS_CLEAN && !c->was_unseen))
 		return 0;
 	CIRCLE_INFO("waiting %u ms for the lease of the old owner (not needed with fenced)",
 		    CIRCLE_LEASE_MS + ORIGIN_IO_MS);
@@ -409,28 +504,35 @@ static int open_label(struct circle_node *node)
 	return circle_label_store(node);
 }
 
+/* Of two labels of one generation one that is only taking has withdrawn, or will. */
+static bool beats(const struct circle_label *a, const struct circle_label *b)
+{
+	bool ta = a->state == CIRCLE_LS_TAKING, tb = b->state == CIRCLE_LS_TAKING;
+
+	if (a->generation != b->generation)
+		return a->generation > b->generation;
+	return ta != tb ? tb : a->activation > b->activation;
+}
+
 /* A taker got no further than its first label: what counts is the label of the owner before. */
 static int last_owner(struct circle_circle *c)
 {
-	struct circle_label *l = &c->label;	/* scratch: take_label() fills it anew */
+	struct circle_label *l = &c->label;	/* take_label() fills it anew */
+	struct circle_label *scratch = kmalloc(sizeof(*scratch), GFP_KERNEL);
 	u64 my_seq = c->label.seq;
 	bool got = false;
-	u32 id, copy;
+	u32 id;
 
-	for (id = 1; id <= CIRCLE_MAX_NODE_ID; id++)
-		for (copy = 0; copy < 2; copy++) {
-			char *at = (char *)c->area + circle_label_offset(id, copy);
-
-			if (circle_label_decode(at, id, l, circle_crc) ||
-			    (l->flags & CIRCLE_LBF_UNSEEN))
-				continue;
-			if (got && (l->generation < c->found.generation ||
-				    (l->generation == c->found.generation &&
-				     l->seq <= c->found.seq)))
-				continue;
-			c->found = *l;
-			got = true;
-		}
+	if (!scratch)
+		return -ENOMEM;
+	for (id = 1; id <= CIRCLE_MAX_NODE_ID; id++) {
+		if (!newest_of(c, id, CIRCLE_LBF_UNSEEN, l, scratch) ||
+		    (got && !beats(l, &c->found)))
+			continue;
+		c->found = *l;
+		got = true;
+	}
+	kfree(scratch);
 	c->label.seq = my_seq;
 	c->start = CIRCLE_START_TAKE;		/* our SSD has no part in it */
 	return got ? 0 : -EINVAL;
@@ -439,11 +541,13 @@ static int last_owner(struct circle_circle *c)
 int circle_activate(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
-	int r;
+	int r = 0;
 
-	c->found = c->seen;
-	r = c->start != CIRCLE_START_FRESH && (c->seen.flags & CIRCLE_LBF_UNSEEN) ?
-	    last_owner(c) : 0;
+	c->was_unseen = c->start != CIRCLE_START_FRESH && (c->seen.flags & CIRCLE_LBF_UNSEEN);
+	if (!c->usurped) {		/* then it is the label that was ours */
+		c->found = c->seen;
+		r = c->was_unseen ? last_owner(c) : 0;
+	}
 	if (!r && c->start != CIRCLE_START_FRESH)
 		r = add_label_peers(c);
 	if (!r)

@@ -36,6 +36,11 @@ static const char *open_error(int r)
 	}
 }
 
+static bool too_many_blocks(const struct circle_devices *dev, u32 block_sectors)
+{
+	return div_u64(dev->origin_sectors - 1, block_sectors) > CIRCLE_MAX_BLOCK;
+}
+
 /* Geometry of a new metadata device. */
 static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 		   const struct circle_config *conf, const char **error)
@@ -48,6 +53,10 @@ static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
 	sb->page_sectors = circle_page_sectors(conf->block_sectors);
 	sb->nr_slots = circle_slots_of(dev, conf);
 	sb->origin_sectors = dev->origin_sectors;
+	if (too_many_blocks(dev, conf->block_sectors)) {
+		*error = "origin has too many blocks: choose larger ones";
+		return -EINVAL;
+	}
 	if (sb->nr_slots < MIN_SLOTS) {
 		*error = "cache device holds fewer than 8 blocks";
 		return -EINVAL;
@@ -92,6 +101,8 @@ static int check_super(const struct circle_super *sb, const struct circle_device
 {
 	if (sb->block_sectors != conf->block_sectors)
 		*error = "block size differs from the metadata's";
+	else if (too_many_blocks(dev, conf->block_sectors))
+		*error = "origin has too many blocks: choose larger ones";
 	else if (conf->circle && sb->origin_sectors != dev->origin_sectors)
 		*error = "the length of a circle device cannot be changed yet";
 	else if ((sb->journal_start + sb->journal_blocks) * CIRCLE_MB_SECTORS >
@@ -186,23 +197,32 @@ static u64 highest_seq(const struct circle_slots *s)
 
 	for (n = 0; n < s->nr; n++)
 		if (!s->slot[n].owner)
-			seq = max(seq, s->slot[n].seq);
+			seq = max(seq, circle_slot_seq(&s->slot[n]));
 	return seq;
 }
 
 /* What depends on the number of slots. */
 static int size_up(struct circle_node *node)
 {
-	u32 nr = node->slots->nr, ghosts = roundup_pow_of_two(clamp(nr, 1024u, 1u << 24));
-	u16 *mem = vmalloc(ghosts * sizeof(u16));
+	u32 nr = node->slots->nr, sets = circle_policy_sets(nr);
+	void *mem = vmalloc(array_size(sets, sizeof(u64)));
 
 	if (!mem)
 		return -ENOMEM;
-	swap(mem, node->policy_mem);
-	vfree(mem);
-	circle_policy_init(&node->policy, node->policy_mem, ghosts);
+	vfree(node->policy_mem);
+	node->policy_mem = mem;
+	circle_policy_init(&node->policy, node->policy_mem, sets);
 	node->stock = clamp(nr / 32, min(8u, nr / 2), 4096u);
 	return 0;
+}
+
+u32 circle_node_ram_per_block(const struct circle_node *node)
+{
+	u32 nr = node->slots->nr;
+	size_t bytes = circle_meta_bytes(node->meta) +
+		       PAGE_ALIGN(circle_policy_sets(nr) * sizeof(u64));
+
+	return DIV_ROUND_UP(bytes, nr);
 }
 
 /* As dm-cache's, these survive a restart in order. */
@@ -279,6 +299,8 @@ static int open_for_business(struct circle_node *node)
 		m->sb.generation = node->gen;
 	m->sb.origin_sectors = node->origin_sectors;
 	r = __circle_meta_checkpoint(m);
+	if (!r)
+		r = __circle_meta_write_super(m);	/* no copy calls it clean any more */
 	mutex_unlock(&m->lock);
 	if (!r)
 		r = circle_meta_commit(m, false);
@@ -394,6 +416,16 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 	return r;
 }
 
+/* What the server committed after the suspend is behind the CLEAN mark, and would belie it. */
+static void clean_again(struct circle_meta *m)
+{
+	mutex_lock(&m->lock);
+	if ((m->sb.flags & CIRCLE_SBF_CLEAN) && m->next_lsn > m->sb.tail_lsn &&
+	    !__circle_meta_commit(m, true))
+		__circle_meta_checkpoint(m);
+	mutex_unlock(&m->lock);
+}
+
 void circle_node_stop(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
@@ -403,6 +435,7 @@ void circle_node_stop(struct circle_node *node)
 	circle_deactivate(node);
 	circle_server_stop(c->server);
 	c->server = NULL;
+	clean_again(node->meta);
 }
 
 void circle_node_live(struct circle_node *node)
@@ -411,9 +444,7 @@ void circle_node_live(struct circle_node *node)
 	WRITE_ONCE(node->last_io, jiffies);
 	WRITE_ONCE(node->bg_stop, false);
 	if (node->circle) {
-		spin_lock_irq(&node->circle->lock);
-		WRITE_ONCE(node->circle->ending, false);
-		spin_unlock_irq(&node->circle->lock);
+		circle_steward_go_on(node);
 	}
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_writeback_kick(node);

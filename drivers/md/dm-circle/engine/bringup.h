@@ -31,6 +31,9 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
 		       const struct circle_config *conf);
 
+/* A node that was started. Bytes of RAM for each slot, of all that grows with their number. */
+u32 circle_node_ram_per_block(const struct circle_node *node);
+
 void circle_node_live(struct circle_node *node);	/* resume: background work starts */
 /* Background work ends. requeue: host requests that cannot end are to be tried again. */
 void circle_node_presuspend(struct circle_node *node, bool requeue);

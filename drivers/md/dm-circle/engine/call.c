@@ -19,7 +19,7 @@ static void sent(struct circle_msg *msg, int err)
 	part_over(container_of(msg, struct circle_call, msg));
 }
 
-int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool force)
+static int call_send(struct circle_peer *peer, struct circle_call *call, bool force, bool push)
 {
 	struct circle_frame *f = &call->msg.f;
 	unsigned long flags;
@@ -38,12 +38,33 @@ int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool fo
 		call->sent = jiffies;
 		call->covers = peer->undurable;
 		list_add_tail(&call->link, &peer->calls);
-		r = circle_conn_send(peer->conn, &call->msg);
+		r = push ? circle_conn_queue(peer->conn, &call->msg) :
+			   circle_conn_send(peer->conn, &call->msg);
 		if (r)
 			list_del(&call->link);
 	}
 	spin_unlock_irqrestore(&peer->lock, flags);
 	return r;
+}
+
+int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool force)
+{
+	return call_send(peer, call, force, false);
+}
+
+static void push(struct circle_peer *peer)
+{
+	struct circle_conn *conn;
+
+	spin_lock_irq(&peer->lock);
+	conn = peer->conn;
+	if (conn)
+		circle_conn_get(conn);
+	spin_unlock_irq(&peer->lock);
+	if (!conn)
+		return;
+	circle_conn_push(conn);
+	circle_conn_put(conn);
 }
 
 static struct circle_call *find_call(struct circle_peer *peer, const struct circle_frame *f)
@@ -133,7 +154,7 @@ static void wake(struct circle_call *call, int err, const struct circle_frame *a
 
 static int call_wait(struct circle_peer *peer, struct circle_call *call, bool force)
 {
-	unsigned int ms = READ_ONCE(peer->node->circle->timeout_ms);
+	unsigned int ms = circle_patience_ms(peer->node->circle);
 	DECLARE_COMPLETION_ONSTACK(over);
 	int r;
 
@@ -229,7 +250,15 @@ static void multi_done(struct circle_call *call, int err, const struct circle_fr
 	circle_multi_put(m);
 }
 
-void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int nr_bv)
+void circle_multi_push(struct circle_node *node, u32 mask)
+{
+	struct circle_circle *c = node->circle;
+
+	for (; mask; mask &= mask - 1)
+		push(&c->peer[__ffs(mask)]);
+}
+
+void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int nr_bv, bool push)
 {
 	struct circle_circle *c = m->node->circle;
 	unsigned int i;
@@ -248,7 +277,7 @@ void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int 
 		call->priv = m;
 		call->done = multi_done;
 		atomic_inc(&m->refs);
-		if (circle_call_send(&c->peer[i], call, false))
+		if (call_send(&c->peer[i], call, false, push))
 			circle_multi_put(m);
 	}
 }

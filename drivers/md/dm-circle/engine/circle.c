@@ -61,6 +61,7 @@ struct circle_circle *circle_circle_create(struct circle_node *node)
 	init_waitqueue_head(&c->steward_wait);
 	init_waitqueue_head(&c->idle);
 	mutex_init(&c->page_mutex);
+	circle_stash_init(&c->stash);
 	get_random_bytes(&c->instance, sizeof(c->instance));
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
 		init_peer(c, i);
@@ -76,6 +77,7 @@ void circle_circle_destroy(struct circle_circle *c)
 {
 	if (!c)
 		return;
+	circle_stash_empty(&c->stash);
 	mempool_exit(&c->page_pool);
 	mempool_exit(&c->multi_pool);
 	mempool_exit(&c->write_pool);

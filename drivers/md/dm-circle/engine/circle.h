@@ -20,6 +20,7 @@
 #include "../core/wire.h"
 #include "../net/conn.h"
 #include "node.h"
+#include "stash.h"
 
 struct net;
 struct circle_server;
@@ -56,6 +57,7 @@ struct circle_peer {
 	u64 counted;			/* the instance that the label counted */
 	u64 ready_instance;		/* the instance that became READY */
 	bool greeted;			/* has answered a hello, ever */
+	bool stopping;			/* no connection is made any more */
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
 	u16 refused;			/* wire status of the last refusal */
@@ -111,7 +113,7 @@ struct circle_multi {
 	bool ended;			/* given up at a suspend, not for a label; circle->lock */
 	atomic_t refs;			/* calls under way, and the operation's own */
 	void (*over)(struct circle_multi *m);	/* process context, no lock held; must not sleep */
-	void (*gone)(struct circle_multi *m);	/* the memory is the owner's again */
+	void (*gone)(struct circle_multi *m);	/* any context: the memory is the owner's again */
 	/* each answer with status OK, before its bit is cleared; may be NULL */
 	void (*answered)(struct circle_multi *m, struct circle_peer *peer,
 			 const struct circle_frame *req, const struct circle_frame *ans);
@@ -126,9 +128,11 @@ void circle_multi_init(struct circle_multi *m, struct circle_node *node, struct 
 /* circle->lock held: registers the peers of mask as awaited. */
 void __circle_multi_await(struct circle_multi *m, u32 mask);
 /* Any context, after await: sends m->req (with payload) to each awaited peer. Peers that cannot
- * be reached stay awaited.
+ * be reached stay awaited. push: it is only queued, and the caller pushes as soon as it may.
  */
-void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int nr_bv);
+void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int nr_bv, bool push);
+/* Process context, no lock held: sends what is queued to these peers, without waiting. */
+void circle_multi_push(struct circle_node *node, u32 mask);
 void circle_multi_put(struct circle_multi *m);
 /* The steward: a label without these peers is durable. */
 void circle_multi_forget(struct circle_node *node, u32 mask);
@@ -165,6 +169,8 @@ struct circle_circle {
 	struct block_device *label_dev;
 	u64 label_sector;
 	u8 start;			/* enum circle_start */
+	bool usurped;			/* RESTART after a taker that did not get beyond taking */
+	bool was_unseen;		/* the label that we found had the flag UNSEEN */
 	bool may_fence;			/* the label is ours: peers are to be told */
 	u32 old_view;			/* of the label that was found */
 	struct circle_label found;	/* as it was when we came */
@@ -185,15 +191,28 @@ struct circle_circle {
 	mempool_t write_pool;		/* struct circle_write */
 	mempool_t multi_pool;		/* struct circle_request: releases and flushes */
 	mempool_t page_pool;		/* pages of writes, when memory is short */
+	struct circle_stash stash;	/* of writes' pages, when it is not */
 	bool ending;			/* suspend: what waits for label or peers is to end, */
-	unsigned long ending_at;	/* from then on (jiffies) */
+	unsigned long ending_at;	/* from then on (jiffies); valid, as the next, once ending */
 	bool requeue;			/* ... and to be tried again after it (noflush) */
+	struct delayed_work end_work;	/* does it when label I/O holds the steward up */
+	bool at_label;			/* the steward is at it, */
+	unsigned long at_label_since;	/* since then (jiffies); READ_ONCE */
 	struct mutex page_mutex;	/* one taker of page_pool at a time */
 };
 
 static inline bool circle_ending(const struct circle_circle *c)
 {
-	return READ_ONCE(c->ending) && !time_before(jiffies, c->ending_at);
+	/* pairs with the release in circle_steward_end_waits() */
+	return smp_load_acquire(&c->ending) && !time_before(jiffies, c->ending_at);
+}
+
+/* How long a peer may take to answer: a suspend does not wait for long (P7). */
+static inline unsigned int circle_patience_ms(const struct circle_circle *c)
+{
+	unsigned int ms = READ_ONCE(c->timeout_ms);
+
+	return READ_ONCE(c->ending) ? min_t(unsigned int, ms, CIRCLE_TIMEOUT_MS) : ms;
 }
 
 /* circle.c. create: first constructor's process (its network namespace). */
@@ -222,6 +241,7 @@ int circle_steward_start(struct circle_node *node);
 void circle_steward_stop(struct circle_node *node);
 /* From presuspend on, until the node is live again. requeue: host requests are tried again. */
 void circle_steward_end_waits(struct circle_node *node, bool requeue);
+void circle_steward_go_on(struct circle_node *node);	/* live again */
 void circle_steward_kick(struct circle_node *node);	/* any context */
 void circle_fenced(struct circle_node *node, u64 gen);	/* any context: gen exists */
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * discard: of whole pages only; what a discard covers in part is left alone. The order is R4's, as
- * for a write-through: clean copies are dropped durably first; then the origin is told; then, if a
- * dirty version was cached or held, origin FLUSH, and only then that version is dropped, here and
- * with the holders. It must never drop the only copy of something flushed before the origin has
- * durably forgotten the older one. Where it cannot be passed down, dirty pages are kept.
+ * discard: of whole pages only; what a discard covers in part is left alone. Clean copies are
+ * dropped durably, then the origin is told. Dirty pages are kept, and written back again if they
+ * were: a discard is advice, which an origin may ignore or lose, and what it then shows must not be
+ * older than what was dirty here. It must never drop the only copy of anything.
  */
 #include <linux/device-mapper.h>
 #include "io.h"
@@ -18,12 +17,7 @@ static bool passes_down(const struct circle_node *node)
 static void passed(struct circle_io *io)
 {
 	circle_origin_wrote(io->node);
-	if (io->status) {
-		circle_io_end(io);	/* what is dirty stays so */
-		return;
-	}
-	io->touched = io->whole;	/* within the range that is held */
-	circle_through_landed(io);
+	circle_io_end(io);
 }
 
 static void pass_down(struct circle_io *io)
@@ -52,7 +46,7 @@ static void dropped(struct circle_waiter *w, int err)
 	circle_io_part_done(io);
 }
 
-/* Clean ones. Returns whether the journal has to hear of it first. */
+/* The clean ones. Returns whether the journal has to hear of it first. */
 static bool drop_pages(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
@@ -65,10 +59,12 @@ static bool drop_pages(struct circle_io *io)
 	n = __circle_slot_find(s, sh, 0, io->block);
 	io->slot = n;
 	if (n != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[n];
+		u64 valid = circle_slot_valid(s, n), dirty = circle_slot_dirty(s, n);
 
-		gone = io->whole & sl->valid & ~sl->dirty;
-		__circle_slot_set(s, sh, n, sl->valid & ~gone, sl->dirty);
+		gone = io->whole & valid & ~dirty;
+		__circle_slot_set(s, sh, n, valid & ~gone, dirty);
+		/* The origin may forget what was written back. */
+		__circle_slot_set_wb(s, sh, n, circle_slot_wb(s, n) & ~io->whole);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return gone || atomic_read(&s->nr_freeing);

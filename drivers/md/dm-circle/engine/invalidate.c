@@ -15,9 +15,11 @@
 static int take_out(struct circle_slots *s, struct circle_shard *sh, u32 n, struct list_head *wake)
 {
 	struct circle_slot *sl = &s->slot[n];
-	struct circle_range range = { .block = sl->block, .mask = ~0ull, .excl = true };
+	struct circle_range range = {
+		.block = circle_slot_block(sl), .mask = ~0ull, .excl = true,
+	};
 
-	if (sl->dirty || sl->holders)
+	if (circle_slot_dirty(s, n) || sl->holders || (sl->flags & CIRCLE_SLOT_UNSURE))
 		return -EBUSY;
 	if ((sl->flags & CIRCLE_SLOT_BUSY) || !__circle_range_lock(s, &range, true))
 		return -EAGAIN;
@@ -29,23 +31,14 @@ static int take_out(struct circle_slots *s, struct circle_shard *sh, u32 n, stru
 /* 0: it is gone, or there was nothing of ours. */
 static int one(struct circle_slots *s, u32 n)
 {
-	struct circle_slot *sl = &s->slot[n];
 	struct circle_shard *sh;
 	unsigned long flags;
 	LIST_HEAD(wake);
 	int r = 0;
-	u64 block;
 
-	if (!(READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED) || READ_ONCE(sl->owner))
+	if (!circle_slot_lock(s, n, &sh, &flags))
 		return 0;
-	block = READ_ONCE(sl->block);
-	sh = circle_shard_of(s, 0, block);
-	spin_lock_irqsave(&sh->lock, flags);
-	if (!(sl->flags & CIRCLE_SLOT_MAPPED))
-		r = 0;
-	else if (sl->owner || sl->block != block)
-		r = -EAGAIN;		/* was given to another block meanwhile */
-	else
+	if (!s->slot[n].owner)
 		r = take_out(s, sh, n, &wake);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	circle_range_wake(&wake);

@@ -27,8 +27,10 @@ struct circle_io {
 	blk_status_t status;
 	bool locked;
 	bool hit;
+	bool direct;			/* step may run where the last part ends: any context */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
+	int origin_errors;	/* node's, when it wrote to the origin */
 	void *write;			/* replicate.c's part */
 };
 
@@ -54,7 +56,7 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 		      void (*ended)(struct circle_io *io));
 
 /* Copies sectors of the block between origin and slot with kcopyd, as one pending part of io;
- * the last part to end runs step on the queue. Process context.
+ * the last part to end runs step: on the queue, or at once if io->direct. Process context.
  */
 void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end);
 void circle_io_part_done(struct circle_io *io);
@@ -70,16 +72,13 @@ void circle_read_step(struct circle_io *io);
 int circle_write_map(struct circle_io *io, struct bio *bio);
 void circle_write_step(struct circle_io *io);
 
-/* through.c, process context: origin first, then no cached copy is left (P4, R4, R11). */
+/* through.c, process context: to the origin, and no cached copy is left (P4, R4, R11). */
 void circle_through_step(struct circle_io *io);
-/*
- * Any context: what io did to io->touched pages is at the origin (a write, a discard): FLUSH it if
- * an older version is cached or held, unmark every copy durably, and complete.
- */
-void circle_through_landed(struct circle_io *io);
 
 /* discard.c, flush.c, process context */
 void circle_discard_step(struct circle_io *io);
 void circle_flush_step(struct circle_io *io);
+/* Any context: is the cache device's own FLUSH all that a FLUSH now takes? */
+bool circle_flush_is_plain(struct circle_node *node);
 
 #endif

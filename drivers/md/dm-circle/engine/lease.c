@@ -31,7 +31,8 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 	spin_lock_irq(&c->lease_lock);
 	list_add_tail(&io->waiter.link, &c->lease_waiters);
 	spin_unlock_irq(&c->lease_lock);
-	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED || circle_ending(c))
+	/* What would have woken it may have looked before it was on the list. */
+	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED || circle_ending(c) || circle_lease_ok(node))
 		circle_lease_wake(node);
 	else
 		circle_steward_kick(node);
@@ -41,16 +42,16 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 void circle_lease_wake(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
-	int err = READ_ONCE(c->role) != CIRCLE_ROLE_OWNER ? -ESTALE :
-		  circle_lease_ok(node) ? 0 : circle_ending(c) ? -EAGAIN : -EBUSY;
 	struct circle_waiter *w, *tmp;
 	unsigned long flags;
 	LIST_HEAD(all);
+	int err;
 
-	if (err == -EBUSY)
-		return;			/* nothing has changed */
 	spin_lock_irqsave(&c->lease_lock, flags);
-	list_splice_init(&c->lease_waiters, &all);
+	err = READ_ONCE(c->role) != CIRCLE_ROLE_OWNER ? -ESTALE :
+	      circle_lease_ok(node) ? 0 : circle_ending(c) ? -EAGAIN : -EBUSY;
+	if (err != -EBUSY)		/* else nothing has changed */
+		list_splice_init(&c->lease_waiters, &all);
 	spin_unlock_irqrestore(&c->lease_lock, flags);
 	list_for_each_entry_safe(w, tmp, &all, link) {
 		list_del(&w->link);

@@ -74,6 +74,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->ended = NULL;
 	io->status = BLK_STS_OK;
 	io->locked = false;
+	io->direct = false;
 	io->slot = CIRCLE_NO_SLOT;
 	io->write = NULL;
 	io->fua = bio->bi_opf & REQ_FUA;
@@ -135,6 +136,10 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 	}
 	WRITE_ONCE(node->last_io, jiffies);
 	if (!bio_sectors(bio)) {
+		if (circle_flush_is_plain(node)) {
+			bio_set_dev(bio, node->cache);
+			return DM_MAPIO_REMAPPED;
+		}
 		circle_io_queue(io, circle_flush_step);
 		return DM_MAPIO_SUBMITTED;
 	}

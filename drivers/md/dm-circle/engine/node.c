@@ -49,7 +49,6 @@ static int init(struct circle_node *node)
 	atomic64_set(&node->seq, 0);
 	atomic64_set(&node->origin_written, 0);
 	atomic64_set(&node->origin_flushed, 0);
-	spin_lock_init(&node->policy_lock);
 	node->bg_stop = true;
 	mutex_init(&node->admin);
 	circle_event_init(node);

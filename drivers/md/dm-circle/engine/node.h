@@ -85,7 +85,7 @@ struct circle_node {
 	atomic64_t seq;			/* of writes in this generation */
 
 	struct workqueue_struct *wq;	/* steps of host I/O; WQ_MEM_RECLAIM */
-	struct workqueue_struct *next_wq;	/* later steps: never wait for a reserve */
+	struct workqueue_struct *next_wq;	/* later steps: wait for no reserve that they give back */
 	struct workqueue_struct *commit_wq;	/* one at a time: the committer */
 	struct workqueue_struct *bg_wq;	/* write-back, reclaim, and their like */
 	struct dm_kcopyd_client *kc;
@@ -96,14 +96,15 @@ struct circle_node {
 	struct circle_event event;
 	struct circle_writeback wb;
 	struct work_struct reclaim;
-	struct circle_policy policy;
-	u16 *policy_mem;
-	spinlock_t policy_lock;		/* covers policy */
+	struct circle_policy policy;	/* needs no lock */
+	u64 *policy_mem;
 	atomic_t promoting;
 	u32 stock;			/* free slots that reclaim keeps ready */
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
+	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
+	bool through_lost;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
 	unsigned long last_io;		/* jiffies of the last host request */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
@@ -160,6 +161,14 @@ static inline u64 circle_origin_mark(struct circle_node *node)
 	return written > atomic64_read(&node->origin_flushed) ? written : 0;
 }
 
+/* Any context: a FLUSH failed, and what the host was told is there may not be. */
+static inline void circle_origin_failed(struct circle_node *node)
+{
+	atomic_inc(&node->origin_errors);
+	if (atomic64_read(&node->acked_through) > atomic64_read(&node->origin_flushed))
+		WRITE_ONCE(node->through_lost, true);
+}
+
 static inline void circle_origin_covered(struct circle_node *node, s64 mark)
 {
 	s64 old = atomic64_read(&node->origin_flushed);
@@ -184,6 +193,8 @@ void circle_event_tick(struct circle_node *node);	/* each second */
 /* reclaim.c */
 void circle_reclaim_init(struct circle_node *node);
 void circle_reclaim_kick(struct circle_node *node);	/* any context: the stock has shrunk */
+/* Any context, no lock held: would the oldest block make way for it? Asking costs a use. */
+bool circle_reclaim_yields(struct circle_node *node, u64 block);
 
 /* writeback.c */
 int circle_writeback_init(struct circle_node *node);
@@ -191,8 +202,8 @@ void circle_writeback_kick(struct circle_node *node);
 /* Process context, not from the work itself: waits until all operations of ours are over. */
 void circle_writeback_stop(struct circle_node *node);
 
-/* promote.c: any context; does it or not. */
-void circle_promote(struct circle_node *node, u64 block);
+/* promote.c: any context; does it or not. main: which queue it enters, if it is not there yet. */
+void circle_promote(struct circle_node *node, u64 block, bool main);
 size_t circle_op_size(void);
 
 #endif

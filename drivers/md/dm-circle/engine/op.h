@@ -16,6 +16,7 @@ struct circle_op {
 	struct circle_node *node;
 	u64 mask;		/* pages that are copied */
 	u32 slot;
+	bool main;		/* promotion: enters the main queue */
 	atomic_t pending;
 	int err;
 	void (*copied)(struct circle_op *op);	/* all parts are over; kcopyd's thread */

@@ -18,7 +18,7 @@
 #define BACKOFF_MIN_MS	100
 #define BACKOFF_MAX_MS	5000
 #define LOOK_MS		100
-#define HEARTBEAT_MS	500
+#define HEARTBEAT_MS	500u
 #define LIST_ITEMS	1024
 
 static u32 bit(const struct circle_peer *p)
@@ -89,9 +89,12 @@ static int connect(struct circle_peer *p)
 		return PTR_ERR(conn);
 	circle_conn_set_timeout(conn, c->timeout_ms);
 	spin_lock_irq(&p->lock);
-	p->conn = conn;
+	r = p->stopping ? -ESHUTDOWN : 0;
+	if (!r)
+		p->conn = conn;
 	spin_unlock_irq(&p->lock);
-	r = circle_conn_start(conn);
+	if (!r)
+		r = circle_conn_start(conn);
 	if (r) {
 		spin_lock_irq(&p->lock);
 		p->conn = NULL;
@@ -302,15 +305,16 @@ static void watch(struct circle_peer *p)
 {
 	struct circle_circle *c = p->node->circle;
 	struct circle_call *call = kzalloc(sizeof(*call), GFP_NOIO);
-	unsigned long beat = jiffies;
+	unsigned long beat = jiffies, pause;
 
 	while (!broken(p)) {
+		/* a silent peer is to be lost soon after the timeout, also when nothing is sent */
+		pause = msecs_to_jiffies(min(READ_ONCE(c->timeout_ms) / 4, HEARTBEAT_MS));
 		wait_event_idle_timeout(p->wait, broken(p), msecs_to_jiffies(LOOK_MS));
-		if (circle_call_overdue(p, READ_ONCE(c->timeout_ms)))
+		if (circle_call_overdue(p, circle_patience_ms(c)))
 			circle_peer_lost(p, "no answer in time");
-		if (!call || time_before(jiffies, beat + msecs_to_jiffies(HEARTBEAT_MS)) ||
-		    time_before(jiffies, circle_conn_last_rx(p->conn) +
-				msecs_to_jiffies(HEARTBEAT_MS)))
+		if (!call || time_before(jiffies, beat + pause) ||
+		    time_before(jiffies, circle_conn_last_rx(p->conn) + pause))
 			continue;
 		beat = jiffies;
 		ask(p, call, CIRCLE_WT_PING, NULL, 0);
@@ -355,6 +359,7 @@ static int manage(void *data)
 
 int circle_peer_start(struct circle_peer *p)
 {
+	p->stopping = false;
 	p->thread = kthread_run(manage, p, "circle_peer%u", p->id);
 	if (IS_ERR(p->thread)) {
 		int r = PTR_ERR(p->thread);
@@ -369,6 +374,9 @@ void circle_peer_stop(struct circle_peer *p)
 {
 	if (!p->thread)
 		return;
+	spin_lock_irq(&p->lock);
+	p->stopping = true;
+	spin_unlock_irq(&p->lock);
 	circle_peer_lost(p, NULL);
 	kthread_stop(p->thread);
 	p->thread = NULL;

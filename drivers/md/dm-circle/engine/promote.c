@@ -68,7 +68,8 @@ static void promoted(struct circle_op *op)
 	spin_lock_irq(&sh->lock);
 	sl->flags &= ~CIRCLE_SLOT_BUSY;
 	if (!op->err)
-		__circle_slot_set(s, sh, op->slot, sl->valid | op->mask, sl->dirty);
+		__circle_slot_set(s, sh, op->slot, circle_slot_valid(s, op->slot) | op->mask,
+				  circle_slot_dirty(s, op->slot));
 	__circle_range_unlock(&op->range, &wake);
 	spin_unlock_irq(&sh->lock);
 	circle_range_wake(&wake);
@@ -91,13 +92,14 @@ static bool prepare(struct circle_op *op, struct circle_shard *sh)
 		op->slot = circle_slot_pop(s, node->stock / 2);
 		if (op->slot == CIRCLE_NO_SLOT)
 			return false;
-		__circle_slot_map(s, sh, op->slot, 0, block, CIRCLE_SLOT_WRITABLE);
-		s->slot[op->slot].gen = node->gen;
-		s->slot[op->slot].seq = atomic64_inc_return(&node->seq);
+		__circle_slot_map(s, sh, op->slot, 0, block,
+				  CIRCLE_SLOT_WRITABLE | (op->main ? CIRCLE_SLOT_MAIN : 0));
+		__circle_slot_set_tag(&s->slot[op->slot], node->gen,
+				      atomic64_inc_return(&node->seq));
 		circle_reclaim_kick(node);
 	}
 	sl = &s->slot[op->slot];
-	op->mask = circle_pages_touched(&node->geom, 0, limit) & ~sl->valid;
+	op->mask = circle_pages_touched(&node->geom, 0, limit) & ~circle_slot_valid(s, op->slot);
 	/* What durable metadata may still call valid must not be refilled in place. */
 	if (!op->mask || (sl->flags & CIRCLE_SLOT_BUSY) || !(sl->flags & CIRCLE_SLOT_WRITABLE))
 		return false;
@@ -127,7 +129,7 @@ static void promote_work(struct work_struct *work)
 		finish(op);
 }
 
-void circle_promote(struct circle_node *node, u64 block)
+void circle_promote(struct circle_node *node, u64 block, bool main)
 {
 	struct circle_op *op;
 
@@ -142,6 +144,7 @@ void circle_promote(struct circle_node *node, u64 block)
 	op->node = node;
 	op->range.block = block;
 	op->range.mask = ~0ull;
+	op->main = main;
 	op->copied = promoted;
 	INIT_WORK(&op->work, promote_work);
 	queue_work(node->bg_wq, &op->work);

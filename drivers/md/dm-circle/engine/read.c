@@ -23,34 +23,49 @@ static struct source look_up(struct circle_io *io)
 	spin_lock_irqsave(&sh->lock, flags);
 	src.slot = __circle_slot_find(s, sh, 0, io->block);
 	if (src.slot != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[src.slot];
+		u16 flags = s->slot[src.slot].flags;
 
-		src.valid = sl->valid & io->touched;
-		if (io->node->conf.mode == CIRCLE_PASSTHROUGH)
-			src.valid &= sl->dirty;	/* whether clean copies are current is not known */
-		src.lost = (sl->flags & CIRCLE_SLOT_LOST) && (sl->dirty & io->touched);
+		src.valid = circle_slot_valid(s, src.slot) & io->touched;
+		if (io->node->conf.mode == CIRCLE_PASSTHROUGH)	/* may clean copies be old? */
+			src.valid &= circle_slot_dirty(s, src.slot);
+		src.lost = (flags & CIRCLE_SLOT_UNSURE) ||
+			   ((flags & CIRCLE_SLOT_LOST) &&
+			    (circle_slot_dirty(s, src.slot) & io->touched));
 		__circle_slot_touch(s, sh, src.slot);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return src;
 }
 
-static void missed(struct circle_io *io)
+/* Slots that nobody needs. Large blocks have to come back first: copying one is dear. */
+static bool room(const struct circle_node *node)
+{
+	return READ_ONCE(node->slots->nr_free) > node->stock &&
+	       node->geom.block_sectors <= CIRCLE_STREAM_SECTORS;
+}
+
+/* The block is not in the cache, or not the pages that were asked for. */
+static void missed(struct circle_io *io, u32 slot)
 {
 	struct circle_node *node = io->node;
 	u64 sector = circle_block_sector(node, io->block, io->start);
-	unsigned long flags;
-	bool promote;
+	enum circle_admit admit;
+	bool stream;
 
 	circle_stat_add(node->stats, CIRCLE_STAT_READ_MISS, 1);
 	if (node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(node->meta->failed))
 		return;
-	spin_lock_irqsave(&node->policy_lock, flags);
-	promote = !circle_policy_sequential(&node->policy, sector, io->len) &&
-		  circle_policy_miss(&node->policy, io->block);
-	spin_unlock_irqrestore(&node->policy_lock, flags);
-	if (promote)
-		circle_promote(node, io->block);
+	stream = circle_policy_sequential(&node->policy, sector, io->len);
+	if (slot != CIRCLE_NO_SLOT) {
+		if (!stream)
+			circle_promote(node, io->block, false);
+		return;
+	}
+	admit = circle_policy_read(&node->policy, io->block, stream, room(node));
+	if (admit == CIRCLE_ADMIT_MAIN && !circle_reclaim_yields(node, io->block))
+		circle_policy_remember(&node->policy, io->block);
+	else if (admit != CIRCLE_ADMIT_NOT)
+		circle_promote(node, io->block, admit == CIRCLE_ADMIT_MAIN);
 }
 
 /* True: the whole request has one source, and the bio points at it. */
@@ -66,7 +81,7 @@ static bool aim(struct circle_io *io, struct bio *bio, const struct source *src)
 	}
 	if (src->valid)
 		return false;
-	missed(io);
+	missed(io, src->slot);
 	bio_set_dev(bio, node->origin);
 	bio->bi_iter.bi_sector = circle_block_sector(node, io->block, io->start);
 	return true;
@@ -100,7 +115,7 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 	u32 pos = io->start, end = io->start + io->len, stop;
 	bool cached;
 
-	missed(io);
+	missed(io, src->slot);
 	atomic_set(&io->pending, 1);
 	for (; pos < end; pos = stop) {
 		struct block_device *bdev;

@@ -1,37 +1,93 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * reclaim: keeps a stock of free slots ahead of need, so that no write waits for one. Evicts clean
- * own blocks, those not used since it looked last first. It must never take a dirty block, one
- * that a holder still has a replica of, or a replica.
+ * own blocks, which ones is for core/policy.c to say. It must never take a dirty block, one that a
+ * holder still has a replica of, one that is BUSY, or a replica.
  */
 #include "node.h"
 
 #include <linux/random.h>
+
+#define MAX_TRIES	32	/* slots looked at under one lock */
 
 static u32 have(const struct circle_node *node)
 {
 	return READ_ONCE(node->slots->nr_free) + atomic_read(&node->slots->nr_freeing);
 }
 
-/* shard->lock held. Second chance: a slot that was used goes round once more. */
-static u32 pick(struct circle_slots *s, struct circle_shard *sh)
+/* shard->lock held. In which queue to look first. */
+static bool main_first(const struct circle_shard *sh)
 {
-	u32 tries = min(sh->clean.nr, 32u), n;
+	return !circle_policy_small_first(sh->queue[0].nr, sh->queue[1].nr);
+}
 
-	while (tries--) {
-		struct circle_slot *sl;
+static bool pinned(const struct circle_slot *sl)
+{
+	return (sl->flags & CIRCLE_SLOT_BUSY) || sl->holders;
+}
 
-		n = sh->clean.tail;
-		sl = &s->slot[n];
-		if (!(sl->flags & (CIRCLE_SLOT_REF | CIRCLE_SLOT_BUSY)) && !sl->holders)
-			return n;
-		sl->flags &= ~CIRCLE_SLOT_REF;
+/* shard->lock held. True: the queue's oldest may go; else it is not the oldest any more. */
+static bool may_go(struct circle_slots *s, struct circle_shard *sh, u32 n, bool main)
+{
+	u32 uses = __circle_slot_uses(s, n);
+	enum circle_fate fate = circle_policy_fate(main, &uses);
+
+	__circle_slot_set_uses(s, n, uses);
+	if (fate == CIRCLE_FATE_MAIN)
+		__circle_slot_to_main(s, sh, n);
+	else if (fate == CIRCLE_FATE_AGAIN)
 		circle_slot_rotate(s, sh, n);
+	return fate == CIRCLE_FATE_EVICT;
+}
+
+/*
+ * shard->lock held. The other queue's turn comes too, should one hold nothing but pinned slots.
+ * hard: uses do not count.
+ */
+static u32 pick(struct circle_slots *s, struct circle_shard *sh, bool hard)
+{
+	u32 tries, stuck = 0, n;
+
+	for (tries = 0; tries < MAX_TRIES; tries++) {
+		bool main = main_first(sh) ^ (stuck >= MAX_TRIES / 2);
+
+		if (!sh->queue[main].nr)
+			main = !main;
+		n = sh->queue[main].tail;
+		if (n == CIRCLE_NO_SLOT)
+			break;
+		if (pinned(&s->slot[n])) {
+			circle_slot_rotate(s, sh, n);
+			stuck++;
+		} else if (hard || may_go(s, sh, n, main)) {
+			return n;
+		}
 	}
 	return CIRCLE_NO_SLOT;
 }
 
-static bool evict_one(struct circle_node *node, struct circle_shard *sh)
+bool circle_reclaim_yields(struct circle_node *node, u64 block)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, block);
+	unsigned long flags;
+	bool yes = true;
+	u32 n, uses;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	n = sh->queue[1].tail;
+	if (n != CIRCLE_NO_SLOT && main_first(sh)) {
+		uses = __circle_slot_uses(s, n);
+		yes = circle_policy_wins(&uses);
+		__circle_slot_set_uses(s, n, uses);
+		if (!yes)
+			circle_slot_rotate(s, sh, n);
+	}
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return yes;
+}
+
+static bool evict_one(struct circle_node *node, struct circle_shard *sh, bool hard)
 {
 	struct circle_slots *s = node->slots;
 	struct circle_range range = { .excl = true, .mask = ~0ull };
@@ -40,11 +96,13 @@ static bool evict_one(struct circle_node *node, struct circle_shard *sh)
 	u32 n;
 
 	spin_lock_irq(&sh->lock);
-	n = pick(s, sh);
+	n = pick(s, sh, hard);
 	if (n == CIRCLE_NO_SLOT)
 		goto out;
-	range.block = s->slot[n].block;
+	range.block = circle_slot_block(&s->slot[n]);
 	if (__circle_range_lock(s, &range, true)) {
+		if (!(s->slot[n].flags & CIRCLE_SLOT_MAIN))
+			circle_policy_remember(&node->policy, range.block);
 		__circle_slot_unmap(s, sh, n);
 		__circle_range_unlock(&range, &wake);
 		done = true;
@@ -67,7 +125,10 @@ static void reclaim_work(struct work_struct *work)
 	bool any = false;
 
 	while (have(node) < node->stock && idle < 2 * s->nr_shards) {
-		if (evict_one(node, &s->shard[i++ % s->nr_shards])) {
+		/* A whole round brought none: all are in use, and any is as good. */
+		bool hard = idle >= s->nr_shards;
+
+		if (evict_one(node, &s->shard[i++ % s->nr_shards], hard)) {
 			idle = 0;
 			any = true;
 		} else {

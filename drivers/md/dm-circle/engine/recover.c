@@ -126,11 +126,12 @@ static int list_ssd(struct recovery *r)
 	for (n = 0; n < s->nr && !err; n++) {
 		struct circle_slot *sl = &s->slot[n];
 		struct circle_copy copy = {
-			.block = sl->block, .seq = sl->seq, .gen = sl->gen, .pages = sl->dirty,
+			.block = circle_slot_block(sl), .seq = circle_slot_seq(sl), .gen = sl->gen,
+			.pages = circle_slot_dirty(s, n),
 			.from = CIRCLE_FROM_SSD, .believed = believed,
 		};
 
-		if (!sl->owner && sl->dirty)
+		if (!sl->owner && copy.pages)
 			err = add(r, &copy);
 	}
 	return err;

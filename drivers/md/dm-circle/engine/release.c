@@ -34,12 +34,27 @@ static void gone(struct circle_multi *m)
 		kfree(r);
 }
 
+/* A holder may still have, and be believed on, what the origin has a newer version of. */
+static void unsure(struct circle_io *io, u32 answered)
+{
+	struct circle_slot *sl = &io->node->slots->slot[io->slot];
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	if (sl->holders & ~answered)
+		sl->flags |= CIRCLE_SLOT_UNSURE;	/* until strike_off() */
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
 static void over(struct circle_multi *m)
 {
 	struct circle_request *r = container_of(m, struct circle_request, multi);
 	struct circle_circle *c = m->node->circle;
 
 	if (r->io) {
+		if (m->ended && m->req.type == CIRCLE_WT_RELEASE)
+			unsure(r->io, m->ok | m->rejected);
 		if (m->rejected || m->ended || READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
 			WRITE_ONCE(r->io->status, m->ended && c->requeue ?
 				   BLK_STS_DM_REQUEUE : BLK_STS_IOERR);
@@ -61,7 +76,8 @@ static void released(struct circle_multi *m, struct circle_peer *peer,
 		return;
 	spin_lock_irqsave(&sh->lock, flags);
 	n = __circle_slot_find(s, sh, 0, req->block);
-	if (n != CIRCLE_NO_SLOT && s->slot[n].seq == req->seq && s->slot[n].gen == req->generation)
+	if (n != CIRCLE_NO_SLOT && s->slot[n].gen == req->generation &&
+	    circle_slot_seq(&s->slot[n]) == req->seq)
 		s->slot[n].holders &= ~(1u << peer->nr);
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
@@ -96,12 +112,29 @@ static struct circle_request *request(struct circle_node *node, struct circle_io
 	return r;
 }
 
+/* Those of mask that have stored what they did not call durable. */
+static u32 undurable(struct circle_circle *c, u32 mask)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if (READ_ONCE(c->peer[i].undurable) == READ_ONCE(c->peer[i].flushed))
+			mask &= ~(1u << i);
+	return mask;
+}
+
+bool circle_holders_undurable(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	return c && undurable(c, READ_ONCE(c->wait));
+}
+
 void circle_flush_holders(struct circle_io *io)
 {
 	struct circle_circle *c = io->node->circle;
 	struct circle_request *r;
-	u32 mask = 0;
-	unsigned int i;
+	u32 mask;
 
 	if (!c)
 		return;
@@ -109,16 +142,13 @@ void circle_flush_holders(struct circle_io *io)
 	r->multi.answered = flushed;
 	r->multi.req.type = CIRCLE_WT_FLUSH;
 	spin_lock_irq(&c->lock);
-	for (i = 0; i < c->nr_peers; i++)
-		if ((c->wait >> i & 1) &&
-		    READ_ONCE(c->peer[i].undurable) != READ_ONCE(c->peer[i].flushed))
-			mask |= 1u << i;
+	mask = undurable(c, c->wait);
 	if (mask)			/* before anybody can end it */
 		atomic_inc(&io->pending);
 	__circle_multi_await(&r->multi, mask);
 	spin_unlock_irq(&c->lock);
 	if (mask)
-		circle_multi_send(&r->multi, NULL, 0);
+		circle_multi_send(&r->multi, NULL, 0, false);
 	circle_multi_put(&r->multi);
 }
 
@@ -134,9 +164,9 @@ static bool send_release(struct circle_request *r, u32 n, u64 pages)
 	if (!mask)
 		return false;
 	f->type = CIRCLE_WT_RELEASE;
-	f->block = sl->block;
+	f->block = circle_slot_block(sl);
 	f->pages = pages;
-	f->seq = sl->seq;
+	f->seq = circle_slot_seq(sl);
 	r->multi.answered = released;
 	spin_lock(&c->lock);
 	/* One that left the view between forgetting and clearing its bit is not waited for. */
@@ -148,7 +178,7 @@ static bool send_release(struct circle_request *r, u32 n, u64 pages)
 	if (!mask)
 		return false;
 	trace_circle_release(node, f->block, f->seq, mask);
-	circle_multi_send(&r->multi, NULL, 0);
+	circle_multi_send(&r->multi, NULL, 0, false);
 	return true;
 }
 
@@ -199,7 +229,7 @@ void circle_release_block(struct circle_node *node, u64 block)
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(s, sh, 0, block);
 	/* Shared: no write is under way, so none is between its answer and its dirty mark. */
-	if (n != CIRCLE_NO_SLOT && !s->slot[n].dirty && s->slot[n].holders &&
+	if (n != CIRCLE_NO_SLOT && !circle_slot_dirty(s, n) && s->slot[n].holders &&
 	    all_ready(node->circle, s->slot[n].holders) &&
 	    __circle_range_lock(s, &range, true)) {
 		send_release(r, n, ~0ull);

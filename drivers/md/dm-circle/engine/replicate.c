@@ -16,21 +16,30 @@
 #include "../core/place.h"
 #include "../trace.h"
 
+#define DIRECT_SECTORS	64	/* longer writes are copied and sent by a worker */
+
 struct circle_write {
 	struct circle_multi multi;
 	struct circle_io *io;
-	struct circle_call call[CIRCLE_MAX_HOLDERS];
-	struct page *page[CIRCLE_WRITE_PAGES];
-	struct bio_vec bv[CIRCLE_WRITE_PAGES];
-	unsigned int nr_pages;
+	struct circle_call *call;	/* behind this structure, max_calls of them */
+	struct bio_vec *bv;		/* behind those, max_pages of them: the data */
+	struct bio *ssd;	/* made before anything is sent; NULL: not yet */
+	unsigned int max_calls, max_pages, nr_pages;
+	bool pooled;
 	u32 start, end;		/* sectors of the block */
 	u32 degree;		/* that it must reach */
 	u32 departures;		/* when it was sent: an answer from before a departure is void */
 };
 
+static size_t write_size(unsigned int calls, unsigned int pages)
+{
+	return sizeof(struct circle_write) + calls * sizeof(struct circle_call) +
+	       pages * sizeof(struct bio_vec);
+}
+
 size_t circle_write_size(void)
 {
-	return sizeof(struct circle_write);
+	return write_size(CIRCLE_MAX_HOLDERS, CIRCLE_WRITE_PAGES);
 }
 
 bool __circle_write_is_shared(struct circle_node *node, const struct circle_slot *sl)
@@ -38,45 +47,58 @@ bool __circle_write_is_shared(struct circle_node *node, const struct circle_slot
 	return node->circle && (READ_ONCE(node->circle->degree_now) || sl->holders);
 }
 
+/* The reserve's pages go back to it first. */
 static void free_pages_of(struct circle_write *w)
 {
-	struct circle_circle *c = w->io->node->circle;
+	struct circle_circle *c = w->multi.node->circle;
 
-	while (w->nr_pages)
-		mempool_free(w->page[--w->nr_pages], &c->page_pool);
+	while (w->nr_pages) {
+		struct page *page = w->bv[--w->nr_pages].bv_page;
+
+		if (READ_ONCE(c->page_pool.curr_nr) < c->page_pool.min_nr)
+			mempool_free(page, &c->page_pool);
+		else
+			circle_stash_put(&c->stash, page);
+	}
 }
 
 static void gone(struct circle_multi *m)
 {
 	struct circle_write *w = container_of(m, struct circle_write, multi);
-	struct circle_circle *c = m->node->circle;
 
-	while (w->nr_pages)
-		mempool_free(w->page[--w->nr_pages], &c->page_pool);
-	mempool_free(w, &c->write_pool);
+	free_pages_of(w);
+	if (w->pooled)
+		mempool_free(w, &m->node->circle->write_pool);
+	else
+		kfree(w);
 }
 
-/* All pages or none are taken without the pool; with it one writer at a time, which then waits
- * only for writes that hold all of theirs.
- */
+/* All or none. */
+static bool try_pages(struct circle_write *w, gfp_t gfp)
+{
+	while (w->nr_pages < w->max_pages) {
+		struct page *page = circle_stash_get(&w->multi.node->circle->stash,
+						     gfp | __GFP_NOWARN | __GFP_NOMEMALLOC);
+
+		if (!page) {
+			free_pages_of(w);
+			return false;
+		}
+		w->bv[w->nr_pages++].bv_page = page;
+	}
+	return true;
+}
+
+/* With the pool it is one writer at a time, which waits only for writes that hold all of theirs. */
 static void alloc_pages_of(struct circle_write *w)
 {
 	struct circle_circle *c = w->io->node->circle;
-	unsigned int want = DIV_ROUND_UP((w->end - w->start) << SECTOR_SHIFT, PAGE_SIZE);
 
-	while (w->nr_pages < want) {
-		struct page *page = alloc_page(GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
-
-		if (!page)
-			break;
-		w->page[w->nr_pages++] = page;
-	}
-	if (w->nr_pages == want)
+	if (try_pages(w, GFP_NOIO | __GFP_NORETRY))
 		return;
-	free_pages_of(w);
 	mutex_lock(&c->page_mutex);
-	while (w->nr_pages < want)
-		w->page[w->nr_pages++] = mempool_alloc(&c->page_pool, GFP_NOIO);
+	while (w->nr_pages < w->max_pages)
+		w->bv[w->nr_pages++].bv_page = mempool_alloc(&c->page_pool, GFP_NOIO);
 	mutex_unlock(&c->page_mutex);
 }
 
@@ -88,7 +110,7 @@ static void set_vecs(struct circle_write *w)
 	for (i = 0; i < w->nr_pages; i++) {
 		u32 len = min_t(u32, left, PAGE_SIZE);
 
-		bvec_set_page(&w->bv[i], w->page[i], len, 0);
+		bvec_set_page(&w->bv[i], w->bv[i].bv_page, len, 0);
 		left -= len;
 	}
 }
@@ -108,7 +130,7 @@ static void copy_data(struct circle_write *w)
 		while (done < bv.bv_len) {
 			u32 n = min_t(u32, bv.bv_len - done, PAGE_SIZE - offset_in_page(at));
 
-			memcpy_page(w->page[at >> PAGE_SHIFT], offset_in_page(at), bv.bv_page,
+			memcpy_page(w->bv[at >> PAGE_SHIFT].bv_page, offset_in_page(at), bv.bv_page,
 				    bv.bv_offset + done, n);
 			done += n;
 			at += n;
@@ -126,33 +148,48 @@ static void part_ended(struct bio *bio)
 	circle_io_part_done(io);
 }
 
-/* Sectors [from, to) of the block between our pages and a device, as one pending part of io. */
-static void page_io(struct circle_write *w, struct block_device *bdev, u64 sector, blk_opf_t opf,
-		    u32 from, u32 to)
+/* Sectors [from, to) of the block between our pages and a device. NULL only if gfp lets it. */
+static struct bio *make_bio(struct circle_write *w, struct block_device *bdev, u64 sector,
+			    blk_opf_t opf, u32 from, u32 to, gfp_t gfp)
 {
 	struct circle_io *io = w->io;
 	u32 at = (from - w->start) << SECTOR_SHIFT, end = (to - w->start) << SECTOR_SHIFT;
-	struct bio *bio = bio_alloc_bioset(bdev, w->nr_pages, opf, GFP_NOIO, &io->node->bios);
+	struct bio *bio = bio_alloc_bioset(bdev, w->nr_pages, opf, gfp, &io->node->bios);
 
+	if (!bio)
+		return NULL;
 	bio->bi_iter.bi_sector = sector;
 	bio->bi_private = io;
 	bio->bi_end_io = part_ended;
 	while (at < end) {
 		u32 n = min_t(u32, end - at, PAGE_SIZE - offset_in_page(at));
 
-		__bio_add_page(bio, w->page[at >> PAGE_SHIFT], n, offset_in_page(at));
+		__bio_add_page(bio, w->bv[at >> PAGE_SHIFT].bv_page, n, offset_in_page(at));
 		at += n;
 	}
-	atomic_inc(&io->pending);
-	submit_bio(bio);
+	return bio;
 }
 
+static struct bio *ssd_bio(struct circle_write *w, gfp_t gfp)
+{
+	struct circle_io *io = w->io;
+	struct circle_node *node = io->node;
+	blk_opf_t opf = REQ_OP_WRITE | (circle_io_bio(io)->bi_opf & (REQ_SYNC | REQ_IDLE)) |
+			(io->fua ? REQ_FUA : 0);
+
+	return make_bio(w, node->cache, circle_slot_sector(node, io->slot, w->start), opf,
+			w->start, w->end, gfp);
+}
+
+/* Process context. */
 static void give_up(struct circle_io *io)
 {
 	struct circle_write *w = io->write;
 
 	io->write = NULL;
 	io->status = BLK_STS_OK;
+	if (w->ssd)
+		bio_put(w->ssd);
 	circle_multi_put(&w->multi);
 	circle_through_step(io);
 }
@@ -202,17 +239,18 @@ static bool mark_stored(struct circle_write *w)
 		 w->departures == c->departures && c->role == CIRCLE_ROLE_OWNER &&
 		 !w->multi.ended;
 	spin_unlock(&c->lock);
+	if (w->multi.ended && (sl->holders & ~(w->multi.ok | w->multi.rejected)))
+		sl->flags |= CIRCLE_SLOT_UNSURE;	/* until strike_off() */
 	if (enough) {
-		sl->wb &= ~io->touched;
-		sl->flags |= CIRCLE_SLOT_REF;
-		__circle_slot_set(node->slots, sh, io->slot, sl->valid | io->touched,
-				  sl->dirty | io->touched);
+		if (io->hit)
+			__circle_slot_touch(node->slots, sh, io->slot);
+		__circle_slot_written(node->slots, sh, io->slot, io->touched);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return enough;
 }
 
-/* SSD and holders have answered, or are out of the view. */
+/* SSD and holders have answered, or are out of the view. Any context. */
 static void stored(struct circle_io *io)
 {
 	struct circle_write *w = io->write;
@@ -220,7 +258,7 @@ static void stored(struct circle_io *io)
 
 	trace_circle_stored(io->node, io->block, w->multi.req.seq, w->multi.ok);
 	if (io->status || !mark_stored(w)) {
-		give_up(io);
+		circle_io_continue(io, give_up);
 		return;
 	}
 	io->write = NULL;
@@ -229,7 +267,7 @@ static void stored(struct circle_io *io)
 	circle_stat_add(io->node->stats, CIRCLE_STAT_REPLICATED, 1);
 	circle_multi_put(&w->multi);
 	if (fua)
-		make_durable(io);
+		circle_io_continue(io, make_durable);
 	else
 		circle_io_end(io);
 }
@@ -252,7 +290,7 @@ static void answered(struct circle_multi *m, struct circle_peer *peer,
 }
 
 /* shard->lock and circle->lock held. The holders that this write must reach; 0: too few. */
-static u32 choose(struct circle_write *w, const struct circle_slot *sl)
+static u32 choose(struct circle_write *w, const struct circle_slot *sl, bool dirty)
 {
 	struct circle_circle *c = w->io->node->circle;
 	struct circle_cand cand[CIRCLE_MAX_PEERS];
@@ -260,8 +298,8 @@ static u32 choose(struct circle_write *w, const struct circle_slot *sl)
 
 	if (sl->holders)
 		return hweight32(sl->holders & able) >= w->degree &&
-		       hweight32(sl->holders) <= CIRCLE_MAX_HOLDERS ? sl->holders : 0;
-	if (sl->dirty || c->floor < w->degree)
+		       hweight32(sl->holders) <= w->max_calls ? sl->holders : 0;
+	if (dirty || c->floor < w->degree || w->degree > w->max_calls)
 		return 0;
 	for (i = 0; i < c->nr_peers; i++) {
 		struct circle_peer *p = &c->peer[i];
@@ -273,7 +311,7 @@ static u32 choose(struct circle_write *w, const struct circle_slot *sl)
 	return circle_place_choose(cand, c->nr_peers, w->degree, c->domain, c->place_next++);
 }
 
-/* Returns false if it must go through. Queued to the holders when it returns true. */
+/* Returns false if it must go through. On its way to the holders when it returns true. */
 static bool send(struct circle_write *w)
 {
 	struct circle_io *io = w->io;
@@ -293,7 +331,7 @@ static bool send(struct circle_write *w)
 	spin_lock_irqsave(&sh->lock, flags);
 	spin_lock(&c->lock);
 	w->degree = max(c->degree_now, 1u);
-	hs = choose(w, sl);
+	hs = choose(w, sl, circle_slot_dirty(node->slots, io->slot));
 	if (!hs) {
 		spin_unlock(&c->lock);
 		spin_unlock_irqrestore(&sh->lock, flags);
@@ -303,37 +341,44 @@ static bool send(struct circle_write *w)
 	w->departures = c->departures;
 	__circle_multi_await(&w->multi, hs);
 	spin_unlock(&c->lock);
-	sl->seq = atomic64_inc_return(&node->seq);
-	sl->gen = node->gen;
-	f->seq = sl->seq;
+	f->seq = atomic64_inc_return(&node->seq);
+	__circle_slot_set_tag(sl, node->gen, f->seq);
 	trace_circle_send(node, io->block, f->seq, hs);
-	circle_multi_send(&w->multi, w->bv, w->nr_pages);
+	circle_multi_send(&w->multi, w->bv, w->nr_pages, true);
 	spin_unlock_irqrestore(&sh->lock, flags);
+	circle_multi_push(node, hs);
 	return true;
 }
 
-/* The margins are in: the pages are whole. */
+/* Process context, or map(): the pages are whole, and w->ssd is made. Does not sleep. */
+static bool submit(struct circle_write *w)
+{
+	struct circle_io *io = w->io;
+	struct bio *bio = w->ssd;
+
+	copy_data(w);
+	atomic_set(&io->pending, 3);
+	io->step = stored;
+	io->direct = true;
+	if (!send(w)) {
+		io->direct = false;
+		return false;
+	}
+	w->ssd = NULL;
+	submit_bio(bio);
+	circle_io_part_done(io);
+	return true;
+}
+
+/* The margins are in. */
 static void filled(struct circle_io *io)
 {
 	struct circle_write *w = io->write;
-	struct circle_node *node = io->node;
-	blk_opf_t opf = REQ_OP_WRITE | (circle_io_bio(io)->bi_opf & (REQ_SYNC | REQ_IDLE)) |
-			(io->fua ? REQ_FUA : 0);
 
-	if (io->status) {
+	if (!io->status)
+		w->ssd = ssd_bio(w, GFP_NOIO);
+	if (io->status || !submit(w))
 		give_up(io);
-		return;
-	}
-	copy_data(w);
-	atomic_set(&io->pending, 2);
-	io->step = stored;
-	if (!send(w)) {
-		give_up(io);
-		return;
-	}
-	page_io(w, node->cache, circle_slot_sector(node, io->slot, w->start), opf, w->start,
-		w->end);
-	circle_io_part_done(io);
 }
 
 /* One margin page, from where its truth is. */
@@ -343,31 +388,92 @@ static void read_page(struct circle_write *w, u32 page, u64 valid)
 	struct circle_node *node = io->node;
 	u32 from = page << node->geom.page_shift;
 	u32 to = min(from + node->geom.page_sectors, w->end);
+	bool here = valid >> page & 1;
+	u64 sector = here ? circle_slot_sector(node, io->slot, from) :
+			    circle_block_sector(node, io->block, from);
 
-	if (valid >> page & 1)
-		page_io(w, node->cache, circle_slot_sector(node, io->slot, from), REQ_OP_READ,
-			from, to);
-	else
-		page_io(w, node->origin, circle_block_sector(node, io->block, from), REQ_OP_READ,
-			from, to);
+	atomic_inc(&io->pending);
+	submit_bio(make_bio(w, here ? node->cache : node->origin, sector, REQ_OP_READ, from, to,
+			    GFP_NOIO));
+}
+
+/*
+ * What the write takes, sized for the holders that it will probably have; if gfp allows waiting, of
+ * the reserve when there is no memory. NULL only if it does not.
+ */
+static struct circle_write *new_write(struct circle_io *io, gfp_t gfp)
+{
+	struct circle_node *node = io->node;
+	struct circle_circle *c = node->circle;
+	const struct circle_geom *g = &node->geom;
+	u32 first = io->start >> g->page_shift, last = (io->start + io->len - 1) >> g->page_shift;
+	u32 start = first << g->page_shift;
+	u32 end = min((last + 1) << g->page_shift, circle_block_limit(node, io->block));
+	u32 pages = DIV_ROUND_UP((end - start) << SECTOR_SHIFT, PAGE_SIZE);
+	u32 calls = max3(1u, READ_ONCE(c->degree_now),
+			 hweight32(READ_ONCE(node->slots->slot[io->slot].holders)));
+	struct circle_write *w = NULL;
+	bool pooled = false;
+
+	if (calls <= CIRCLE_MAX_HOLDERS)
+		w = kmalloc(write_size(calls, pages), gfp | __GFP_NORETRY | __GFP_NOWARN |
+			    __GFP_NOMEMALLOC);
+	if (!w && !gfpflags_allow_blocking(gfp))
+		return NULL;
+	if (!w) {
+		w = mempool_alloc(&c->write_pool, gfp);
+		calls = CIRCLE_MAX_HOLDERS;
+		pooled = true;
+	}
+	w->call = (struct circle_call *)(w + 1);
+	w->bv = (struct bio_vec *)(w->call + calls);
+	circle_multi_init(&w->multi, node, w->call, calls);
+	w->multi.over = all_answered;
+	w->multi.gone = gone;
+	w->multi.answered = answered;
+	w->io = io;
+	w->ssd = NULL;
+	w->max_calls = calls;
+	w->max_pages = pages;
+	w->nr_pages = 0;
+	w->pooled = pooled;
+	w->start = start;
+	w->end = end;
+	return w;
+}
+
+bool circle_replicate_map(struct circle_io *io)
+{
+	struct circle_write *w;
+
+	if (io->len > DIRECT_SECTORS || (io->touched & ~io->whole))
+		return false;
+	w = new_write(io, GFP_NOWAIT);
+	if (!w)
+		return false;
+	if (!try_pages(w, GFP_NOWAIT))
+		goto no;
+	set_vecs(w);
+	w->ssd = ssd_bio(w, GFP_NOWAIT | __GFP_NOWARN);
+	if (!w->ssd)
+		goto no;
+	io->write = w;
+	if (!submit(w))
+		circle_io_queue(io, give_up);
+	return true;
+no:
+	circle_multi_put(&w->multi);
+	return false;
 }
 
 void circle_replicate_step(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 	const struct circle_geom *g = &node->geom;
-	u64 valid = READ_ONCE(node->slots->slot[io->slot].valid), part = io->touched & ~io->whole;
+	u64 valid = circle_slot_valid(node->slots, io->slot), part = io->touched & ~io->whole;
 	u32 first = io->start >> g->page_shift, last = (io->start + io->len - 1) >> g->page_shift;
-	struct circle_write *w = mempool_alloc(&node->circle->write_pool, GFP_NOIO);
+	struct circle_write *w = new_write(io, GFP_NOIO);
 
-	circle_multi_init(&w->multi, node, w->call, CIRCLE_MAX_HOLDERS);
-	w->multi.over = all_answered;
-	w->multi.gone = gone;
-	w->multi.answered = answered;
-	w->io = io;
-	w->nr_pages = 0;
-	w->start = first << g->page_shift;
-	w->end = min((last + 1) << g->page_shift, circle_block_limit(node, io->block));
 	alloc_pages_of(w);
 	set_vecs(w);
 	io->write = w;

@@ -19,7 +19,11 @@ bool __circle_write_is_shared(struct circle_node *node, const struct circle_slot
 
 /* Process context; the range is held, the slot WRITABLE. Continues io's chain to its end. */
 void circle_replicate_step(struct circle_io *io);
+/* The same for map(): neither sleeps nor waits. False: not possible now, use the step. */
+bool circle_replicate_map(struct circle_io *io);
 
+/* Any context: has a holder stored what it did not call durable, and not flushed since? */
+bool circle_holders_undurable(struct circle_node *node);
 /* Process context: asks the holders with undurable writes to flush, as one pending part of io. */
 void circle_flush_holders(struct circle_io *io);
 

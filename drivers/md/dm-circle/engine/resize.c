@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * resize: see resize.h. What a smaller device no longer has must be clean; it leaves the cache
- * first, durably, and then the metadata learn the new size. The origin's last page may be cut off
- * by its end: when the origin grows, such a page leaves the cache, since the rest is not there.
+ * resize: see resize.h. Nothing else looks at slots meanwhile, so that reading one needs no lock.
+ * What a smaller device no longer has must be clean; it leaves the cache first, durably, and then
+ * the metadata learn the new size. The origin's last page may be cut off by its end: when the origin
+ * grows, such a page leaves the cache, since the rest is not there.
  */
 #include "resize.h"
 
@@ -28,24 +29,30 @@ static u64 beyond(const struct circle_geom *g, u64 block, u64 sectors)
 	return page < CIRCLE_MAX_PAGES ? ~0ull << page : 0;
 }
 
-/* Nothing else looks at slots now, so that reading one needs no lock. */
-static bool is_own(const struct circle_slot *sl)
-{
-	return (sl->flags & CIRCLE_SLOT_MAPPED) && !sl->owner;
-}
-
-/* Unmarks clean pages; all of them: the slot is freed. */
+/* Unmarks pages; all of them: the slot is freed. */
 static void drop(struct circle_slots *s, u32 n, u64 pages)
 {
-	struct circle_slot *sl = &s->slot[n];
-	struct circle_shard *sh = circle_shard_of(s, sl->owner, sl->block);
+	struct circle_shard *sh;
+	unsigned long flags;
 
-	spin_lock_irq(&sh->lock);
+	if (!circle_slot_lock(s, n, &sh, &flags))
+		return;
 	if (pages == ~0ull)
 		__circle_slot_unmap(s, sh, n);
 	else
-		__circle_slot_set(s, sh, n, sl->valid & ~pages, sl->dirty & ~pages);
-	spin_unlock_irq(&sh->lock);
+		__circle_slot_set(s, sh, n, circle_slot_valid(s, n) & ~pages,
+				  circle_slot_dirty(s, n) & ~pages);
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
+/* Pages of own slot n that an origin of so many sectors does not have. */
+static u64 cut_off(struct circle_node *node, u32 n, u64 sectors)
+{
+	const struct circle_slot *sl = &node->slots->slot[n];
+
+	if (!(sl->flags & CIRCLE_SLOT_MAPPED) || sl->owner)
+		return 0;
+	return beyond(&node->geom, circle_slot_block(sl), sectors);
 }
 
 static int shrink_origin(struct circle_node *node, u64 sectors)
@@ -55,14 +62,13 @@ static int shrink_origin(struct circle_node *node, u64 sectors)
 	u32 n;
 
 	for (n = 0; n < s->nr; n++)
-		if (is_own(&s->slot[n]) &&
-		    (s->slot[n].dirty & beyond(&node->geom, s->slot[n].block, sectors))) {
+		if (circle_slot_dirty(s, n) & cut_off(node, n, sectors)) {
 			CIRCLE_ERR("unable to shrink origin; cache block %u is dirty: go back to the old length and drain first",
 				   n);
 			return -EFBIG;
 		}
 	for (n = 0; n < s->nr; n++) {
-		gone = is_own(&s->slot[n]) ? beyond(&node->geom, s->slot[n].block, sectors) : 0;
+		gone = cut_off(node, n, sectors);
 		if (gone)
 			drop(s, n, gone);
 	}
@@ -112,9 +118,9 @@ static int grow_origin(struct circle_node *node, const struct circle_devices *de
 	page = start >> g->page_shift;
 	start = start & (g->page_sectors - 1);	/* sectors of the cut-off page */
 	n = start ? find_own(s, block) : CIRCLE_NO_SLOT;
-	if (n == CIRCLE_NO_SLOT || !(s->slot[n].valid >> page & 1))
+	if (n == CIRCLE_NO_SLOT || !(circle_slot_valid(s, n) >> page & 1))
 		return 0;
-	if (s->slot[n].dirty >> page & 1)
+	if (circle_slot_dirty(s, n) >> page & 1)
 		r = write_out(node, dev,
 			      (u64)n * g->block_sectors + ((u64)page << g->page_shift),
 			      old - start, start);
@@ -146,7 +152,7 @@ static int empty_tail(struct circle_node *node, u32 nr)
 		sl = &s->slot[n];
 		if (!(sl->flags & CIRCLE_SLOT_MAPPED))
 			continue;
-		if (sl->dirty || sl->holders || sl->owner) {
+		if (circle_slot_dirty(s, n) || sl->holders || sl->owner) {
 			CIRCLE_ERR("unable to shrink cache; cache block %u is %s: go back to the old size %s",
 				   n, sl->owner ? "a peer's" : "dirty",
 				   sl->owner ? "until its owner has written it back" :

@@ -18,25 +18,25 @@
 #define REQ_RESERVE	64
 #define SPARE_POLL	(HZ / 50 + 1)	/* memory may be there again, for which nobody wakes us */
 
-static void buf_free(struct circle_serve_buf *buf)
+static void buf_free(struct circle_server *srv, struct circle_serve_buf *buf)
 {
 	u32 i;
 
 	for (i = 0; i < buf->cap; i++)
-		__free_page(buf->bv[i].bv_page);
+		circle_stash_put(&srv->stash, buf->bv[i].bv_page);
 	kfree(buf);
 }
 
-static struct circle_serve_buf *buf_alloc(u32 pages, gfp_t gfp)
+static struct circle_serve_buf *buf_alloc(struct circle_server *srv, u32 pages, gfp_t gfp)
 {
 	struct circle_serve_buf *buf = kzalloc(struct_size(buf, bv, pages), gfp);
 
 	if (!buf)
 		return NULL;
 	for (; buf->cap < pages; buf->cap++) {
-		buf->bv[buf->cap].bv_page = alloc_page(gfp);
+		buf->bv[buf->cap].bv_page = circle_stash_get(&srv->stash, gfp);
 		if (!buf->bv[buf->cap].bv_page) {
-			buf_free(buf);
+			buf_free(srv, buf);
 			return NULL;
 		}
 	}
@@ -75,7 +75,7 @@ struct circle_serve_buf *circle_serve_buf_get(struct circle_session *s, u32 len)
 	struct circle_serve_buf *buf;
 
 	for (;;) {
-		buf = buf_alloc(DIV_ROUND_UP(len, PAGE_SIZE), gfp) ?: spare_take(srv);
+		buf = buf_alloc(srv, DIV_ROUND_UP(len, PAGE_SIZE), gfp) ?: spare_take(srv);
 		if (buf)
 			break;
 		if (circle_conn_lost(s->conn))
@@ -97,7 +97,7 @@ void circle_serve_buf_put(struct circle_serve_buf *buf)
 	atomic_sub(buf->len, &s->bytes);
 	wake_up(&s->wait);
 	if (!buf->spare) {
-		buf_free(buf);
+		buf_free(srv, buf);
 		return;
 	}
 	spin_lock_irq(&srv->lock);
@@ -199,7 +199,8 @@ static void free_all(struct circle_server *srv)
 	if (srv->wq)
 		destroy_workqueue(srv->wq);
 	list_for_each_entry_safe(buf, tmp, &srv->spare, link)
-		buf_free(buf);
+		buf_free(srv, buf);
+	circle_stash_empty(&srv->stash);
 	mempool_exit(&srv->reqs);
 	kfree(srv);
 }
@@ -219,7 +220,7 @@ static int reserve(struct circle_server *srv)
 	int i;
 
 	for (i = 0; i < SPARE_BUFS; i++) {
-		buf = buf_alloc(DIV_ROUND_UP(len, PAGE_SIZE), GFP_NOIO);
+		buf = buf_alloc(srv, DIV_ROUND_UP(len, PAGE_SIZE), GFP_NOIO);
 		if (!buf)
 			return -ENOMEM;
 		buf->spare = true;
@@ -243,6 +244,7 @@ static struct circle_server *create(struct circle_node *node)
 	spin_lock_init(&srv->lock);
 	INIT_LIST_HEAD(&srv->sessions);
 	INIT_LIST_HEAD(&srv->spare);
+	circle_stash_init(&srv->stash);
 	srv->asked = 1;
 	srv->durable = 1;		/* what was loaded is: its stamp is 0 */
 	srv->wq = alloc_workqueue("circle_serve", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);

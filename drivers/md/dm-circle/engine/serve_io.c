@@ -27,6 +27,8 @@ static bool refused(struct circle_session *s, u64 block)
 	u32 i, used = 0;
 	bool yes = false;
 
+	if (!READ_ONCE(s->nr_refused))	/* the receiving thread alone adds */
+		return false;
 	spin_lock_irqsave(&s->lock, flags);
 	for (i = 0; i < CIRCLE_SESSION_REFUSED; i++) {
 		struct circle_refused *r = &s->refused[i];
@@ -36,6 +38,7 @@ static bool refused(struct circle_session *s, u64 block)
 		used += r->used;
 		yes |= r->used && r->block == block;
 	}
+	WRITE_ONCE(s->nr_refused, used);
 	spin_unlock_irqrestore(&s->lock, flags);
 	return yes || used == CIRCLE_SESSION_REFUSED;
 }
@@ -50,6 +53,7 @@ static void refuse(struct circle_session *s, u64 block)
 		if (s->refused[i].used)
 			continue;
 		s->refused[i] = (struct circle_refused){ block, jiffies, true };
+		WRITE_ONCE(s->nr_refused, s->nr_refused + 1);
 		break;
 	}
 	spin_unlock_irqrestore(&s->lock, flags);
@@ -67,21 +71,13 @@ void circle_session_forgive(struct circle_session *s, u64 block)
 	spin_unlock_irqrestore(&s->lock, flags);
 }
 
-static void io_over(struct work_struct *work)
-{
-	struct circle_req *req = container_of(work, struct circle_req, work);
-
-	bio_uninit(&req->buf->bio);
-	req->step(req);
-}
-
 static void bio_done(struct bio *bio)
 {
 	struct circle_req *req = bio->bi_private;
 
 	req->err = blk_status_to_errno(bio->bi_status);
-	INIT_WORK(&req->work, io_over);
-	queue_work(req->s->srv->wq, &req->work);
+	bio_uninit(bio);
+	circle_req_ended(req);
 }
 
 /* Process context; step runs on the queue afterwards, with req->err. */
@@ -164,7 +160,7 @@ static u16 __new_slot(struct circle_req *req, struct circle_shard *sh)
 		goto no;
 	}
 	__circle_slot_map(slots, sh, n, req->owner, block, CIRCLE_SLOT_FILLING);
-	slots->slot[n].gen = req->f.generation;
+	__circle_slot_set_tag(&slots->slot[n], req->f.generation, 0);
 	req->slot = n;
 	return CIRCLE_WS_OK;
 no:
@@ -219,7 +215,7 @@ static void __lose(struct circle_req *req, struct circle_shard *sh)
 {
 	struct circle_slots *slots = req->s->srv->node->slots;
 	struct circle_slot *sl = &slots->slot[req->slot];
-	u64 valid = sl->valid & ~req->f.pages;
+	u64 valid = circle_slot_valid(slots, req->slot) & ~req->f.pages;
 
 	sl->flags |= CIRCLE_SLOT_FILLING | CIRCLE_SLOT_LOST;
 	__circle_slot_set(slots, sh, req->slot, valid, valid);
@@ -233,15 +229,15 @@ static bool __store(struct circle_req *req, struct circle_shard *sh)
 	struct circle_server *srv = req->s->srv;
 	struct circle_slots *slots = srv->node->slots;
 	struct circle_slot *sl = &slots->slot[req->slot];
-	struct circle_tag old = { sl->gen, sl->seq }, new = { req->f.generation, req->f.seq };
+	struct circle_tag old = circle_slot_tag(sl), new = { req->f.generation, req->f.seq };
 	bool safe = !bdev_write_cache(srv->node->cache);
 	bool fill = req->f.flags & CIRCLE_WF_FILL;
-	u64 valid = sl->valid | req->f.pages;
-	bool same = valid == sl->valid;
+	u64 had = circle_slot_valid(slots, req->slot), valid = had | req->f.pages;
+	bool same = valid == had;
 
 	__circle_slot_set(slots, sh, req->slot, valid, valid);
 	if (!fill && circle_tag_cmp(old, new) < 0)
-		sl->seq = req->f.seq;
+		__circle_slot_set_tag(sl, sl->gen, req->f.seq);
 	if (!fill && (sl->flags & CIRCLE_SLOT_FILLING) && !(sl->flags & CIRCLE_SLOT_LOST)) {
 		sl->flags &= ~CIRCLE_SLOT_FILLING;
 		circle_slot_changed(slots, req->slot);
@@ -304,7 +300,8 @@ void circle_serve_replicate(struct circle_req *req)
 	struct circle_shard *sh;
 	bool got;
 
-	if (!range_ok(g, &req->f) || req->f.sector & (g->page_sectors - 1)) {
+	if (!range_ok(g, &req->f) || req->f.sector & (g->page_sectors - 1) ||
+	    req->f.block > CIRCLE_MAX_BLOCK || req->f.seq > CIRCLE_MAX_SEQ) {
 		circle_req_bad(req);
 		return;
 	}
@@ -350,9 +347,10 @@ static void fetch_step(struct circle_req *req)
 	there = req->slot != CIRCLE_NO_SLOT;
 	if (there) {
 		sl = &slots->slot[req->slot];
-		there = !(sl->flags & hidden) && !(req->f.pages & ~sl->valid);
+		there = !(sl->flags & hidden) &&
+			!(req->f.pages & ~circle_slot_valid(slots, req->slot));
 		req->msg.f.generation = sl->gen;
-		req->msg.f.seq = sl->seq;
+		req->msg.f.seq = circle_slot_seq(sl);
 	}
 	spin_unlock_irq(&sh->lock);
 	if (there)

@@ -15,7 +15,7 @@
 
 static bool named(const struct circle_frame *f, const struct circle_slot *sl)
 {
-	struct circle_tag have = { sl->gen, sl->seq }, limit = { f->generation, f->seq };
+	struct circle_tag have = circle_slot_tag(sl), limit = { f->generation, f->seq };
 
 	if (f->flags & CIRCLE_WF_ALL_GENS)
 		return sl->gen <= f->generation;
@@ -26,14 +26,13 @@ static bool named(const struct circle_frame *f, const struct circle_slot *sl)
 static void __drop(struct circle_server *srv, struct circle_shard *sh, u32 n, u64 pages)
 {
 	struct circle_slots *slots = srv->node->slots;
-	struct circle_slot *sl = &slots->slot[n];
-	u64 left = sl->valid & ~pages;
+	u64 valid = circle_slot_valid(slots, n), left = valid & ~pages;
 
-	if (!left || (sl->flags & CIRCLE_SLOT_LOST)) {
+	if (!left || (slots->slot[n].flags & CIRCLE_SLOT_LOST)) {
 		__circle_slot_unmap(slots, sh, n);
 		return;
 	}
-	if (left == sl->valid)
+	if (left == valid)
 		return;
 	__circle_slot_set(slots, sh, n, left, left);
 	__circle_serve_stamp(srv, n);
@@ -64,7 +63,7 @@ static u16 drop(struct circle_req *req, u64 *held)
 			__drop(srv, sh, n, req->f.pages);
 		else
 			status = CIRCLE_WS_NEWER;
-		*held = slots->slot[n].valid;	/* of a slot that was unmapped: 0 */
+		*held = circle_slot_valid(slots, n);	/* of a slot that was unmapped: 0 */
 	}
 	spin_unlock_irq(&sh->lock);
 	return status;
@@ -109,26 +108,25 @@ static bool drop_slot(struct circle_req *req, u32 n)
 	struct circle_server *srv = req->s->srv;
 	struct circle_slots *slots = srv->node->slots;
 	struct circle_slot *sl = &slots->slot[n];
-	struct circle_range range = {
-		.owner = req->owner, .block = READ_ONCE(sl->block), .mask = ~0ull, .excl = true,
-	};
+	struct circle_range range = { .owner = req->owner, .mask = ~0ull, .excl = true };
 	struct circle_shard *sh;
+	unsigned long flags;
 	bool got = true;
 	LIST_HEAD(wake);
 
 	if (READ_ONCE(sl->owner) != req->owner)
 		return true;
-	sh = circle_shard_of(slots, range.owner, range.block);
-	spin_lock_irq(&sh->lock);
-	if ((sl->flags & CIRCLE_SLOT_MAPPED) && sl->owner == range.owner &&
-	    sl->block == range.block && sl->gen <= req->f.generation) {
+	if (!circle_slot_lock(slots, n, &sh, &flags))
+		return true;
+	range.block = circle_slot_block(sl);
+	if (sl->owner == range.owner && sl->gen <= req->f.generation) {
 		got = __circle_range_lock(slots, &range, true);
 		if (got) {
 			__circle_slot_unmap(slots, sh, n);
 			__circle_range_unlock(&range, &wake);
 		}
 	}
-	spin_unlock_irq(&sh->lock);
+	spin_unlock_irqrestore(&sh->lock, flags);
 	circle_range_wake(&wake);
 	return got;
 }

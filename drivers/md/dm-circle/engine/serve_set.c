@@ -230,24 +230,26 @@ static bool item_of(struct circle_server *srv, u16 owner, u32 n, struct circle_i
 	const u16 hidden = CIRCLE_SLOT_FILLING | CIRCLE_SLOT_LOST;
 	struct circle_slots *slots = srv->node->slots;
 	struct circle_slot *sl = &slots->slot[n];
-	u64 block = READ_ONCE(sl->block);
 	struct circle_shard *sh;
+	unsigned long flags;
+	u64 pages;
 	bool yes;
 
 	if (READ_ONCE(sl->owner) != owner)
 		return false;
-	sh = circle_shard_of(slots, owner, block);
-	spin_lock_irq(&sh->lock);
-	yes = sl->owner == owner && sl->block == block && (sl->flags & CIRCLE_SLOT_MAPPED) &&
-	      !(sl->flags & hidden) && sl->valid;
+	if (!circle_slot_lock(slots, n, &sh, &flags))
+		return false;
+	pages = circle_slot_valid(slots, n);
+	yes = sl->owner == owner && !(sl->flags & hidden) && pages;
 	if (yes) {
 		*it = (struct circle_item){
-			.block = block, .gen = sl->gen, .seq = sl->seq, .pages = sl->valid,
+			.block = circle_slot_block(sl), .gen = sl->gen, .seq = circle_slot_seq(sl),
+			.pages = pages,
 		};
 		if (__circle_serve_durable(srv, n) && !test_bit(n, slots->changed))
 			it->flags = CIRCLE_WI_DURABLE;
 	}
-	spin_unlock_irq(&sh->lock);
+	spin_unlock_irqrestore(&sh->lock, flags);
 	return yes;
 }
 

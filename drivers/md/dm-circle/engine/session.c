@@ -18,6 +18,7 @@
 #define HELLO_TIME	(5 * HZ)
 #define DOOM_TIME	HZ		/* for the last answer to arrive */
 #define HEARD_TIME	(2 * HZ)	/* an owner silent for longer is not heard any more */
+#define SILENCE		(10 * HZ)	/* a client pings each half second: this one has died */
 #define WINDOW_POLL	(HZ / 10 + 1)	/* to see that the connection is gone */
 
 static void session_free(struct kref *ref)
@@ -105,6 +106,7 @@ static u16 name_fencer(struct circle_req *req)
 void circle_req_answer(struct circle_req *req, u16 status)
 {
 	struct circle_frame *f = &req->msg.f;
+	struct circle_session *s = req->s;
 
 	circle_set_leave(req);
 	if (status == CIRCLE_WS_FENCED)
@@ -115,8 +117,40 @@ void circle_req_answer(struct circle_req *req, u16 status)
 		circle_serve_buf_put(req->buf);
 		req->buf = NULL;
 	}
-	if (circle_conn_send(req->s->conn, &req->msg))
+	kref_get(&s->ref);
+	if (circle_conn_queue(s->conn, &req->msg)) {
 		req_free(req);
+	} else {
+		smp_mb();	/* queued, then the look; pairs with the barrier in ended_work() */
+		if (!READ_ONCE(s->corked))
+			circle_conn_push(s->conn);
+	}
+	circle_session_put(s);
+}
+
+/* All whose I/O has ended meanwhile: what they answer goes out together. */
+static void ended_work(struct work_struct *work)
+{
+	struct circle_session *s = container_of(work, struct circle_session, ended_work);
+	struct llist_node *all = llist_reverse_order(llist_del_all(&s->ended));
+	struct circle_req *req, *tmp;
+
+	WRITE_ONCE(s->corked, all && all->next);
+	llist_for_each_entry_safe(req, tmp, all, ended)
+		req->step(req);
+	WRITE_ONCE(s->corked, false);
+	smp_mb();
+	circle_conn_push(s->conn);
+	circle_session_put(s);
+}
+
+void circle_req_ended(struct circle_req *req)
+{
+	struct circle_session *s = req->s;
+
+	kref_get(&s->ref);	/* req, and its own, may be gone once it is on the list */
+	if (!llist_add(&req->ended, &s->ended) || !queue_work(s->srv->wq, &s->ended_work))
+		circle_session_put(s);
 }
 
 static void set_state(struct circle_session *s, enum circle_session_state state)
@@ -149,7 +183,7 @@ static bool heard(const struct circle_session *s, const struct circle_session *b
 	       s->epoch == s->srv->set[s->owner - 1].epoch &&
 	       !memcmp(s->uuid, by->uuid, CIRCLE_UUID_SIZE) &&
 	       !circle_conn_closing(s->conn) &&
-	       time_before(jiffies, circle_conn_last_rx(s->conn) + HEARD_TIME);
+	       time_before(jiffies, READ_ONCE(s->heard) + HEARD_TIME);
 }
 
 /* Admits the session; *other: the owner of this set that is heard here, if it is another node. */
@@ -245,8 +279,9 @@ static void serve_hello(struct circle_req *req)
 	req->msg.f.aux = other;
 	req->msg.buf = s->hello;
 	name_rightful(s, &req->msg.f);
+	WRITE_ONCE(s->heard, jiffies);
 	if (status == CIRCLE_WS_OK)
-		cancel_delayed_work(&s->deadline);
+		mod_delayed_work(s->srv->wq, &s->deadline, HZ);
 	else
 		doom(s);
 	circle_req_answer(req, status);
@@ -254,8 +289,7 @@ static void serve_hello(struct circle_req *req)
 
 static void serve_fence(struct circle_req *req)
 {
-	/* a slot keeps 32 bits of the generation */
-	if (!req->f.generation || req->f.generation > U32_MAX)
+	if (!req->f.generation || req->f.generation > CIRCLE_MAX_GEN)
 		circle_req_bad(req);
 	else
 		circle_req_answer(req, circle_set_fence(req->s, &req->f));
@@ -302,7 +336,14 @@ static int wait_window(struct circle_session *s, u32 bytes)
 	return 0;
 }
 
-static int room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
+/* What the client has sent is dealt with: from here on its silence counts. */
+static void attend(struct circle_session *s)
+{
+	WRITE_ONCE(s->heard, jiffies);
+	WRITE_ONCE(s->busy, false);
+}
+
+static int make_room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
 {
 	struct circle_session *s = circle_conn_priv(c);
 	struct circle_serve_buf *buf;
@@ -329,13 +370,24 @@ static int room(struct circle_conn *c, const struct circle_frame *f, struct circ
 	return 0;
 }
 
+static int room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
+{
+	struct circle_session *s = circle_conn_priv(c);
+	int err;
+
+	WRITE_ONCE(s->busy, true);
+	err = make_room(c, f, rx);
+	attend(s);
+	return err;
+}
+
 static void drop(struct circle_conn *c, struct circle_rx *rx)
 {
 	if (rx->priv)
 		circle_serve_buf_put(rx->priv);
 }
 
-static int frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
+static int take_frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
 {
 	struct circle_session *s = circle_conn_priv(c);
 	struct circle_req *req;
@@ -353,6 +405,17 @@ static int frame(struct circle_conn *c, const struct circle_frame *f, struct cir
 	else
 		circle_req_bad(req);
 	return 0;
+}
+
+static int frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
+{
+	struct circle_session *s = circle_conn_priv(c);
+	int err;
+
+	WRITE_ONCE(s->busy, true);
+	err = take_frame(c, f, rx);
+	attend(s);
+	return err;
 }
 
 static void unlist(struct circle_session *s)
@@ -383,7 +446,12 @@ static void overdue(struct work_struct *work)
 {
 	struct circle_session *s = container_of(work, struct circle_session, deadline.work);
 
-	circle_conn_close(s->conn, -ETIMEDOUT);
+	/* Silent, or sending a frame for ever: it would keep a buffer, or keep a taker away. */
+	if (READ_ONCE(s->state) == CIRCLE_SESSION_LIVE &&
+	    (READ_ONCE(s->busy) || time_before(jiffies, READ_ONCE(s->heard) + SILENCE)))
+		queue_delayed_work(s->srv->wq, &s->deadline, HZ);
+	else
+		circle_conn_close(s->conn, -ETIMEDOUT);
 }
 
 static struct circle_session *session_new(struct circle_server *srv, struct socket *sock)
@@ -403,6 +471,7 @@ static struct circle_session *session_new(struct circle_server *srv, struct sock
 	kref_init(&s->ref);
 	INIT_LIST_HEAD(&s->link);
 	INIT_DELAYED_WORK(&s->deadline, overdue);
+	INIT_WORK(&s->ended_work, ended_work);
 	init_waitqueue_head(&s->wait);
 	spin_lock_init(&s->lock);
 	refcount_inc(&srv->users);

@@ -8,7 +8,7 @@
  * connection's own; shard->lock -> session->lock. Spinlocks are irq-safe.
  *	server->fencing: one FENCE at a time, across its I/O
  *	server->lock: sessions, spare, set[], asked, durable; state, epoch and owner of all sessions
- *	session->lock: refused[]
+ *	session->lock: refused[], nr_refused
  * What has no lock is the receiving thread's own, or set before that runs.
  *
  * References: a connection holds its session until closed(); a request holds its session; a
@@ -19,10 +19,12 @@
 
 #include <linux/completion.h>
 #include <linux/kref.h>
+#include <linux/llist.h>
 #include "../core/wire.h"
 #include "../net/conn.h"
 #include "node.h"
 #include "serve.h"
+#include "stash.h"
 
 struct circle_listener;
 struct socket;
@@ -67,6 +69,7 @@ struct circle_server {
 	struct list_head sessions;
 	u32 nr_sessions;
 	struct list_head spare;		/* the reserve: full-size buffers */
+	struct circle_stash stash;	/* its own lock */
 	u32 asked, durable;		/* tickets of commits: last one taken, last one over */
 	struct circle_set set[CIRCLE_MAX_OWNERS];
 };
@@ -95,10 +98,16 @@ struct circle_session {
 	u32 node_id;
 	u8 uuid[CIRCLE_UUID_SIZE];
 	struct delayed_work deadline;
+	unsigned long heard;		/* jiffies of the last whole frame or header; READ_ONCE */
+	bool busy;			/* we are at it: not the client's silence; READ_ONCE */
+	struct llist_head ended;	/* circle_req.ended: their I/O is over */
+	struct work_struct ended_work;	/* holds a reference while queued; then one answer after */
+	bool corked;			/* ... the other is queued, and all are sent together */
 	atomic_t nr_reqs, bytes;	/* under way; the receiving thread alone adds */
 	wait_queue_head_t wait;		/* for either to shrink */
 	u8 hello[sizeof(struct circle_wire_hello)];	/* as received, then as answered */
-	spinlock_t lock;		/* covers refused */
+	spinlock_t lock;		/* covers refused, nr_refused */
+	u32 nr_refused;			/* at least so many are in use; READ_ONCE */
 	struct circle_refused refused[CIRCLE_SESSION_REFUSED];
 };
 
@@ -112,6 +121,7 @@ struct circle_req {
 	struct circle_range range;
 	struct circle_waiter waiter;
 	struct work_struct work;
+	struct llist_node ended;	/* session->ended */
 	void (*step)(struct circle_req *req);	/* what the work runs */
 	u64 epoch;			/* that it counts in; 0: in none */
 	u32 slot, ticket;
@@ -156,6 +166,7 @@ void circle_serve_list(struct circle_req *req);
 /* session.c. accept owns the socket. */
 void circle_session_accept(struct circle_server *srv, struct socket *sock);
 void circle_session_put(struct circle_session *s);	/* any context */
+void circle_req_ended(struct circle_req *req);	/* any context: runs req->step on the queue */
 /* Process context: frees the request, now or when it was sent. */
 void circle_req_answer(struct circle_req *req, u16 status);
 void circle_req_bad(struct circle_req *req);		/* and the session ends */

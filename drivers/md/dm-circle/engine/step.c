@@ -13,6 +13,8 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 
 	io->ended = ended;
 	bio->bi_status = BLK_STS_OK;
+	/* Submitted before, to a device that split it, it was left at 0: see dm-bio-record.h. */
+	atomic_set(&bio->__bi_remaining, 1);
 	if (io->fua)
 		bio->bi_opf |= REQ_FUA;
 	bio->bi_iter = io->iter;
@@ -23,8 +25,14 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 
 void circle_io_part_done(struct circle_io *io)
 {
-	if (atomic_dec_and_test(&io->pending))
+	if (!atomic_dec_and_test(&io->pending))
+		return;
+	if (!io->direct) {
 		circle_io_continue(io, io->step);
+		return;
+	}
+	io->direct = false;
+	io->step(io);
 }
 
 static void copied(int read_err, unsigned long write_err, void *context)
@@ -61,7 +69,7 @@ static void origin_flushed(struct bio *bio)
 
 	if (bio->bi_status) {
 		WRITE_ONCE(io->status, bio->bi_status);
-		atomic_inc(&io->node->origin_errors);
+		circle_origin_failed(io->node);
 	} else {
 		circle_origin_covered(io->node, io->covers);
 	}

@@ -112,25 +112,48 @@ static u32 ready_peers(struct circle_circle *c)
 static void strike_off(struct circle_node *node, u32 mask)
 {
 	struct circle_slots *s = node->slots;
-	u32 n;
+	u32 n, ready = ready_peers(node->circle);
 
 	for (n = 0; mask && n < s->nr; n++) {
 		struct circle_slot *sl = &s->slot[n];
 		struct circle_shard *sh;
+		unsigned long flags;
 
 		if (!(n & 0xfff))
 			cond_resched();
-		if (!(READ_ONCE(sl->holders) & mask) || sl->owner)
+		if (!(READ_ONCE(sl->holders) & mask) || READ_ONCE(sl->owner))
 			continue;
-		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
-		spin_lock_irq(&sh->lock);
-		if (!sl->owner)
+		if (!circle_slot_lock(s, n, &sh, &flags))
+			continue;
+		if (!sl->owner) {
 			sl->holders &= ~mask;
-		spin_unlock_irq(&sh->lock);
+			if (!(sl->holders & ~ready))
+				sl->flags &= ~CIRCLE_SLOT_UNSURE;
+		}
+		spin_unlock_irqrestore(&sh->lock, flags);
 	}
 }
 
-/* One round over our blocks: what is dirty and not held by `degree` peers of the view. */
+/* Pages of one slot that are dirty and not held by `degree` peers of the view. */
+static u32 exposed(struct circle_slots *s, u32 n, u32 view, u32 degree, bool *any_dirty)
+{
+	struct circle_slot *sl = &s->slot[n];
+	struct circle_shard *sh;
+	unsigned long flags;
+	u64 dirty = 0;
+
+	if (!circle_slot_lock(s, n, &sh, &flags))
+		return 0;
+	if (!sl->owner)
+		dirty = circle_slot_dirty(s, n);
+	*any_dirty |= !!dirty;
+	if (hweight32(sl->holders & view) >= degree)
+		dirty = 0;
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return hweight64(dirty);
+}
+
+/* One round over our blocks. */
 u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *dirty)
 {
 	struct circle_slots *s = node->slots;
@@ -139,21 +162,10 @@ u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *d
 
 	*dirty = false;
 	for (n = 0; n < s->nr; n++) {
-		struct circle_slot *sl = &s->slot[n];
-		struct circle_shard *sh;
-
+		if (!READ_ONCE(s->slot[n].owner))
+			pages += exposed(s, n, view, degree, dirty);
 		if (!(n & 0xfff))
 			cond_resched();
-		if (sl->owner || !(READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED))
-			continue;
-		sh = circle_shard_of(s, 0, READ_ONCE(sl->block));
-		spin_lock_irq(&sh->lock);
-		if (!sl->owner && sl->dirty) {
-			*dirty = true;
-			if (hweight32(sl->holders & view) < degree)
-				pages += hweight64(sl->dirty);
-		}
-		spin_unlock_irq(&sh->lock);
 	}
 	return pages;
 }
@@ -269,8 +281,10 @@ static void sweep(struct circle_node *node)
 	for (n = 0; n < s->nr && circle_lease_ok(node) && circle_release_may(node); n++) {
 		struct circle_slot *sl = &s->slot[n];
 
-		if (READ_ONCE(sl->holders) && !READ_ONCE(sl->dirty) && !sl->owner)
-			circle_release_block(node, READ_ONCE(sl->block));
+		if (!(n & 0xfff))
+			cond_resched();
+		if (READ_ONCE(sl->holders) && !circle_slot_dirty(s, n) && !READ_ONCE(sl->owner))
+			circle_release_block(node, circle_slot_block(sl));
 	}
 }
 
@@ -279,9 +293,12 @@ bool circle_holders_left(struct circle_node *node)
 	struct circle_slots *s = node->slots;
 	u32 n;
 
-	for (n = 0; n < s->nr; n++)
+	for (n = 0; n < s->nr; n++) {
+		if (!(n & 0xfff))
+			cond_resched();
 		if (!s->slot[n].owner && READ_ONCE(s->slot[n].holders))
 			return true;
+	}
 	return false;
 }
 
@@ -293,8 +310,64 @@ void circle_steward_end_waits(struct circle_node *node, bool requeue)
 		return;
 	c->requeue = requeue;
 	c->ending_at = jiffies + (requeue ? 0 : msecs_to_jiffies(CIRCLE_END_MS));
-	WRITE_ONCE(c->ending, true);
+	smp_store_release(&c->ending, true);	/* who sees it sees these */
+	queue_delayed_work(node->bg_wq, &c->end_work, PERIOD);
 	circle_steward_kick(node);
+}
+
+void circle_steward_go_on(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	cancel_delayed_work_sync(&c->end_work);
+	/* Both locks: who decides under one of them to end a wait, does so before or not at all. */
+	spin_lock_irq(&c->lease_lock);
+	spin_lock(&c->lock);
+	WRITE_ONCE(c->ending, false);
+	spin_unlock(&c->lock);
+	spin_unlock_irq(&c->lease_lock);
+}
+
+/* Suspend does not wait for label or peers (P7). Those that are READY answer, or get lost. */
+static void end_waits(struct circle_node *node, u32 away)
+{
+	if (!circle_ending(node->circle))
+		return;
+	circle_lease_wake(node);
+	circle_multi_end(node, away);
+}
+
+/* The steward has the first try: a label that can be written ends waits without an error. */
+static void end_work(struct work_struct *work)
+{
+	struct circle_circle *c = container_of(work, struct circle_circle, end_work.work);
+
+	if (!READ_ONCE(c->ending))
+		return;
+	if (READ_ONCE(c->at_label) &&
+	    (c->requeue || time_after(jiffies, READ_ONCE(c->at_label_since) + HZ))) {
+		CIRCLE_WARN_LIMIT("the label's device does not answer: what waits for the label ends");
+		end_waits(c->node, ~ready_peers(c));
+	}
+	queue_delayed_work(c->node->bg_wq, &c->end_work, PERIOD);
+}
+
+/* One look at the label, and what follows from it. */
+static void round_of(struct circle_node *node, unsigned long *looked)
+{
+	struct circle_circle *c = node->circle;
+
+	WRITE_ONCE(c->at_label_since, jiffies);
+	WRITE_ONCE(c->at_label, true);
+	if (!circle_lease_ok(node) || time_after(jiffies, *looked + LOOK)) {
+		*looked = jiffies;
+		if (circle_label_look(node))
+			goto out;
+		sweep(node);
+	}
+	keep_view(node);
+out:
+	WRITE_ONCE(c->at_label, false);
 }
 
 static int steward(void *data)
@@ -302,6 +375,7 @@ static int steward(void *data)
 	struct circle_node *node = data;
 	struct circle_circle *c = node->circle;
 	unsigned long looked = jiffies;
+	u32 away;
 
 	while (!kthread_should_stop()) {
 		wait_event_idle_timeout(c->steward_wait, READ_ONCE(c->steward_kick) ||
@@ -312,17 +386,9 @@ static int steward(void *data)
 			circle_multi_forget(node, ~0u);
 			continue;
 		}
-		if (circle_ending(c)) {		/* suspend does not wait for label or peers (P7) */
-			circle_lease_wake(node);
-			circle_multi_end(node, ~ready_peers(c));	/* READY ones answer */
-		}
-		if (!circle_lease_ok(node) || time_after(jiffies, looked + LOOK)) {
-			looked = jiffies;
-			if (circle_label_look(node))
-				continue;
-			sweep(node);
-		}
-		keep_view(node);
+		away = ~ready_peers(c);
+		round_of(node, &looked);
+		end_waits(node, away);
 	}
 	return 0;
 }
@@ -331,6 +397,7 @@ int circle_steward_start(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
+	INIT_DELAYED_WORK(&c->end_work, end_work);
 	c->steward = kthread_run(steward, node, "circle_steward");
 	if (IS_ERR(c->steward)) {
 		int r = PTR_ERR(c->steward);
@@ -372,6 +439,8 @@ void circle_steward_stop(struct circle_node *node)
 
 	if (!c->steward)
 		return;
+	WRITE_ONCE(c->ending, false);	/* it would queue itself again */
+	cancel_delayed_work_sync(&c->end_work);
 	kthread_stop(c->steward);
 	c->steward = NULL;
 	say_clean(node);

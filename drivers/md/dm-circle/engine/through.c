@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * through: a write that goes to the origin before it completes (P4): no slot is free, the mode
- * asks for it, or the cache or its metadata failed. The order is R4's: what else is dirty in a
- * page touched in part is written back first; origin write; origin FLUSH if an older dirty version
- * is cached or held; every copy unmarked, durably, here and with the holders; then the write
- * completes. It must never leave a copy behind that could be believed later.
+ * asks for it, or the cache or its metadata failed. The order is R1a's and R4's: clean copies are
+ * dropped, durably, so that no crash finds them older than the origin; what else is dirty in a
+ * page touched in part is written back; origin write; origin FLUSH if an older dirty version is
+ * cached or held; every copy unmarked, durably, here and with the holders; then the write
+ * completes. It must never leave a copy behind that could be believed later, nor, when it fails, a
+ * clean one of which the cache may have the new data.
  */
 #include <linux/device-mapper.h>
 #include "../trace.h"
@@ -14,8 +16,13 @@
 /* Process context: acknowledged only while the lease is young. */
 static void acknowledge(struct circle_io *io)
 {
-	if (io->status || circle_lease_wait(io, acknowledge))
-		circle_io_end(io);
+	struct circle_node *node = io->node;
+
+	if (!io->status && !circle_lease_wait(io, acknowledge))
+		return;
+	if (!io->status)
+		atomic64_set(&node->acked_through, atomic64_read(&node->origin_written));
+	circle_io_end(io);
 }
 
 static void committed(struct circle_waiter *w, int err)
@@ -32,15 +39,18 @@ static void unmark(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
-	struct circle_slot *sl = &s->slot[io->slot];
 	unsigned long flags;
 
+	/* Another's FLUSH that failed may have taken our write with it. */
+	if (io->origin_errors != atomic_read(&io->node->origin_errors))
+		io->status = BLK_STS_IOERR;
 	if (io->status) {		/* the FLUSH failed: the older version stays dirty */
 		circle_io_end(io);
 		return;
 	}
 	spin_lock_irqsave(&sh->lock, flags);
-	__circle_slot_set(s, sh, io->slot, sl->valid & ~io->touched, sl->dirty & ~io->touched);
+	__circle_slot_set(s, sh, io->slot, circle_slot_valid(s, io->slot) & ~io->touched,
+			  circle_slot_dirty(s, io->slot) & ~io->touched);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	atomic_set(&io->pending, 2);
 	io->step = acknowledge;
@@ -53,12 +63,12 @@ static void unmark(struct circle_io *io)
 
 static bool copies_left(const struct circle_io *io)
 {
-	const struct circle_slot *sl;
+	const struct circle_slots *s = io->node->slots;
 
 	if (io->slot == CIRCLE_NO_SLOT)
 		return false;
-	sl = &io->node->slots->slot[io->slot];
-	return (READ_ONCE(sl->valid) & io->touched) || READ_ONCE(sl->holders);
+	return (circle_slot_valid(s, io->slot) & io->touched) ||
+	       READ_ONCE(s->slot[io->slot].holders);
 }
 
 /* Its slot may have been evicted just now, and still stand in the durable metadata. */
@@ -74,36 +84,18 @@ static void wait_for_freeing(struct circle_io *io)
 /* Process context: the origin has the data. */
 static void at_origin(struct circle_io *io)
 {
-	struct circle_slot *sl;
+	const struct circle_slots *s = io->node->slots;
 
 	if (!copies_left(io)) {
 		wait_for_freeing(io);
 		return;
 	}
-	sl = &io->node->slots->slot[io->slot];
 	atomic_set(&io->pending, 1);
 	io->step = unmark;
-	if ((READ_ONCE(sl->dirty) & io->touched) || READ_ONCE(sl->holders))
+	if ((circle_slot_dirty(s, io->slot) & io->touched) ||
+	    READ_ONCE(s->slot[io->slot].holders))
 		circle_io_flush_origin(io);
 	circle_io_part_done(io);
-}
-
-/* The cache may have the data already, the origin has not: no clean copy of them may stay. */
-static void failed(struct circle_io *io)
-{
-	struct circle_slots *s = io->node->slots;
-	struct circle_shard *sh = io->range.shard;
-	unsigned long flags;
-
-	if (io->slot != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[io->slot];
-
-		spin_lock_irqsave(&sh->lock, flags);
-		__circle_slot_set(s, sh, io->slot, sl->valid & ~(io->touched & ~sl->dirty),
-				  sl->dirty);
-		spin_unlock_irqrestore(&sh->lock, flags);
-	}
-	circle_io_end(io);
 }
 
 /* Any context. */
@@ -114,19 +106,9 @@ static void written(struct circle_io *io)
 	circle_origin_wrote(node);
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
 	if (io->status)
-		failed(io);
-	else
-		circle_through_landed(io);
-}
-
-/* Any context. */
-void circle_through_landed(struct circle_io *io)
-{
-	struct circle_node *node = io->node;
-
-	if (!node->circle && !copies_left(io) &&
-	    !atomic_read(&node->slots->nr_freeing) && !node->meta->failed)
 		circle_io_end(io);
+	else if (!node->circle && !copies_left(io) && circle_meta_settled(node->meta))
+		acknowledge(io);
 	else
 		circle_io_continue(io, at_origin);
 }
@@ -139,6 +121,7 @@ static void write_origin(struct circle_io *io)
 	}
 	if (!circle_lease_wait(io, write_origin))
 		return;
+	io->origin_errors = atomic_read(&io->node->origin_errors);
 	circle_io_submit(io, io->node->origin, circle_block_sector(io->node, io->block, io->start),
 			 written);
 }
@@ -150,9 +133,13 @@ static void save_parts(struct circle_io *io)
 	u32 limit = circle_block_limit(io->node, io->block), page, start;
 	u64 parts = io->touched & ~io->whole;
 
+	if (io->status) {
+		circle_io_end(io);
+		return;
+	}
 	if (!circle_lease_wait(io, save_parts))
 		return;
-	parts &= READ_ONCE(io->node->slots->slot[io->slot].dirty);
+	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
 	atomic_set(&io->pending, 1);
 	io->step = write_origin;
 	for (page = 0; page < g->nr_pages; page++) {
@@ -163,12 +150,39 @@ static void save_parts(struct circle_io *io)
 	circle_io_part_done(io);
 }
 
-void circle_through_step(struct circle_io *io)
+/*
+ * shard->lock held. Drops the clean copies of what is written. True: durable metadata may call one
+ * valid, here or in a slot that was evicted just now, and would after a crash.
+ */
+static bool __drop_clean(struct circle_io *io, struct circle_shard *sh)
 {
 	struct circle_slots *s = io->node->slots;
+	bool believed = atomic_read(&s->nr_freeing);
+	u64 valid, dirty, clean, parts = io->touched & ~io->whole;
+	struct circle_slot *sl;
+
+	if (io->slot == CIRCLE_NO_SLOT)
+		return believed;
+	sl = &s->slot[io->slot];
+	valid = circle_slot_valid(s, io->slot);
+	dirty = circle_slot_dirty(s, io->slot);
+	clean = io->touched & valid & ~dirty;
+	if (clean) {
+		__circle_slot_set(s, sh, io->slot, valid & ~clean, dirty);
+		believed |= !(sl->flags & CIRCLE_SLOT_WRITABLE);
+		sl->flags |= CIRCLE_SLOT_INTENT;	/* durable as clean it shall not become */
+	}
+	if (parts && ((sl->flags & CIRCLE_SLOT_UNSURE) ||
+		      ((sl->flags & CIRCLE_SLOT_LOST) && (parts & dirty))))
+		io->status = BLK_STS_IOERR;	/* the rest of the page is not known */
+	return believed;
+}
+
+void circle_through_step(struct circle_io *io)
+{
 	struct circle_shard *sh = io->range.shard;
 	unsigned long flags;
-	u64 parts = 0;
+	bool believed;
 
 	trace_circle_through(io->node, io->block, io->start, io->len);
 	if (READ_ONCE(io->node->meta->failed)) {
@@ -178,17 +192,16 @@ void circle_through_step(struct circle_io *io)
 		return;
 	}
 	spin_lock_irqsave(&sh->lock, flags);
-	io->slot = __circle_slot_find(s, sh, 0, io->block);
-	if (io->slot != CIRCLE_NO_SLOT) {
-		struct circle_slot *sl = &s->slot[io->slot];
-
-		parts = io->touched & ~io->whole & sl->dirty;
-		if (parts && (sl->flags & CIRCLE_SLOT_LOST))
-			io->status = BLK_STS_IOERR;
-	}
+	io->slot = __circle_slot_find(io->node->slots, sh, 0, io->block);
+	believed = __drop_clean(io, sh);
 	spin_unlock_irqrestore(&sh->lock, flags);
-	if (parts && !io->status)
+	if (!believed || io->status) {
 		save_parts(io);
-	else
-		write_origin(io);
+		return;
+	}
+	atomic_set(&io->pending, 1);
+	io->step = save_parts;
+	io->waiter.flush = false;
+	io->waiter.done = committed;
+	circle_commit_wait(io->node, &io->waiter);
 }

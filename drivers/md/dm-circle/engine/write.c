@@ -21,6 +21,7 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
 	struct circle_node *node = io->node;
 	struct circle_slots *s = node->slots;
 	u32 n = __circle_slot_find(s, sh, 0, io->block);
+	u16 flags = CIRCLE_SLOT_INTENT | CIRCLE_SLOT_WRITABLE;
 
 	io->hit = n != CIRCLE_NO_SLOT;
 	if (io->hit || circle_node_through(node))
@@ -28,9 +29,10 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
 	n = circle_slot_pop(s, 0);
 	if (n == CIRCLE_NO_SLOT)
 		return n;
-	__circle_slot_map(s, sh, n, 0, io->block, CIRCLE_SLOT_INTENT | CIRCLE_SLOT_WRITABLE);
-	s->slot[n].gen = node->gen;
-	s->slot[n].seq = atomic64_inc_return(&node->seq);
+	if (circle_policy_write(&node->policy, io->block) == CIRCLE_ADMIT_MAIN)
+		flags |= CIRCLE_SLOT_MAIN;
+	__circle_slot_map(s, sh, n, 0, io->block, flags);
+	__circle_slot_set_tag(&s->slot[n], node->gen, atomic64_inc_return(&node->seq));
 	circle_reclaim_kick(node);
 	return n;
 }
@@ -39,6 +41,7 @@ static enum plan plan(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 	struct circle_shard *sh = io->range.shard;
+	struct circle_slots *s = node->slots;
 	enum plan p = PLAN_GO;
 	struct circle_slot *sl;
 	unsigned long flags;
@@ -49,19 +52,21 @@ static enum plan plan(struct circle_io *io)
 		p = PLAN_THROUGH;
 		goto out;
 	}
-	sl = &node->slots->slot[io->slot];
-	if ((sl->flags & CIRCLE_SLOT_LOST) && (io->touched & ~io->whole & sl->dirty)) {
+	sl = &s->slot[io->slot];
+	if (((sl->flags & CIRCLE_SLOT_LOST) &&
+	     (io->touched & ~io->whole & circle_slot_dirty(s, io->slot))) ||
+	    ((sl->flags & CIRCLE_SLOT_UNSURE) && (io->touched & ~io->whole))) {
 		p = PLAN_THROUGH;	/* which will say so */
 	} else if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
 		sl->flags |= CIRCLE_SLOT_INTENT;
-		circle_slot_changed(node->slots, io->slot);
+		circle_slot_changed(s, io->slot);
 		p = PLAN_INTENT;
 		goto out;
 	}
 	sl->flags |= CIRCLE_SLOT_INTENT;	/* no commit: nothing durable calls it clean yet */
 	if (__circle_write_is_shared(node, sl))
 		p = PLAN_SHARE;
-	else if (io->touched & ~io->whole & ~sl->valid)
+	else if (io->touched & ~io->whole & ~circle_slot_valid(s, io->slot))
 		p = PLAN_FILL;
 out:
 	spin_unlock_irqrestore(&sh->lock, flags);
@@ -83,17 +88,15 @@ static bool mark_dirty(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
-	struct circle_slot *sl = &s->slot[io->slot];
 	unsigned long flags;
 	bool alone;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	alone = !__circle_write_is_shared(io->node, sl);
+	alone = !__circle_write_is_shared(io->node, &s->slot[io->slot]);
 	if (alone) {
-		sl->wb &= ~io->touched;
-		sl->flags |= CIRCLE_SLOT_REF;
-		__circle_slot_set(s, sh, io->slot, sl->valid | io->touched,
-				  sl->dirty | io->touched);
+		if (io->hit)
+			__circle_slot_touch(s, sh, io->slot);
+		__circle_slot_written(s, sh, io->slot, io->touched);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return alone;
@@ -146,7 +149,7 @@ static void filled(struct circle_io *io)
 static void fill(struct circle_io *io)
 {
 	const struct circle_geom *g = &io->node->geom;
-	u64 valid = READ_ONCE(io->node->slots->slot[io->slot].valid);	/* still: our range */
+	u64 valid = circle_slot_valid(io->node->slots, io->slot);	/* still: our range */
 	u32 end = io->start + io->len, limit = circle_block_limit(io->node, io->block);
 	u32 head = round_down(io->start, g->page_sectors);
 	u32 tail = min(round_up(end, g->page_sectors), limit);
@@ -162,7 +165,11 @@ static void fill(struct circle_io *io)
 
 int circle_write_map(struct circle_io *io, struct bio *bio)
 {
-	if (plan(io) != PLAN_GO) {
+	enum plan p = plan(io);
+
+	if (p == PLAN_SHARE && circle_replicate_map(io))
+		return DM_MAPIO_SUBMITTED;
+	if (p != PLAN_GO) {
 		circle_io_queue(io, circle_write_step);
 		return DM_MAPIO_SUBMITTED;
 	}

@@ -17,7 +17,7 @@
 #define BATCH		64		/* blocks at most, and */
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
-#define AGE		(10 * HZ)	/* dirty for longer than this is written back */
+#define AGE		10		/* seconds; dirty for longer than this is written back */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
 #define BACKOFF_MAX_MS	30000u
@@ -58,14 +58,15 @@ static bool add(struct circle_batch *b, u64 block)
 
 static bool is_dirty(struct circle_node *node, u64 block)
 {
-	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, block);
 	bool dirty = false;
 	u32 n;
 
 	spin_lock_irq(&sh->lock);
-	n = __circle_slot_find(node->slots, sh, 0, block);
+	n = __circle_slot_find(s, sh, 0, block);
 	if (n != CIRCLE_NO_SLOT)
-		dirty = node->slots->slot[n].dirty & ~node->slots->slot[n].wb;
+		dirty = circle_slot_dirty(s, n) & ~circle_slot_wb(s, n);
 	spin_unlock_irq(&sh->lock);
 	return dirty;
 }
@@ -103,9 +104,9 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 
 		n = sh->dirty.tail;
 		sl = &s->slot[n];
-		due = all || exposed(node, sl) || !time_before32((u32)jiffies, sl->stamp + AGE);
-		if (due && !(sl->flags & CIRCLE_SLOT_LOST)) {
-			*block = sl->block;
+		due = all || exposed(node, sl) || circle_slot_age(sl) >= AGE;
+		if (due && !(sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_UNSURE))) {
+			*block = circle_slot_block(sl);
 			got = true;
 		}
 		circle_slot_rotate(s, sh, n);
@@ -170,10 +171,9 @@ static void op_work(struct work_struct *work)
 	spin_lock_irq(&sh->lock);
 	op->slot = __circle_slot_find(s, sh, 0, op->range.block);
 	if (op->slot != CIRCLE_NO_SLOT && circle_lease_ok(op->node)) {
-		struct circle_slot *sl = &s->slot[op->slot];
-
-		op->mask = sl->flags & CIRCLE_SLOT_LOST ? 0 : sl->dirty;
-		sl->wb |= op->mask;
+		if (!(s->slot[op->slot].flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_UNSURE)))
+			op->mask = circle_slot_dirty(s, op->slot);
+		__circle_slot_set_wb(s, sh, op->slot, circle_slot_wb(s, op->slot) | op->mask);
 	}
 	spin_unlock_irq(&sh->lock);
 	if (op->mask)
@@ -223,13 +223,12 @@ static void settle(struct circle_node *node, struct circle_op *op, bool ok)
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(s, sh, 0, op->range.block);
 	if (n != CIRCLE_NO_SLOT && n == op->slot) {
-		struct circle_slot *sl = &s->slot[n];
-
-		done = sl->wb & op->mask;
-		sl->wb &= ~op->mask;
+		done = circle_slot_wb(s, n) & op->mask;
+		__circle_slot_set_wb(s, sh, n, circle_slot_wb(s, n) & ~op->mask);
 		if (ok)
-			__circle_slot_set(s, sh, n, sl->valid, sl->dirty & ~done);
-		held = sl->holders && !sl->dirty;
+			__circle_slot_set(s, sh, n, circle_slot_valid(s, n),
+					  circle_slot_dirty(s, n) & ~done);
+		held = s->slot[n].holders && !circle_slot_dirty(s, n);
 	}
 	spin_unlock_irq(&sh->lock);
 	if (held)
@@ -247,6 +246,12 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	bool ok, all = true;
 	u32 i;
 
+	/*
+	 * A slot of one of these blocks may have been evicted, and still be durably valid: it would
+	 * be older than the origin.
+	 */
+	if (!circle_meta_settled(node->meta) && circle_meta_commit(node->meta, false))
+		return false;
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
@@ -255,7 +260,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	ok = !circle_bdev_flush(node->cache);
 	ok = ok && (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
 	if (!ok)
-		atomic_inc(&node->origin_errors);
+		circle_origin_failed(node);
 	/* Another's FLUSH that failed may have taken what we wrote with it. */
 	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)

@@ -22,21 +22,29 @@ static unsigned int features(const struct circle_config *c, char *result, unsign
 	return sz;
 }
 
-/* Behind dm-cache's fields: `circle <number of words> <key> <value> ...` */
-static unsigned int ours(struct circle_node *node, char *result, unsigned int maxlen)
+static unsigned int in_a_circle(struct circle_node *node, char *result, unsigned int maxlen)
 {
 	static const char *const role[] = { "none", "owner", "fenced" };
 	struct circle_circle *c = node->circle;
 	unsigned int sz = 0;
 
-	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", c ? 20 : 6, node->gen,
-	       node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
-	if (!c)
-		return sz;
 	DMEMIT("role %s degree %u floor %u in_view %u ", role[c->role], c->degree_now, c->floor,
 	       hweight32(c->view));
 	DMEMIT("at_risk %llu lent %d auth none ", circle_at_risk(node),
 	       atomic_read(&node->slots->nr_lent));
+	return sz;
+}
+
+/* Behind dm-cache's fields: `circle <number of words> <key> <value> ...` */
+static unsigned int ours(struct circle_node *node, char *result, unsigned int maxlen)
+{
+	unsigned int sz = 0;
+
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 22 : 8,
+	       node->gen, node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
+	if (node->circle)
+		sz += in_a_circle(node, result + sz, maxlen - sz);
+	DMEMIT("ram_per_block %u ", circle_node_ram_per_block(node));
 	return sz;
 }
 

@@ -2,8 +2,9 @@
 /*
  * conn: one connection, two threads. It knows frames, not what they mean.
  *
- * Who sleeps where. The transmitter never sleeps in TCP: it sends without waiting, and waits on
- * c->wait for frames, room in the send buffer (our write_space callback) or closing. So
+ * Who sleeps where. Nobody sleeps in TCP to send: the transmitter sends without waiting, and waits
+ * on c->wait for frames, room in the send buffer (our write_space callback) or closing; who pushes
+ * sends without waiting, and leaves the rest to the transmitter. So
  * circle_conn_close() needs nothing but a wake-up, which is allowed in any context. The receiver
  * does sleep in TCP, without a timeout. The transmitter's last act is to abort the socket, which
  * sends the reset and wakes the receiver. Neither can sleep through a close, then; how long it
@@ -12,14 +13,14 @@
  * Lifetime. One reference belongs to the creator, one to both threads together. The receiver ends
  * last: it waits until the transmitter has gone, which leaves it alone with the socket, releases
  * the socket, calls closed(), and drops the threads' reference. So c->sock is valid in both threads
- * without a lock; c->life is for circle_conn_set_timeout(), which may come at any time. As the
- * reference is dropped by the receiver itself, it still runs our code after that: until it is
- * really gone it holds the module, and circle_conn_wait() waits for its exit as well, so that
- * after a wait the module can be removed at once. A socket without threads (never started, or
- * start failed) is released by the last put.
+ * without a lock, and for who pushes until tx_over is set under tx_lock; c->life is for
+ * circle_conn_set_timeout(), which may come at any time. As the reference is dropped by the
+ * receiver itself, it still runs our code after that: until it is really gone it holds the module,
+ * and circle_conn_wait() waits for its exit as well, so that after a wait the module can be removed
+ * at once. A socket without threads (never started, or start failed) is released by the last put.
  *
- * A message belongs to exactly one of: c->queue (under c->lock), the transmitter (from taking it
- * off to done()), its sender. Nothing is queued after `closing` is set, both under c->lock; the
+ * A message belongs to exactly one of: c->queue (under c->lock), who holds tx_lock (from taking it
+ * off to done(); c->tx_msg when TCP took a part of it), its sender. Nothing is queued after `closing` is set, both under c->lock; the
  * transmitter empties the queue after it saw `closing`: every message gets one done().
  */
 #include "conn_impl.h"
@@ -90,6 +91,7 @@ struct circle_conn *circle_conn_create(struct socket *sock, bool client,
 	init_completion(&c->rx_done);
 	init_completion(&c->tx_done);
 	mutex_init(&c->life);
+	mutex_init(&c->tx_lock);
 	c->sock = sock;
 	spin_lock_init(&c->lock);
 	INIT_LIST_HEAD(&c->queue);
@@ -162,10 +164,10 @@ void *circle_conn_priv(const struct circle_conn *c)
 	return c->priv;
 }
 
-int circle_conn_send(struct circle_conn *c, struct circle_msg *m)
+static int queue(struct circle_conn *c, struct circle_msg *m, bool wake)
 {
 	unsigned long flags;
-	bool first = false;
+	bool first;
 	unsigned int i;
 	u64 len = 0;
 
@@ -184,10 +186,20 @@ int circle_conn_send(struct circle_conn *c, struct circle_msg *m)
 	first = list_empty(&c->queue);
 	list_add_tail(&m->link, &c->queue);
 	c->queued += circle_conn_frame_bytes(&m->f);
-	if (first)
+	if (first && wake)
 		wake_up(&c->wait);	/* under the lock: c may be gone after it */
 	spin_unlock_irqrestore(&c->lock, flags);
 	return 0;
+}
+
+int circle_conn_send(struct circle_conn *c, struct circle_msg *m)
+{
+	return queue(c, m, true);
+}
+
+int circle_conn_queue(struct circle_conn *c, struct circle_msg *m)
+{
+	return queue(c, m, false);
 }
 
 void circle_conn_close(struct circle_conn *c, int reason)

@@ -26,9 +26,10 @@ struct circle_msg {
 	struct bio_vec *bv;		/* payload; the pages stay as they are until done() */
 	unsigned int nr_bv;
 	const void *buf;		/* or flat: f.length bytes, kmalloc memory, if nr_bv == 0 */
+	bool has_crc;			/* f.data_crc is the payload's already */
 	/*
-	 * Process context (a thread of the connection), no lock held, must not wait for the
-	 * network. 0: copied into TCP's buffers, which does not mean received. Else -errno: the
+	 * Process context (a thread of the connection, or who pushes), no spinlock held, must not
+	 * sleep. 0: copied into TCP's buffers, which does not mean received. Else -errno: the
 	 * connection ended first; the frame may have been sent in part.
 	 */
 	void (*done)(struct circle_msg *msg, int err);
@@ -99,6 +100,14 @@ void *circle_conn_priv(const struct circle_conn *c);
  * will be called. -ENOTCONN: closing, -EMSGSIZE: over CIRCLE_WIRE_MAX_DATA; done() is not called.
  */
 int circle_conn_send(struct circle_conn *c, struct circle_msg *m);
+
+/*
+ * The same in two steps, which saves a change of thread. queue: any context; the caller then pushes,
+ * at once. push: process context, no spinlock held; sends what is queued as far as TCP takes it
+ * without waiting, calls done() of what was sent, and leaves the rest to the transmitter.
+ */
+int circle_conn_queue(struct circle_conn *c, struct circle_msg *m);
+void circle_conn_push(struct circle_conn *c);
 
 /*
  * Any context, idempotent, does not wait: the connection will be reset at once by its threads.

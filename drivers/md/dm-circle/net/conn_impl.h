@@ -5,10 +5,12 @@
 #ifndef CIRCLE_NET_CONN_IMPL_H
 #define CIRCLE_NET_CONN_IMPL_H
 
+#include <linux/bvec.h>
 #include <linux/completion.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
+#include <linux/uio.h>
 #include <linux/wait.h>
 
 #include "conn.h"
@@ -18,6 +20,7 @@ struct task_struct;
 
 enum {
 	CIRCLE_CONN_HEADER = sizeof(struct circle_wire_header),
+	CIRCLE_CONN_BVECS = 33,		/* payloads of up to so many go out with their header */
 	CIRCLE_CONN_NAME = 32,
 	CIRCLE_CONN_PEER_NAME = 64,
 };
@@ -50,7 +53,16 @@ struct circle_conn {
 	unsigned long last_rx;
 	unsigned long last_tx;
 	void (*write_space)(struct sock *sk);	/* the socket's own callback */
-	u8 rx_header[CIRCLE_CONN_HEADER];	/* the threads' own */
+	u8 rx_header[CIRCLE_CONN_HEADER];	/* the receiver's own */
+
+	struct mutex tx_lock;		/* who sends; covers tx_*; only ever tried, but by a thread */
+	struct circle_msg *tx_msg;	/* sent in part, or NULL; READ_ONCE */
+	u32 tx_payload;			/* bytes that follow tx_iter */
+	struct iov_iter tx_iter;	/* what is left of header or payload */
+	struct kvec tx_vec;
+	struct bio_vec tx_bv[1 + CIRCLE_CONN_BVECS];	/* header and payload, if that fits */
+	unsigned long tx_since;		/* jiffies when TCP took something, or tx_msg began */
+	bool tx_over;			/* the socket is not to be sent to any more */
 	u8 tx_header[CIRCLE_CONN_HEADER];
 };
 

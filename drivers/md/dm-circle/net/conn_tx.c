@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * conn_tx: the transmitter. It alone takes messages off the queue and touches c->tx_header; it
- * never sleeps in TCP. Why that matters is told in conn.c.
+ * conn_tx: sending. Whoever holds tx_lock takes messages off the queue and sends them as far as TCP
+ * takes them: a sender that pushes, in its own context, or the transmitter, which alone waits for
+ * room. It must never sleep in TCP; why that matters is told in conn.c.
  */
 #include "conn_impl.h"
 
@@ -52,10 +53,11 @@ void circle_conn_unhook(struct circle_conn *c)
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
-/* TCP took nothing, last at `since`. 0: try again. */
-static int wait_room(struct circle_conn *c, unsigned long since)
+/* TCP took nothing since c->tx_since. 0: try again. */
+static int wait_room(struct circle_conn *c)
 {
 	struct sock *sk = c->sock->sk;
+	unsigned long since = READ_ONCE(c->tx_since);
 	long left = since + msecs_to_jiffies(READ_ONCE(c->timeout_ms)) - jiffies;
 
 	if (left <= 0)
@@ -70,47 +72,6 @@ static int wait_room(struct circle_conn *c, unsigned long since)
 	return 0;
 }
 
-static int send_all(struct circle_conn *c, struct iov_iter *it, bool more)
-{
-	unsigned long since = jiffies;
-	int n;
-
-	while (iov_iter_count(it)) {
-		if (circle_conn_closing(c))
-			return c->reason;
-		n = circle_sock_send(c->sock, it, more);
-		if (n > 0) {
-			since = jiffies;
-			WRITE_ONCE(c->last_tx, since);
-			continue;
-		}
-		if (n == -EAGAIN)
-			n = wait_room(c, since);
-		if (n)
-			return n;
-	}
-	return 0;
-}
-
-/* more: another frame is waiting, so let TCP fill its segment. */
-static int send_frame(struct circle_conn *c, struct circle_msg *m, bool more)
-{
-	struct kvec vec = { c->tx_header, CIRCLE_CONN_HEADER };
-	u32 len = m->f.length;
-	struct iov_iter it;
-	int err;
-
-	m->f.data_crc = circle_payload_crc(m->bv, m->nr_bv, m->buf, len);
-	circle_frame_encode(&m->f, c->tx_header, circle_crc32c);
-	iov_iter_kvec(&it, ITER_SOURCE, &vec, 1, CIRCLE_CONN_HEADER);
-	err = send_all(c, &it, more || len);
-	if (err || !len)
-		return err;
-
-	circle_payload_iter(&it, ITER_SOURCE, m->bv, m->nr_bv, (void *)m->buf, len, &vec);
-	return send_all(c, &it, more);
-}
-
 static struct circle_msg *__take(struct circle_conn *c) __must_hold(&c->lock)
 {
 	struct circle_msg *m;
@@ -122,18 +83,64 @@ static struct circle_msg *__take(struct circle_conn *c) __must_hold(&c->lock)
 	return m;
 }
 
-/* NULL: the connection is closing. */
-static struct circle_msg *next(struct circle_conn *c, bool *more)
+static bool waiting(struct circle_conn *c)
+{
+	return !list_empty_careful(&c->queue);
+}
+
+/* tx_iter: header and payload at once, if the payload has few vectors; else the header. */
+static void aim(struct circle_conn *c, const struct circle_msg *m)
+{
+	if (m->nr_bv && m->nr_bv <= CIRCLE_CONN_BVECS) {
+		bvec_set_page(&c->tx_bv[0], virt_to_page(c->tx_header), CIRCLE_CONN_HEADER,
+			      offset_in_page(c->tx_header));
+		memcpy(&c->tx_bv[1], m->bv, m->nr_bv * sizeof(*m->bv));
+		iov_iter_bvec(&c->tx_iter, ITER_SOURCE, c->tx_bv, 1 + m->nr_bv,
+			      CIRCLE_CONN_HEADER + m->f.length);
+		c->tx_payload = 0;
+		return;
+	}
+	c->tx_vec = (struct kvec){ c->tx_header, CIRCLE_CONN_HEADER };
+	iov_iter_kvec(&c->tx_iter, ITER_SOURCE, &c->tx_vec, 1, CIRCLE_CONN_HEADER);
+	c->tx_payload = m->f.length;
+}
+
+/* tx_lock held. The next message becomes c->tx_msg; false: there is none. */
+static bool next(struct circle_conn *c)
 {
 	struct circle_msg *m = NULL;
 
-	wait_event_idle(c->wait, circle_conn_closing(c) || !list_empty_careful(&c->queue));
 	spin_lock_irq(&c->lock);
 	if (!c->closing)
 		m = __take(c);
-	*more = !list_empty(&c->queue);
 	spin_unlock_irq(&c->lock);
-	return m;
+	if (!m)
+		return false;
+	if (!m->has_crc)
+		m->f.data_crc = circle_payload_crc(m->bv, m->nr_bv, m->buf, m->f.length);
+	circle_frame_encode(&m->f, c->tx_header, circle_crc32c);
+	aim(c, m);
+	c->tx_since = jiffies;
+	c->tx_msg = m;
+	return true;
+}
+
+/* tx_lock held. 0: this part is sent; -EAGAIN: TCP takes no more now; else the end. */
+static int send_part(struct circle_conn *c)
+{
+	int n;
+
+	while (iov_iter_count(&c->tx_iter)) {
+		if (circle_conn_closing(c))
+			return c->reason;
+		/* something follows, so let TCP fill its segment */
+		n = circle_sock_send(c->sock, &c->tx_iter, c->tx_payload || waiting(c));
+		if (n < 0)
+			return n;
+		c->tx_since = jiffies;
+		WRITE_ONCE(c->last_tx, c->tx_since);
+	}
+	return 0;
 }
 
 static void finish(struct circle_conn *c, struct circle_msg *m, int err)
@@ -144,11 +151,64 @@ static void finish(struct circle_conn *c, struct circle_msg *m, int err)
 	m->done(m, err);
 }
 
-void circle_conn_fail_queue(struct circle_conn *c)
+/* tx_lock held. Sends what is queued. 0: all of it, -EAGAIN: what TCP takes now; else the end. */
+static int transmit(struct circle_conn *c)
 {
 	struct circle_msg *m;
+	int err;
+
+	lockdep_assert_held(&c->tx_lock);
+	while (c->tx_msg || next(c)) {
+		err = send_part(c);
+		if (err)
+			return err;
+		m = c->tx_msg;
+		if (c->tx_payload) {
+			circle_payload_iter(&c->tx_iter, ITER_SOURCE, m->bv, m->nr_bv,
+					    (void *)m->buf, c->tx_payload, &c->tx_vec);
+			c->tx_payload = 0;
+			continue;
+		}
+		c->tx_msg = NULL;
+		finish(c, m, 0);
+	}
+	return 0;
+}
+
+void circle_conn_push(struct circle_conn *c)
+{
+	unsigned int noio = memalloc_noio_save();
+	int err = 0;
+
+	for (;;) {
+		/*
+		 * Pairs with itself, and with the wait of the transmitter: whoever does not get the
+		 * lock has queued before, and whoever gives it back looks at the queue after.
+		 */
+		smp_mb();
+		if (err || !waiting(c) || !mutex_trylock(&c->tx_lock))
+			break;
+		if (c->tx_over || c->tx_msg)	/* the end, or the transmitter waits for room */
+			err = -EBUSY;
+		else
+			err = transmit(c);
+		mutex_unlock(&c->tx_lock);
+	}
+	if (err == -EAGAIN)
+		wake_up(&c->wait);
+	else if (err && err != -EBUSY)
+		circle_conn_close(c, err);
+	memalloc_noio_restore(noio);
+}
+
+void circle_conn_fail_queue(struct circle_conn *c)
+{
+	struct circle_msg *m = c->tx_msg;
 	int reason;
 
+	c->tx_msg = NULL;
+	if (m)
+		finish(c, m, c->reason);
 	do {
 		spin_lock_irq(&c->lock);
 		m = __take(c);
@@ -163,17 +223,25 @@ int circle_conn_tx_thread(void *conn)
 {
 	unsigned int noio = memalloc_noio_save();
 	struct circle_conn *c = conn;
-	struct circle_msg *m;
-	bool more;
-	int err;
+	int err = 0;
 
-	while ((m = next(c, &more))) {
-		err = send_frame(c, m, more);
-		if (err)
+	while (!circle_conn_closing(c)) {
+		if (err == -EAGAIN)
+			err = wait_room(c);
+		else
+			wait_event_idle(c->wait, circle_conn_closing(c) || c->tx_msg || waiting(c));
+		if (!err) {
+			mutex_lock(&c->tx_lock);
+			err = transmit(c);
+			mutex_unlock(&c->tx_lock);
+		}
+		if (err && err != -EAGAIN)
 			circle_conn_close(c, err);
-		finish(c, m, err);
 	}
 	circle_sock_abort(c->sock);
+	mutex_lock(&c->tx_lock);
+	c->tx_over = true;		/* nobody else touches the socket from here on */
+	mutex_unlock(&c->tx_lock);
 	circle_conn_fail_queue(c);
 	memalloc_noio_restore(noio);
 	complete(&c->tx_done);

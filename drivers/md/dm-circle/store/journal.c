@@ -15,28 +15,16 @@
 void circle_meta_capture(struct circle_meta *m, u32 n, struct circle_slot_state *st)
 {
 	struct circle_slot *sl = &m->slots->slot[n];
-	struct circle_shard *sh;
 	unsigned long flags;
-	u16 owner;
-	u64 block;
+	struct circle_shard *sh;
 
 	/* A free slot belongs to no shard; whoever maps it marks it as changed afterwards. */
-	if (!(READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED)) {
+	if (!circle_slot_lock(m->slots, n, &sh, &flags)) {
 		memset(st, 0, sizeof(*st));
 		st->flags = READ_ONCE(sl->flags) & CIRCLE_SLOT_RETIRED;
 		return;
 	}
-	for (;;) {
-		owner = READ_ONCE(sl->owner);
-		block = READ_ONCE(sl->block);
-		sh = circle_shard_of(m->slots, owner, block);
-		spin_lock_irqsave(&sh->lock, flags);
-		if ((sl->owner == owner && sl->block == block) ||
-		    !(sl->flags & CIRCLE_SLOT_MAPPED))
-			break;
-		spin_unlock_irqrestore(&sh->lock, flags);	/* remapped meanwhile: look again */
-	}
-	circle_slot_state(sl, st);
+	circle_slot_state(m->slots, n, st);
 	if ((st->flags & CIRCLE_SLOT_MAPPED) && !(st->flags & CIRCLE_SLOT_INTENT))
 		sl->flags &= ~CIRCLE_SLOT_WRITABLE;
 	spin_unlock_irqrestore(&sh->lock, flags);
@@ -118,8 +106,8 @@ static void captured_durable(struct circle_meta *m)
 		if (!(rec.state.flags & CIRCLE_SLOT_INTENT))
 			continue;
 		spin_lock_irqsave(&sh->lock, flags);
-		if ((sl->flags & CIRCLE_SLOT_INTENT) && sl->block == rec.state.block &&
-		    sl->owner == rec.state.owner)
+		if ((sl->flags & CIRCLE_SLOT_INTENT) && sl->owner == rec.state.owner &&
+		    circle_slot_block(sl) == rec.state.block)
 			sl->flags |= CIRCLE_SLOT_WRITABLE;
 		spin_unlock_irqrestore(&sh->lock, flags);
 	}
@@ -146,7 +134,7 @@ static int fail(struct circle_meta *m, int r)
 	return r;
 }
 
-int __circle_meta_commit(struct circle_meta *m, bool flush)
+static int commit(struct circle_meta *m, bool flush)
 {
 	u32 cursor = 0, blocks;
 	int r;
@@ -175,6 +163,19 @@ int __circle_meta_commit(struct circle_meta *m, bool flush)
 		captured_durable(m);
 	} while (blocks == CIRCLE_COMMIT_MAX);
 	return flush ? fail(m, circle_bdev_flush(m->data)) : 0;
+}
+
+int __circle_meta_commit(struct circle_meta *m, bool flush)
+{
+	int r;
+
+	/* A slot's mark is cleared before it is durable: who sees no marks is to see this. */
+	WRITE_ONCE(m->committing, true);
+	smp_mb();
+	r = commit(m, flush);
+	smp_mb();
+	WRITE_ONCE(m->committing, false);
+	return r;
 }
 
 int circle_meta_commit(struct circle_meta *m, bool flush)

@@ -6,6 +6,7 @@
  */
 #include "meta.h"
 
+#include <linux/mm.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -138,6 +139,14 @@ static int alloc_table(struct circle_meta *m)
 	return m->page_lsn && m->copy && m->stale ? 0 : -ENOMEM;
 }
 
+size_t circle_meta_bytes(const struct circle_meta *m)
+{
+	size_t pages = m->sb.table_pages;
+
+	return m->slots->bytes + PAGE_ALIGN(pages * sizeof(u64)) +
+	       2 * PAGE_ALIGN(BITS_TO_LONGS(pages) * sizeof(long));
+}
+
 /* A second superblock that is left over would be the newer one. */
 static int wipe(struct circle_meta *m)
 {
@@ -185,23 +194,30 @@ int circle_meta_format(struct circle_meta *m)
 	return r;
 }
 
-static void take_page(struct circle_meta *m, const void *mb, u32 page)
+/* What is kept is possible: a record in memory has no room for everything that is on disk. */
+static int keep(struct circle_meta *m, u32 n, const struct circle_slot_state *st)
+{
+	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
+
+	if (!circle_slot_state_ok(st, m->slots->geom.all, nr_blocks)) {
+		CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
+		return -EBADMSG;
+	}
+	circle_slot_put(m->slots, n, st);
+	return 0;
+}
+
+static int take_page(struct circle_meta *m, const void *mb, u32 page)
 {
 	u32 first = page * CIRCLE_SLOTS_PER_MB, i;
 	struct circle_slot_state st;
+	int r = 0;
 
-	for (i = 0; i < CIRCLE_SLOTS_PER_MB && first + i < m->slots->nr; i++) {
-		struct circle_slot *sl = &m->slots->slot[first + i];
-
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB && first + i < m->slots->nr && !r; i++) {
 		circle_page_get(mb, i, &st);
-		sl->block = st.block;
-		sl->valid = st.valid;
-		sl->dirty = st.dirty;
-		sl->seq = st.seq;
-		sl->gen = st.gen;
-		sl->owner = st.owner;
-		sl->flags = st.flags;
+		r = keep(m, first + i, &st);
 	}
+	return r;
 }
 
 /*
@@ -232,7 +248,9 @@ static int load_copy(struct circle_meta *m, int copy, unsigned long *seen, u64 *
 			m->page_lsn[page + i] = lsn;
 			if (copy)
 				__set_bit(page + i, m->copy);
-			take_page(m, mb, page + i);
+			r = take_page(m, mb, page + i);
+			if (r)
+				return r;
 		}
 	}
 	return 0;
@@ -279,22 +297,13 @@ static int load_table(struct circle_meta *m)
 static int apply(struct circle_meta *m, const struct circle_record *rec, u64 lsn)
 {
 	u32 page = rec->slot / CIRCLE_SLOTS_PER_MB;
-	struct circle_slot *sl;
 
 	if (rec->slot >= m->slots->nr)
 		return -EBADMSG;
 	if (lsn <= m->page_lsn[page])
 		return 0;
-	sl = &m->slots->slot[rec->slot];
-	sl->block = rec->state.block;
-	sl->valid = rec->state.valid;
-	sl->dirty = rec->state.dirty;
-	sl->seq = rec->state.seq;
-	sl->gen = rec->state.gen;
-	sl->owner = rec->state.owner;
-	sl->flags = rec->state.flags;
 	__set_bit(page, m->stale);
-	return 0;
+	return keep(m, rec->slot, &rec->state);
 }
 
 /* Walks lsn tail .. tail + ring - 1. With scan: only judges; else applies up to `end`. */
@@ -358,8 +367,8 @@ static void drop_double(struct circle_meta *m, u32 n, const struct circle_slot_s
 	spin_lock_irq(&sh->lock);
 	other = __circle_slot_find(m->slots, sh, st->owner, st->block);
 	if (other != CIRCLE_NO_SLOT) {
-		struct circle_slot *o = &m->slots->slot[other];
-		struct circle_tag a = { o->gen, o->seq }, b = { st->gen, st->seq };
+		struct circle_tag a = circle_slot_tag(&m->slots->slot[other]);
+		struct circle_tag b = { st->gen, st->seq };
 
 		if (circle_tag_cmp(a, b) < 0) {
 			__circle_slot_unmap(m->slots, sh, other);
@@ -372,9 +381,9 @@ static void drop_double(struct circle_meta *m, u32 n, const struct circle_slot_s
 	spin_unlock_irq(&sh->lock);
 }
 
-static int enter_slots(struct circle_meta *m, bool unclean)
+static void enter_slots(struct circle_meta *m, bool unclean)
 {
-	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
+	static const struct circle_slot_state none;
 	struct circle_slot_state st;
 	bool intent;
 	u32 n;
@@ -382,16 +391,12 @@ static int enter_slots(struct circle_meta *m, bool unclean)
 	for (n = 0; n < m->slots->nr; n++) {
 		struct circle_slot *sl = &m->slots->slot[n];
 
-		circle_slot_state(sl, &st);
-		if (!circle_slot_state_ok(&st, m->slots->geom.all, nr_blocks)) {
-			CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
-			return -EBADMSG;
-		}
+		circle_slot_state(m->slots, n, &st);
 		intent = unclean && !st.owner && (st.flags & CIRCLE_SLOT_INTENT) &&
 			 st.dirty != st.valid;
 		if (intent)
 			st.dirty = st.valid;
-		memset(sl, 0, sizeof(*sl));
+		circle_slot_put(m->slots, n, &none);
 		if (st.flags & CIRCLE_SLOT_MAPPED)
 			drop_double(m, n, &st);
 		if (!(sl->flags & CIRCLE_SLOT_FREEING))
@@ -401,7 +406,6 @@ static int enter_slots(struct circle_meta *m, bool unclean)
 		if (!(n & 0xffff))
 			cond_resched();
 	}
-	return 0;
 }
 
 int circle_meta_load(struct circle_meta *m, bool *unclean)
@@ -409,14 +413,17 @@ int circle_meta_load(struct circle_meta *m, bool *unclean)
 	int r;
 
 	mutex_lock(&m->lock);
-	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN);
 	r = alloc_table(m);
 	if (!r)
 		r = load_table(m);
 	if (!r)
 		r = replay(m);
+	/* CLEAN with a commit behind it: an older copy (the newer one is damaged), or a server
+	 * that went on after a suspend.
+	 */
+	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->next_lsn > m->sb.tail_lsn;
 	if (!r)
-		r = enter_slots(m, *unclean);
+		enter_slots(m, *unclean);
 	mutex_unlock(&m->lock);
 	return r;
 }

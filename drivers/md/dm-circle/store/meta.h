@@ -36,6 +36,7 @@ struct circle_meta {
 	u64 next_lsn;
 	bool left_over;			/* what stands behind the first block may be wiped */
 	bool failed;			/* a write failed: nothing is made durable any more */
+	bool committing;		/* see circle_meta_settled() */
 	bool bad;			/* ... and it was this device that failed */
 	bool lost;			/* ... and it can be neither written nor read */
 	void (*on_failed)(struct circle_meta *m);	/* lock held; must not sleep */
@@ -59,10 +60,22 @@ int circle_meta_format(struct circle_meta *m);
 /* Reads table and journal into a new m->slots. unclean tells whether intents were believed. */
 int circle_meta_load(struct circle_meta *m, bool *unclean);
 
+/* RAM that grows with the number of slots: theirs, and what is kept of table pages. */
+size_t circle_meta_bytes(const struct circle_meta *m);
+
 /* Makes all durable that is changed now; flush: the data of the cache device too, even if nothing
  * is. 0 or -EIO, also for ever after a failure.
  */
 int circle_meta_commit(struct circle_meta *m, bool flush);
+
+/* Any context: is all that was changed before durable? False also when that is not sure. */
+static inline bool circle_meta_settled(const struct circle_meta *m)
+{
+	if (atomic_read(&m->slots->nr_changed) || atomic_read(&m->slots->nr_freeing))
+		return false;
+	smp_rmb();	/* pairs with the barriers in __circle_meta_commit() */
+	return !READ_ONCE(m->committing) && !READ_ONCE(m->failed);
+}
 
 int __circle_meta_commit(struct circle_meta *m, bool flush);
 int __circle_meta_checkpoint(struct circle_meta *m);

@@ -139,7 +139,7 @@ static void take_over(struct circle_meta *m, struct table *t, u64 lsn)
 	for (n = 0; n < t->slots->nr; n++) {
 		memset(&st, 0, sizeof(st));
 		if (n < m->slots->nr)
-			circle_slot_state(&m->slots->slot[n], &st);
+			circle_slot_state(m->slots, n, &st);
 		circle_slot_load(t->slots, n, &st);
 		if (!(n & 0xffff))
 			cond_resched();

@@ -9,13 +9,16 @@
 #include <linux/bug.h>
 #include <linux/err.h>
 #include <linux/hash.h>
-#include <linux/jiffies.h>
-#include <linux/log2.h>
+#include <linux/kernel.h>
 #include <linux/lockdep.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
+#include "../core/policy.h"
 
 #define MAX_SHARDS	64
+#define PER_CHAIN	2	/* slots of a full cache */
 
 static u32 key_hash(u16 owner, u64 block)
 {
@@ -27,12 +30,19 @@ struct circle_shard *circle_shard_of(struct circle_slots *s, u16 owner, u64 bloc
 	return &s->shard[key_hash(owner, block) & (s->nr_shards - 1)];
 }
 
-static u32 *bucket_of(struct circle_shard *sh, u16 owner, u64 block)
+static u32 *bucket_of(struct circle_slots *s, struct circle_shard *sh, u16 owner, u64 block)
 {
-	return &sh->bucket[(key_hash(owner, block) >> 6) & sh->bucket_mask];
+	return &sh->bucket[reciprocal_scale(key_hash(owner, block), s->per_shard)];
 }
 
-static void shards_init(struct circle_slots *s, u32 per_shard)
+static void list_init(struct circle_list *l)
+{
+	l->head = CIRCLE_NO_SLOT;
+	l->tail = CIRCLE_NO_SLOT;
+	l->nr = 0;
+}
+
+static void shards_init(struct circle_slots *s)
 {
 	u32 i, j;
 
@@ -40,43 +50,51 @@ static void shards_init(struct circle_slots *s, u32 per_shard)
 		struct circle_shard *sh = &s->shard[i];
 
 		spin_lock_init(&sh->lock);
-		sh->bucket = s->bucket + (size_t)i * per_shard;
-		sh->bucket_mask = per_shard - 1;
-		sh->clean.head = CIRCLE_NO_SLOT;
-		sh->clean.tail = CIRCLE_NO_SLOT;
-		sh->dirty.head = CIRCLE_NO_SLOT;
-		sh->dirty.tail = CIRCLE_NO_SLOT;
+		sh->bucket = s->bucket + (size_t)i * s->per_shard;
+		list_init(&sh->queue[0]);
+		list_init(&sh->queue[1]);
+		list_init(&sh->dirty);
 		for (j = 0; j < CIRCLE_RANGE_LISTS; j++)
 			INIT_LIST_HEAD(&sh->range[j]);
-		for (j = 0; j < per_shard; j++)
+		for (j = 0; j < s->per_shard; j++)
 			sh->bucket[j] = CIRCLE_NO_SLOT;
 	}
+}
+
+static void *take(struct circle_slots *s, size_t nr, size_t size)
+{
+	size_t bytes = array_size(nr, size);
+
+	s->bytes += PAGE_ALIGN(bytes);
+	return __vmalloc(bytes, GFP_KERNEL | __GFP_ZERO);
 }
 
 struct circle_slots *circle_slots_create(u32 nr, u32 block_sectors)
 {
 	struct circle_slots *s = kzalloc(sizeof(*s), GFP_KERNEL);
 	size_t words = BITS_TO_LONGS(nr);
-	u32 per_shard;
 
 	if (!s)
 		return ERR_PTR(-ENOMEM);
 	circle_geom_init(&s->geom, block_sectors);
 	s->nr = nr;
 	s->nr_shards = MAX_SHARDS;
-	per_shard = roundup_pow_of_two(max(nr / s->nr_shards, 4u));
+	s->per_shard = max(nr / s->nr_shards / PER_CHAIN, 4u);
 	spin_lock_init(&s->stock_lock);
 	s->free_head = CIRCLE_NO_SLOT;
-	s->slot = __vmalloc(array_size(nr, sizeof(*s->slot)), GFP_KERNEL | __GFP_ZERO);
-	s->shard = kvcalloc(s->nr_shards, sizeof(*s->shard), GFP_KERNEL);
-	s->bucket = __vmalloc(array3_size(s->nr_shards, per_shard, sizeof(u32)), GFP_KERNEL);
-	s->changed = kvcalloc(words, sizeof(long), GFP_KERNEL);
-	s->changed_sum = kvcalloc(BITS_TO_LONGS(words), sizeof(long), GFP_KERNEL);
-	if (!s->slot || !s->shard || !s->bucket || !s->changed || !s->changed_sum) {
+	s->masks.width = circle_mask_width(s->geom.nr_pages);
+	s->slot = take(s, nr, sizeof(*s->slot));
+	s->masks.at = take(s, nr, CIRCLE_NR_MASKS * s->masks.width);
+	s->shard = take(s, s->nr_shards, sizeof(*s->shard));
+	s->bucket = take(s, s->nr_shards, s->per_shard * sizeof(u32));
+	s->changed = take(s, words, sizeof(long));
+	s->changed_sum = take(s, BITS_TO_LONGS(words), sizeof(long));
+	if (!s->slot || !s->masks.at || !s->shard || !s->bucket || !s->changed ||
+	    !s->changed_sum) {
 		circle_slots_destroy(s);
 		return ERR_PTR(-ENOMEM);
 	}
-	shards_init(s, per_shard);
+	shards_init(s);
 	return s;
 }
 
@@ -84,10 +102,11 @@ void circle_slots_destroy(struct circle_slots *s)
 {
 	if (IS_ERR_OR_NULL(s))
 		return;
-	kvfree(s->changed_sum);
-	kvfree(s->changed);
+	vfree(s->changed_sum);
+	vfree(s->changed);
 	vfree(s->bucket);
-	kvfree(s->shard);
+	vfree(s->shard);
+	vfree(s->masks.at);
 	vfree(s->slot);
 	kfree(s);
 }
@@ -97,8 +116,8 @@ u32 __circle_slot_find(struct circle_slots *s, struct circle_shard *sh, u16 owne
 	u32 n;
 
 	lockdep_assert_held(&sh->lock);
-	for (n = *bucket_of(sh, owner, block); n != CIRCLE_NO_SLOT; n = s->slot[n].hnext)
-		if (s->slot[n].block == block && s->slot[n].owner == owner)
+	for (n = *bucket_of(s, sh, owner, block); n != CIRCLE_NO_SLOT; n = s->slot[n].hnext)
+		if (circle_slot_block(&s->slot[n]) == block && s->slot[n].owner == owner)
 			return n;
 	return CIRCLE_NO_SLOT;
 }
@@ -158,24 +177,34 @@ static void list_in(struct circle_slots *s, struct circle_list *l, u32 n)
 	l->nr++;
 }
 
-static struct circle_list *list_of(struct circle_shard *sh, const struct circle_slot *sl)
+static struct circle_list *list_of(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
-	return sl->dirty ? &sh->dirty : &sh->clean;
+	if (circle_slot_dirty(s, n))
+		return &sh->dirty;
+	return &sh->queue[!!(s->slot[n].flags & CIRCLE_SLOT_MAIN)];
 }
 
 void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
-	struct circle_list *l = list_of(sh, &s->slot[n]);
+	struct circle_list *l = list_of(s, sh, n);
 
 	lockdep_assert_held(&sh->lock);
 	list_out(s, l, n);
 	list_in(s, l, n);
 }
 
+void __circle_slot_to_main(struct circle_slots *s, struct circle_shard *sh, u32 n)
+{
+	lockdep_assert_held(&sh->lock);
+	list_out(s, list_of(s, sh, n), n);
+	s->slot[n].flags |= CIRCLE_SLOT_MAIN;
+	list_in(s, list_of(s, sh, n), n);
+}
+
 static void index_in(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
-	u32 *b = bucket_of(sh, sl->owner, sl->block);
+	u32 *b = bucket_of(s, sh, sl->owner, circle_slot_block(sl));
 
 	sl->hnext = *b;
 	*b = n;
@@ -184,7 +213,7 @@ static void index_in(struct circle_slots *s, struct circle_shard *sh, u32 n)
 static void index_out(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
-	u32 *p = bucket_of(sh, sl->owner, sl->block);
+	u32 *p = bucket_of(s, sh, sl->owner, circle_slot_block(sl));
 
 	while (*p != n) {
 		if (WARN_ON_ONCE(*p == CIRCLE_NO_SLOT))
@@ -199,20 +228,38 @@ static void count_map(struct circle_slots *s, const struct circle_slot *sl, int 
 	atomic_add(by, sl->owner ? &s->nr_lent : &s->nr_mapped);
 }
 
+static void clear(struct circle_slots *s, u32 n)
+{
+	u32 i;
+
+	memset(&s->slot[n], 0, sizeof(s->slot[n]));
+	for (i = 0; i < CIRCLE_NR_MASKS; i++)
+		circle_mask_put(&s->masks, n, i, 0);
+}
+
+static u8 now(void)
+{
+	return (u8)ktime_get_seconds();
+}
+
+u32 circle_slot_age(const struct circle_slot *sl)
+{
+	return (u8)(now() - sl->stamp);
+}
+
 void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u16 owner,
 		       u64 block, u16 flags)
 {
 	struct circle_slot *sl = &s->slot[n];
 
 	lockdep_assert_held(&sh->lock);
-	memset(sl, 0, sizeof(*sl));
-	sl->block = block;
-	sl->owner = owner;
+	clear(s, n);
+	__circle_slot_set_key(sl, owner, block);
 	sl->flags = flags | CIRCLE_SLOT_MAPPED;
-	sl->stamp = (u32)jiffies;
+	sl->stamp = now();
 	index_in(s, sh, n);
 	if (!owner)
-		list_in(s, &sh->clean, n);
+		list_in(s, list_of(s, sh, n), n);
 	count_map(s, sl, 1);
 }
 
@@ -224,9 +271,9 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	__circle_slot_set(s, sh, n, 0, 0);
 	index_out(s, sh, n);
 	if (!sl->owner)
-		list_out(s, &sh->clean, n);
+		list_out(s, list_of(s, sh, n), n);
 	count_map(s, sl, -1);
-	memset(sl, 0, sizeof(*sl));
+	clear(s, n);
 	sl->flags = CIRCLE_SLOT_FREEING;
 	atomic_inc(&s->nr_freeing);
 	circle_slot_changed(s, n);
@@ -235,34 +282,96 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 valid, u64 dirty)
 {
 	struct circle_slot *sl = &s->slot[n];
-	bool was = sl->dirty, is = dirty;
+	u64 old = circle_slot_dirty(s, n);
+	bool was = old, is = dirty;
 
 	lockdep_assert_held(&sh->lock);
 	WARN_ON_ONCE(dirty & ~valid);
-	if (valid == sl->valid && dirty == sl->dirty)
+	if (valid == circle_slot_valid(s, n) && dirty == old)
 		return;
 	if (!sl->owner) {
-		atomic64_add((int)hweight64(dirty) - (int)hweight64(sl->dirty), &s->dirty_pages);
+		atomic64_add((int)hweight64(dirty) - (int)hweight64(old), &s->dirty_pages);
 		if (was != is) {
-			list_out(s, list_of(sh, sl), n);
+			list_out(s, list_of(s, sh, n), n);
 			atomic_add(is ? 1 : -1, &s->nr_dirty);
 		}
 	}
-	sl->valid = valid;
-	sl->dirty = dirty;
-	sl->wb &= dirty;
+	circle_mask_put(&s->masks, n, CIRCLE_MASK_VALID, valid);
+	circle_mask_put(&s->masks, n, CIRCLE_MASK_DIRTY, dirty);
+	circle_mask_put(&s->masks, n, CIRCLE_MASK_WB, circle_slot_wb(s, n) & dirty);
 	if (!sl->owner && was != is) {
-		sl->stamp = (u32)jiffies;
-		list_in(s, list_of(sh, sl), n);
+		sl->stamp = now();
+		list_in(s, list_of(s, sh, n), n);
 	}
 	circle_slot_changed(s, n);
 }
 
-void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n)
+void __circle_slot_set_wb(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 wb)
 {
 	lockdep_assert_held(&sh->lock);
-	if (!(s->slot[n].flags & CIRCLE_SLOT_REF))
-		s->slot[n].flags |= CIRCLE_SLOT_REF;
+	WARN_ON_ONCE(wb & ~circle_slot_dirty(s, n));
+	circle_mask_put(&s->masks, n, CIRCLE_MASK_WB, wb);
+}
+
+void __circle_slot_written(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages)
+{
+	__circle_slot_set_wb(s, sh, n, circle_slot_wb(s, n) & ~pages);
+	__circle_slot_set(s, sh, n, circle_slot_valid(s, n) | pages,
+			  circle_slot_dirty(s, n) | pages);
+}
+
+bool circle_slot_lock_unannotated(struct circle_slots *s, u32 n, struct circle_shard **sh,
+				  unsigned long *flags)
+{
+	const struct circle_slot *sl = &s->slot[n];
+
+	while (READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED) {
+		u16 owner = READ_ONCE(sl->owner);
+		u64 block = circle_slot_block(sl);
+
+		*sh = circle_shard_of(s, owner, block);
+		spin_lock_irqsave(&(*sh)->lock, *flags);
+		if ((sl->flags & CIRCLE_SLOT_MAPPED) && sl->owner == owner &&
+		    circle_slot_block(sl) == block) {
+			__release(&(*sh)->lock);	/* circle_slot_lock() tells sparse */
+			return true;
+		}
+		spin_unlock_irqrestore(&(*sh)->lock, *flags);	/* remapped meanwhile */
+	}
+	return false;
+}
+
+void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n)
+{
+	u32 uses = __circle_slot_uses(s, n);
+
+	lockdep_assert_held(&sh->lock);
+	if (uses < CIRCLE_USES_MAX)
+		__circle_slot_set_uses(s, n, uses + 1);
+}
+
+u32 __circle_slot_uses(const struct circle_slots *s, u32 n)
+{
+	return (s->slot[n].flags & CIRCLE_SLOT_USES) >> CIRCLE_SLOT_USES_SHIFT;
+}
+
+void __circle_slot_set_uses(struct circle_slots *s, u32 n, u32 uses)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	sl->flags = (sl->flags & ~CIRCLE_SLOT_USES) | uses << CIRCLE_SLOT_USES_SHIFT;
+}
+
+void circle_slot_put(struct circle_slots *s, u32 n, const struct circle_slot_state *st)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	clear(s, n);
+	__circle_slot_set_key(sl, st->owner, st->block);
+	__circle_slot_set_tag(sl, st->gen, st->seq);
+	sl->flags = st->flags;
+	circle_mask_put(&s->masks, n, CIRCLE_MASK_VALID, st->valid);
+	circle_mask_put(&s->masks, n, CIRCLE_MASK_DIRTY, st->dirty);
 }
 
 void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_state *st)
@@ -270,36 +379,32 @@ void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_st
 	struct circle_slot *sl = &s->slot[n];
 	struct circle_shard *sh;
 
-	memset(sl, 0, sizeof(*sl));
+	circle_slot_put(s, n, st);
 	if (!(st->flags & CIRCLE_SLOT_MAPPED)) {
-		sl->flags = st->flags & CIRCLE_SLOT_RETIRED;
+		sl->flags &= CIRCLE_SLOT_RETIRED;
 		if (!sl->flags)
 			circle_slot_push(s, n);
 		return;
 	}
-	sl->block = st->block;
-	sl->owner = st->owner;
-	sl->valid = st->valid;
-	sl->dirty = st->dirty;
-	sl->seq = st->seq;
-	sl->gen = (u32)st->gen;
-	sl->flags = st->flags;
+	sl->flags |= CIRCLE_SLOT_MAIN;
 	if (st->flags & CIRCLE_SLOT_INTENT)
 		sl->flags |= CIRCLE_SLOT_WRITABLE;
-	sl->stamp = (u32)jiffies;
-	sh = circle_shard_of(s, sl->owner, sl->block);
+	sl->stamp = now();
+	sh = circle_shard_of(s, st->owner, st->block);
 	index_in(s, sh, n);
 	count_map(s, sl, 1);
-	if (sl->owner)
+	if (st->owner)
 		return;
-	list_in(s, list_of(sh, sl), n);
-	if (sl->dirty)
+	list_in(s, list_of(s, sh, n), n);
+	if (st->dirty)
 		atomic_inc(&s->nr_dirty);
-	atomic64_add(hweight64(sl->dirty), &s->dirty_pages);
+	atomic64_add(hweight64(st->dirty), &s->dirty_pages);
 }
 
-void circle_slot_state(const struct circle_slot *sl, struct circle_slot_state *st)
+void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_state *st)
 {
+	const struct circle_slot *sl = &s->slot[n];
+
 	memset(st, 0, sizeof(*st));
 	st->flags = sl->flags & CIRCLE_SLOT_DISK;
 	if (!(sl->flags & CIRCLE_SLOT_MAPPED))
@@ -308,11 +413,11 @@ void circle_slot_state(const struct circle_slot *sl, struct circle_slot_state *s
 		st->flags = 0;
 		return;
 	}
-	st->block = sl->block;
+	st->block = circle_slot_block(sl);
 	st->owner = sl->owner;
-	st->valid = sl->valid;
-	st->dirty = sl->dirty;
-	st->seq = sl->seq;
+	st->valid = circle_slot_valid(s, n);
+	st->dirty = circle_slot_dirty(s, n);
+	st->seq = circle_slot_seq(sl);
 	st->gen = sl->gen;
 }
 

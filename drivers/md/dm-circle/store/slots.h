@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * slots: the cache device's slots, own and lent ones, in one table in memory; the index from
- * (owner, block) to slot; the lists that eviction and write-back pick from; and the locks on page
- * ranges (R11). All of it is divided into shards by a hash of (owner, block).
+ * (owner, block) to slot; the queues and the list that eviction and write-back pick from; and the
+ * locks on page ranges (R11). All of it is divided into shards by a hash of (owner, block).
  *
  * Locks: shard->lock (irq-safe, a leaf but for slots->stock_lock) covers
  * the index chains, the lists, the ranges of its blocks, and every slot that is mapped in it.
@@ -16,32 +16,7 @@
 
 #include <linux/list.h>
 #include <linux/spinlock.h>
-#include "../core/disk.h"
-#include "../core/pages.h"
-
-/* slot flags beyond CIRCLE_SLOT_* (which stand in the low bits and go to disk) */
-#define CIRCLE_SLOT_WRITABLE	0x10	/* nothing durable, or on its way there, calls it mapped
-					 * without INTENT: data may be overwritten in place (R1a)
-					 */
-#define CIRCLE_SLOT_FREEING	0x20	/* unmapped, awaits a commit */
-#define CIRCLE_SLOT_BUSY	0x40	/* a promotion, write-back or release is under way */
-#define CIRCLE_SLOT_REF		0x80	/* used since eviction looked last */
-#define CIRCLE_SLOT_FILLING	0x100	/* replica without a tag yet: does not exist (R2) */
-#define CIRCLE_SLOT_DISK	CIRCLE_SLOT_ALL
-
-struct circle_slot {
-	u64 block;
-	u64 valid, dirty;	/* page masks; dirty is within valid */
-	u64 wb;			/* written to the origin, or being so, but not flushed there */
-	u64 seq;
-	u32 gen;
-	u32 hnext;		/* chain of the index; next free slot */
-	u32 prev, next;		/* shard's clean or dirty list */
-	u32 holders;		/* own block: peers with a replica, or releasing it */
-	u32 stamp;		/* jiffies when it became dirty, or was used last */
-	u16 owner;
-	u16 flags;
-};
+#include "slot.h"
 
 struct circle_list {		/* of slots, by number; head is the newest */
 	u32 head, tail, nr;
@@ -51,17 +26,19 @@ struct circle_list {		/* of slots, by number; head is the newest */
 
 struct circle_shard {
 	spinlock_t lock;	/* irq-safe; covers what is mapped in this shard */
-	u32 *bucket;		/* hash chains */
-	u32 bucket_mask;
-	struct circle_list clean, dirty;	/* own blocks; replicas are on no list */
+	u32 *bucket;		/* hash chains: slots->per_shard of them */
+	struct circle_list queue[2];	/* clean own blocks: small, main (core/policy.h) */
+	struct circle_list dirty;	/* own ones; replicas are on no list */
 	struct list_head range[CIRCLE_RANGE_LISTS];
 } ____cacheline_aligned_in_smp;
 
+/* RAM per block, at 64 KiB: record 36, masks 6, chains 2, changed 1/8; see meta.h, policy.h too. */
 struct circle_slots {
 	struct circle_geom geom;
 	u32 nr;
 	struct circle_slot *slot;
-	u32 nr_shards;
+	struct circle_masks masks;
+	u32 nr_shards, per_shard;
 	struct circle_shard *shard;
 	u32 *bucket;			/* all shards' chains, one allocation */
 	unsigned long *changed;		/* slots whose durable state is behind */
@@ -70,7 +47,24 @@ struct circle_slots {
 	u32 free_head, nr_free;
 	atomic_t nr_changed, nr_dirty, nr_mapped, nr_lent, nr_freeing;
 	atomic64_t dirty_pages;
+	size_t bytes;			/* of all that grows with nr */
 };
+
+/* Any context. A glance at a mask: it stays true only while shard->lock or its range is held. */
+static inline u64 circle_slot_valid(const struct circle_slots *s, u32 n)
+{
+	return circle_mask_get(&s->masks, n, CIRCLE_MASK_VALID);
+}
+
+static inline u64 circle_slot_dirty(const struct circle_slots *s, u32 n)
+{
+	return circle_mask_get(&s->masks, n, CIRCLE_MASK_DIRTY);
+}
+
+static inline u64 circle_slot_wb(const struct circle_slots *s, u32 n)
+{
+	return circle_mask_get(&s->masks, n, CIRCLE_MASK_WB);
+}
 
 /* An operation's hold on pages of one block. Embedded in the operation; owner: the operation. */
 struct circle_range {
@@ -101,20 +95,45 @@ void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 		       u64 block, u16 flags);
 void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n);
 
-/* shard->lock held: the only way to change the masks. Keeps counters and lists right, and marks
- * the slot as changed when something changed that the metadata device should know.
+bool circle_slot_lock_unannotated(struct circle_slots *s, u32 n, struct circle_shard **sh,
+				  unsigned long *flags);
+
+/*
+ * Any context, no shard lock held. True: slot n is mapped, in *sh, which is locked now. False: it
+ * is not mapped, nothing is locked.
+ */
+static inline bool circle_slot_lock(struct circle_slots *s, u32 n, struct circle_shard **sh,
+				    unsigned long *flags)
+{
+	return __cond_lock(&(*sh)->lock, circle_slot_lock_unannotated(s, n, sh, flags));
+}
+
+/* shard->lock held: the only way to change valid and dirty. Keeps counters and lists right, and
+ * marks the slot as changed when something changed that the metadata device should know.
  */
 void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 valid,
 		       u64 dirty);
-/* its list's tail to head */
+/* shard->lock held: these pages were written: they are valid and dirty, and not at the origin. */
+void __circle_slot_written(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages);
+/* shard->lock held: wb, which is within dirty. */
+void __circle_slot_set_wb(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 wb);
+/* shard->lock held: within its list to the head. */
 void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n);
+/* shard->lock held: to the main queue, for good; a clean one to its head. */
+void __circle_slot_to_main(struct circle_slots *s, struct circle_shard *sh, u32 n);
+/* shard->lock held: one use more. Moves nothing. */
 void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n);
+u32 __circle_slot_uses(const struct circle_slots *s, u32 n);
+void __circle_slot_set_uses(struct circle_slots *s, u32 n, u32 uses);
 
-/* Load time, single-threaded: put a slot as read from disk into the table. */
+/* Load time, single-threaded. put: only keeps a state, one that is circle_slot_state_ok(); load:
+ * puts the slot into the table.
+ */
+void circle_slot_put(struct circle_slots *s, u32 n, const struct circle_slot_state *st);
 void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_state *st);
 
 /* shard->lock held or single-threaded. */
-void circle_slot_state(const struct circle_slot *sl, struct circle_slot_state *st);
+void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_state *st);
 
 /* Any context. */
 void circle_slot_changed(struct circle_slots *s, u32 n);
