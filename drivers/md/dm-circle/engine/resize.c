@@ -2,8 +2,8 @@
 /*
  * resize: see resize.h. Nothing else looks at slots meanwhile, so that reading one needs no lock.
  * What a smaller device no longer has must be clean; it leaves the cache first, durably, and then
- * the metadata learn the new size. The origin's last page may be cut off by its end: when the origin
- * grows, such a page leaves the cache, since the rest is not there.
+ * the metadata learn the new size. The origin's last page may be cut off by its end: when the
+ * origin grows, such a page leaves the cache, since the rest is not there.
  */
 #include "resize.h"
 
