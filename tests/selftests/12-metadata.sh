@@ -130,7 +130,7 @@ journal_fails()
 	! dmsetup message c 0 migration_threshold 1 2>/dev/null || return 1
 	dmsetup remove c && dev_heal meta && not_touched "need a check" "$(the_line)" || return 1
 	for n in 0 1; do
-		edit super $n flags 0
+		edit super "$n" flags 0
 	done
 	create && cmp -n 65536 /tmp/want <(dd if=/dev/mapper/c bs=64k count=1 iflag=direct status=none)
 	n=$?

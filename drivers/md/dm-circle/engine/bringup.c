@@ -205,12 +205,12 @@ static u64 highest_seq(const struct circle_slots *s)
 static int size_up(struct circle_node *node)
 {
 	u32 nr = node->slots->nr, sets = circle_policy_sets(nr);
-	void *mem = vmalloc(array_size(sets, sizeof(u64)));
+	u64 *mem = vmalloc(array_size(sets, sizeof(u64)));
 
 	if (!mem)
 		return -ENOMEM;
-	vfree(node->policy_mem);
-	node->policy_mem = mem;
+	swap(mem, node->policy_mem);
+	vfree(mem);
 	circle_policy_init(&node->policy, node->policy_mem, sets);
 	node->stock = clamp(nr / 32, min(8u, nr / 2), 4096u);
 	return 0;
@@ -443,9 +443,8 @@ void circle_node_live(struct circle_node *node)
 	node->state = CIRCLE_NODE_LIVE;
 	WRITE_ONCE(node->last_io, jiffies);
 	WRITE_ONCE(node->bg_stop, false);
-	if (node->circle) {
+	if (node->circle)
 		circle_steward_go_on(node);
-	}
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_writeback_kick(node);
 	circle_reclaim_kick(node);

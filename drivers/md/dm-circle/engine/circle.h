@@ -193,7 +193,7 @@ struct circle_circle {
 	mempool_t page_pool;		/* pages of writes, when memory is short */
 	struct circle_stash stash;	/* of writes' pages, when it is not */
 	bool ending;			/* suspend: what waits for label or peers is to end, */
-	unsigned long ending_at;	/* from then on (jiffies); valid, as the next, once ending */
+	unsigned long ending_at;	/* from then on (jiffies); valid once ending */
 	bool requeue;			/* ... and to be tried again after it (noflush) */
 	struct delayed_work end_work;	/* does it when label I/O holds the steward up */
 	bool at_label;			/* the steward is at it, */

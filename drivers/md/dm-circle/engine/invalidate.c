@@ -31,14 +31,15 @@ static int take_out(struct circle_slots *s, struct circle_shard *sh, u32 n, stru
 /* 0: it is gone, or there was nothing of ours. */
 static int one(struct circle_slots *s, u32 n)
 {
+	struct circle_slot *sl = &s->slot[n];
 	struct circle_shard *sh;
 	unsigned long flags;
 	LIST_HEAD(wake);
 	int r = 0;
 
-	if (!circle_slot_lock(s, n, &sh, &flags))
+	if (READ_ONCE(sl->owner) || !circle_slot_lock(s, n, &sh, &flags))
 		return 0;
-	if (!s->slot[n].owner)
+	if (!sl->owner)
 		r = take_out(s, sh, n, &wake);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	circle_range_wake(&wake);

@@ -85,7 +85,7 @@ struct circle_node {
 	atomic64_t seq;			/* of writes in this generation */
 
 	struct workqueue_struct *wq;	/* steps of host I/O; WQ_MEM_RECLAIM */
-	struct workqueue_struct *next_wq;	/* later steps: wait for no reserve that they give back */
+	struct workqueue_struct *next_wq;	/* later steps: wait for none that they give back */
 	struct workqueue_struct *commit_wq;	/* one at a time: the committer */
 	struct workqueue_struct *bg_wq;	/* write-back, reclaim, and their like */
 	struct dm_kcopyd_client *kc;

@@ -26,8 +26,8 @@ static struct source look_up(struct circle_io *io)
 		u16 flags = s->slot[src.slot].flags;
 
 		src.valid = circle_slot_valid(s, src.slot) & io->touched;
-		if (io->node->conf.mode == CIRCLE_PASSTHROUGH)	/* may clean copies be old? */
-			src.valid &= circle_slot_dirty(s, src.slot);
+		if (io->node->conf.mode == CIRCLE_PASSTHROUGH)
+			src.valid &= circle_slot_dirty(s, src.slot); /* is a clean one? */
 		src.lost = (flags & CIRCLE_SLOT_UNSURE) ||
 			   ((flags & CIRCLE_SLOT_LOST) &&
 			    (circle_slot_dirty(s, src.slot) & io->touched));

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * resize: see resize.h. Nothing else looks at slots meanwhile, so that reading one needs no lock.
- * What a smaller device no longer has must be clean; it leaves the cache first, durably, and then
- * the metadata learn the new size. The origin's last page may be cut off by its end: when the
- * origin grows, such a page leaves the cache, since the rest is not there.
+ * resize: see resize.h. What a smaller device no longer has must be clean; it leaves the cache
+ * first, durably, and then the metadata learn the new size. The origin's last page may be cut off
+ * by its end: when the origin grows, such a page leaves the cache, since the rest is not there.
  */
 #include "resize.h"
 
@@ -29,30 +28,25 @@ static u64 beyond(const struct circle_geom *g, u64 block, u64 sectors)
 	return page < CIRCLE_MAX_PAGES ? ~0ull << page : 0;
 }
 
-/* Unmarks pages; all of them: the slot is freed. */
+/* Nothing else looks at slots now, so that reading one needs no lock. */
+static bool is_own(const struct circle_slot *sl)
+{
+	return (sl->flags & CIRCLE_SLOT_MAPPED) && !sl->owner;
+}
+
+/* Unmarks clean pages; all of them: the slot is freed. */
 static void drop(struct circle_slots *s, u32 n, u64 pages)
 {
-	struct circle_shard *sh;
-	unsigned long flags;
+	struct circle_slot *sl = &s->slot[n];
+	struct circle_shard *sh = circle_shard_of(s, sl->owner, circle_slot_block(sl));
 
-	if (!circle_slot_lock(s, n, &sh, &flags))
-		return;
+	spin_lock_irq(&sh->lock);
 	if (pages == ~0ull)
 		__circle_slot_unmap(s, sh, n);
 	else
 		__circle_slot_set(s, sh, n, circle_slot_valid(s, n) & ~pages,
 				  circle_slot_dirty(s, n) & ~pages);
-	spin_unlock_irqrestore(&sh->lock, flags);
-}
-
-/* Pages of own slot n that an origin of so many sectors does not have. */
-static u64 cut_off(struct circle_node *node, u32 n, u64 sectors)
-{
-	const struct circle_slot *sl = &node->slots->slot[n];
-
-	if (!(sl->flags & CIRCLE_SLOT_MAPPED) || sl->owner)
-		return 0;
-	return beyond(&node->geom, circle_slot_block(sl), sectors);
+	spin_unlock_irq(&sh->lock);
 }
 
 static int shrink_origin(struct circle_node *node, u64 sectors)
@@ -62,13 +56,16 @@ static int shrink_origin(struct circle_node *node, u64 sectors)
 	u32 n;
 
 	for (n = 0; n < s->nr; n++)
-		if (circle_slot_dirty(s, n) & cut_off(node, n, sectors)) {
+		if (is_own(&s->slot[n]) &&
+		    (circle_slot_dirty(s, n) &
+		     beyond(&node->geom, circle_slot_block(&s->slot[n]), sectors))) {
 			CIRCLE_ERR("unable to shrink origin; cache block %u is dirty: go back to the old length and drain first",
 				   n);
 			return -EFBIG;
 		}
 	for (n = 0; n < s->nr; n++) {
-		gone = cut_off(node, n, sectors);
+		gone = is_own(&s->slot[n]) ?
+		       beyond(&node->geom, circle_slot_block(&s->slot[n]), sectors) : 0;
 		if (gone)
 			drop(s, n, gone);
 	}

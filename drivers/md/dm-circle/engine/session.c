@@ -139,7 +139,7 @@ static void ended_work(struct work_struct *work)
 	llist_for_each_entry_safe(req, tmp, all, ended)
 		req->step(req);
 	WRITE_ONCE(s->corked, false);
-	smp_mb();
+	smp_mb();	/* who still saw it has queued before; see circle_req_answer() */
 	circle_conn_push(s->conn);
 	circle_session_put(s);
 }

@@ -55,7 +55,7 @@ struct circle_conn {
 	void (*write_space)(struct sock *sk);	/* the socket's own callback */
 	u8 rx_header[CIRCLE_CONN_HEADER];	/* the receiver's own */
 
-	struct mutex tx_lock;		/* who sends; covers tx_*; only ever tried, but by a thread */
+	struct mutex tx_lock;		/* who sends; covers tx_*; only tried, but by tx_task */
 	struct circle_msg *tx_msg;	/* sent in part, or NULL; READ_ONCE */
 	u32 tx_payload;			/* bytes that follow tx_iter */
 	struct iov_iter tx_iter;	/* what is left of header or payload */

@@ -171,9 +171,9 @@ int __circle_meta_commit(struct circle_meta *m, bool flush)
 
 	/* A slot's mark is cleared before it is durable: who sees no marks is to see this. */
 	WRITE_ONCE(m->committing, true);
-	smp_mb();
+	smp_mb();		/* before the first mark is cleared; circle_meta_settled() */
 	r = commit(m, flush);
-	smp_mb();
+	smp_mb();		/* after the last is durable */
 	WRITE_ONCE(m->committing, false);
 	return r;
 }
