@@ -62,8 +62,11 @@ class Bars:
         for row in (*configs.EMPTY, *configs.WARM):
             self.speed("degree 0: as fast as the best local cache", "circle0", row, 0.97, configs.LOCAL)
         for row in configs.BACK:
-            self.speed("degree 0: faster than dm-cache while it writes back", "circle0", row, 1.5,
-                       ("dmcache64", "dmcache256"))
+            busy = [n for n in ("dmcache64", "dmcache256", "circle0")
+                    if self.res.get(n, {}).get(row, {}).get("org.w")]
+            self.speed("degree 0: faster than dm-cache while it writes back",
+                       "circle0" if "circle0" in busy else "circle0 (did not write back)", row, 1.5,
+                       [n for n in busy if n != "circle0"] or ["dm-cache (did not write back)"])
         for row in ("read-1", "read-32"):
             self.speed("degree 0: cached reads", "circle0", row, 0.95, ("linear",))
         for suffix in ("", "-volatile"):

@@ -13,7 +13,7 @@ STALL = ("stall-32",)
 LOCAL = ("dmcache64", "dmcache256", "writecache", "bcache")
 SAFE = ("drbd_dmcache", "drbd_writecache", "md_writecache")
 
-_WHAT = {
+WHAT = {
     "raw_ssd": "the SSD alone",
     "raw_origin": "the origin alone",
     "linear": "dm-linear on the SSD",
@@ -33,13 +33,13 @@ _WHAT = {
 
 
 def _config(stack, rows, suffix="", origin="san", volatile=False, sizes=()):
-    return Config(stack + suffix, stack, origin, volatile, tuple(rows), tuple(sizes), _WHAT[stack])
+    return Config(stack + suffix, stack, origin, volatile, tuple(rows), tuple(sizes), WHAT[stack])
 
 
 def everything():
     """All configurations, what one compares with first."""
     out = []
-    for stack in _WHAT:
+    for stack in WHAT:
         if stack == "raw_origin":
             rows = ("write-1", "write-32", "read-1", "read-32")
         elif stack in ("raw_ssd", "linear"):

@@ -8,6 +8,11 @@ import configs
 
 COLUMNS = ("count", "us", "iops", "mibs", "mean", "p50", "p99", "p999", "max", "late", "insns")
 ORDER = (*configs.EMPTY, *configs.WARM, *configs.BACK, "ping", *configs.STALL)
+COLOURS = {
+    "linear": "#999999", "dmcache64": "#74add1", "dmcache256": "#4575b4", "writecache": "#66a61e",
+    "bcache": "#a6761d", "circle0": "#d7301f", "circle1": "#d7301f", "circle2": "#fc8d59",
+    "drbd_dmcache": "#4575b4", "drbd_writecache": "#66a61e", "md_writecache": "#1b9e77",
+}
 
 
 def parse(text):
@@ -71,33 +76,42 @@ def table(res):
     return "\n".join(lines)
 
 
-def chart(directory, res):
-    """chart.svg: speed of each configuration relative to the SSD alone. False without gnuplot."""
-    if not shutil.which("gnuplot"):
-        return False
-    rows = [r for r in configs.WARM if r in res.get("raw_ssd", {})]
-    names = [c for c in res if c in {x.stack for x in configs.everything()} and c != "raw_origin"
-             and all(r in res[c] for r in rows)]
+def _panel(directory, res, names, base):
+    """Data of one half of the chart: its gnuplot commands, or None."""
+    rows = [r for r in configs.WARM if r in res.get(base, {})]
+    names = [n for n in names if all(r in res.get(n, {}) for r in rows)]
     if not rows or not names:
-        return False
-    data = os.path.join(directory, "chart.dat")
+        return None
+    data = os.path.join(directory, f"chart-{base}.dat")
     with open(data, "w", encoding="ascii") as f:
         f.write("row\t" + "\t".join(names) + "\n")
         for r in rows:
-            speeds = [res[c][r]["iops"] / res["raw_ssd"][r]["iops"] for c in names]
+            speeds = [res[n][r]["iops"] / res[base][r]["iops"] for n in names]
             f.write(r + "\t" + "\t".join(f"{s:.4f}" for s in speeds) + "\n")
+    plots = [f"'{data}' using {i}:xtic(1) title '{n}' lc rgb '{COLOURS[n]}'"
+             for i, n in enumerate(names, 2)]
+    return (f"set title 'Speed in virtual time; {configs.WHAT[base]} = 1'\n"
+            f"plot {', '.join(plots)}\n")
+
+
+def chart(directory, res):
+    """chart.svg: local caches beside the SSD, replicated ones beside the yardstick. False without gnuplot."""
+    panels = [_panel(directory, res, ("linear", *configs.LOCAL, "circle0"), "raw_ssd"),
+              _panel(directory, res, (*configs.SAFE, "circle1", "circle2"), "yardstick")]
+    if not shutil.which("gnuplot") or None in panels:
+        return False
     script = f"""
-set terminal svg size 1400,600 font 'sans,12' noenhanced
+set terminal svg size 1100,800 font 'sans,12' noenhanced background 'white'
 set output '{os.path.join(directory, "chart.svg")}'
 set datafile separator '\\t'
 set style data histogram
 set style histogram cluster gap 2
-set style fill solid 0.85
-set boxwidth 1
+set style fill solid 0.9 noborder
 set grid ytics
-set yrange [0:*]
+set yrange [0:1.1]
 set key outside right top
-set title 'Speed in virtual time, the SSD alone = 1'
-plot for [i=2:{len(names) + 1}] '{data}' using i:xtic(1) title columnheader(i)
+set multiplot layout 2,1
+{panels[0]}{panels[1]}
+unset multiplot
 """
     return subprocess.run(["gnuplot"], input=script, encoding="ascii", check=False).returncode == 0

@@ -5,7 +5,7 @@
 # What is measured. stack_<name> builds it from b_ssd, b_meta and the origin b_org, sets TOP to its
 # device, and may set MIRROR (load's argument) and define:
 #
-#	hold		do not write back or promote from now on, where this can be told
+#	hold		do not write back or promote from now on, as far as this can be told
 #	write_back	start to write back what is dirty, and go on serving
 #
 # Sizes in MiB: SSD, what is used of the origin (a circle has its label behind it), metadata.
@@ -96,7 +96,11 @@ circle_words()	# <N> <degree> <other nodes>...
 	echo "$# $*"
 }
 
-circle_drains() { write_back() { dmsetup message circle 0 drain; }; }
+circle_drains()
+{
+	hold() { dmsetup message circle 0 undrain; }
+	write_back() { dmsetup message circle 0 drain; }
+}
 
 circle_local()	# <block sectors>
 {

@@ -78,7 +78,7 @@ same()	# <device>: read past the page cache, which knows nothing of what others 
 remove_busy()	# in the midst of write-back to a slow origin
 {
 	local left
-	dev_delay org 1 500 && fill "$C" 6 && dmsetup message c 0 drain && sleep 0.2 || return 1
+	dev_delay org 1 2500 && fill "$C" 6 && dmsetup message c 0 drain && sleep 0.2 || return 1
 	left=$(circle_dirty c)
 	[ "$left" -gt 0 ] && quick dmsetup remove c && dev_heal org &&
 		dmsetup create c --table "$(line)" && same "$C" && return

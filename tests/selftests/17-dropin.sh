@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,dm-cache,dm-cache-smq,null_blk
+# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,dm-cache,dm-cache-smq,null_blk kernels=newest
 #
 # `circle` in place of `cache`: the same dmsetup scripts are run with both, and what they see must be
 # the same: lines accepted and refused, table, status, messages, reloads, hints, discards, failures.
@@ -51,6 +51,16 @@ bad=(
 	'128 0 default 2 migration_threshold x' '128 0 smq 2 sequential_threshold 1'
 	'128 0 mq 2 sequential_threshold x' '128 0 mq 2 nonsense 1' '128 0 cleaner 2 random_threshold 1'
 )
+
+refusals()	# <lines...>
+{
+	local l
+	fresh
+	for l in "$@"; do
+		echo "$l"
+		create "$l"
+	done
+}
 
 too_long() { fresh; create "$WB" $((LEN + 8)); }
 no_device() { fresh; try create "d_$T" --table "0 $LEN $T /dev/none /dev/mapper/s_$T /dev/mapper/o_$T $WB"; }
@@ -193,15 +203,15 @@ clean_event()
 	wait_for 10 clean is_clean && echo clean
 }
 
-is_failed() { [[ "$(dmsetup status --noflush "d_$T")" =~ ' Fail'$|' needs_check ' ]]; }
+is_failed() { [[ "$(dmsetup status --noflush "d_$T")" =~ (Fail|needs_check) ]]; }
 
-# Nothing can be written to the metadata. dm-cache's status is Fail then; ours only if the origin
-# fails too.
-fails()
+# The metadata cannot be written, or not even be read. dm-cache may be Fail then, ours only if the
+# origin fails too.
+fails()	# <how the device is made to fail>
 {
 	local n
 	fresh && create "$WB" && hot 2 && n=$(dmsetup info -c --noheadings -o events "d_$T") &&
-		dev_fail_writes "m_$T" || return
+		"$1" "m_$T" || return
 	dd if=/dev/zero of="$(dev)" bs=64k count=40 oflag=direct conv=notrunc,fsync status=none 2>/dev/null
 	wait_for 20 "failure" is_failed && echo "failed"
 	timeout 20 dmsetup wait "d_$T" "$n" >/dev/null && echo "there was an event"
@@ -235,7 +245,7 @@ SSD_MB=16
 at_exit 'dmsetup remove --retry d_cache 2>/dev/null; dmsetup remove --retry d_circle 2>/dev/null'
 side_devices 4 $SSD_MB 64 || exit 1
 each "taken" one_line "${good[@]}"
-each "refused" one_line "${bad[@]}"
+ktap_test "refused lines" same_both refusals "${bad[@]}"
 ktap_test "refused: longer than the origin" same_both too_long
 ktap_test "refused: a device that is not there" same_both no_device
 ktap_test "refused: another block size than the metadata's" same_both other_block
@@ -251,7 +261,8 @@ ktap_test "hints" same_both hints
 each "discards" discards '0' '1 no_discard_passdown' '2 no_discard_passdown writethrough'
 ktap_test "an origin without discards" same_both no_discards
 ktap_test "an event when all is clean" same_both clean_event
-ktap_test "metadata that cannot be written" same_both fails
+ktap_test "metadata that cannot be written" same_both fails dev_fail_writes
+ktap_test "metadata that cannot be read either" same_both fails dev_fail
 ktap_test "metadata that were dm-cache's" was_cache
 side_devices_remove
 check_dmesg

@@ -595,7 +595,7 @@ TEST(disk, slot_states)
 	SLOT_OK(false, .flags = 4, .owner = 1);
 }
 
-/* What dm-cache's metadata have behind their superblock; the index stands at byte 8. */
+/* What dm-cache's metadata have behind their superblock: an array's index stands at byte 16. */
 TEST(disk, blocks_of_dm_cache)
 {
 	static const u32 mix[] = { 121107, 595846735, 240779, 160478 };
@@ -606,7 +606,7 @@ TEST(disk, blocks_of_dm_cache)
 	for (i = 0; i < ARRAY_SIZE(mix); i++) {
 		memset(mb, 0xa5, sizeof(mb));
 		index = cpu_to_le64(7);
-		memcpy(mb + 8, &index, sizeof(index));
+		memcpy(mb + (i == 1 ? 16 : 8), &index, sizeof(index));
 		crc = cpu_to_le32(t_crc32c(~0u, mb + 4, sizeof(mb) - 4) ^ mix[i]);
 		memcpy(mb, &crc, sizeof(crc));
 		CHECK_EQ(circle_dm_block_check(mb, 7, t_crc32c), 0);

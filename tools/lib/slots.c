@@ -62,16 +62,14 @@ static void check_slot(struct meta *m, u32 n)
 	const struct circle_slot_state *s = &m->slot[n];
 
 	if (!circle_slot_state_ok(s, m->geom.all, m->nr_blocks)) {
-		meta_complain(m, "slot %u has an impossible entry: owner %u, block %llu, valid %#llx, dirty %#llx, flags %#x",
-			      n, s->owner, s->block, s->valid, s->dirty, s->flags);
+		meta_complain(m, "slot %u has an impossible entry: owner %u, block %llu, valid %#llx, dirty %#llx, flags %#x, generation %llu, sequence %llu",
+			      n, s->owner, s->block, s->valid, s->dirty, s->flags, s->gen, s->seq);
 		memset(&m->slot[n], 0, sizeof(m->slot[n]));	/* nothing of it is used */
 		return;
 	}
 	if (!mapped(m, n))
 		return;
-	if (s->gen > U32_MAX)
-		meta_complain(m, "slot %u has an impossible generation, %llu", n, s->gen);
-	else if (s->owner)
+	if (s->owner)
 		check_lent(m, n);
 	else
 		check_own(m, n);

@@ -180,7 +180,8 @@ def test_check_slots(rig):
             ({"flags": 0}, "slot 9 has an impossible entry"),
             ({"owner": 33}, "slot 9 has an impossible entry"),
             ({"gen": 4}, "generation 4, the superblock 3"),
-            ({"gen": 1 << 32}, "impossible generation"),
+            ({"gen": 1 << 32}, "slot 9 has an impossible entry"),
+            ({"seq": 1 << 48}, "slot 9 has an impossible entry"),
             ({"owner": 1}, "lent to owner 1, whom the superblock does not name"))):
         rig.slots.clear()
         rig.slot(9, **{"block": n, **fields}).make()

@@ -22,7 +22,8 @@ struct circle_node;
 
 /* enum plan of engine/write.c */
 #define CIRCLE_TRACE_PLANS	\
-	{ 0, "go" }, { 1, "fill" }, { 2, "intent" }, { 3, "through" }, { 4, "share" }
+	{ 0, "go" }, { 1, "fill" }, { 2, "intent" }, { 3, "through" }, { 4, "share" }, \
+	{ 5, "room" }
 
 /* A host request, as cut: enters. */
 TRACE_EVENT(circle_map,

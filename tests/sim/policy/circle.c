@@ -198,6 +198,11 @@ static void fill(struct circle *m, u32 e, struct tally *t)
 	t->promotions++;
 }
 
+static bool room(const struct circle *m)
+{
+	return m->nr_free > m->stock && m->s.block_sectors <= CIRCLE_STREAM_SECTORS;
+}
+
 static void read_missed(struct circle *m, const struct access *a, u32 e, struct tally *t)
 {
 	bool stream = circle_policy_sequential(&m->policy, a->sector, a->sectors);
@@ -208,7 +213,7 @@ static void read_missed(struct circle *m, const struct access *a, u32 e, struct 
 			fill(m, e, t);
 		return;
 	}
-	admit = circle_policy_read(&m->policy, a->block, stream, m->nr_free > m->stock);
+	admit = circle_policy_read(&m->policy, a->block, stream, room(m));
 	if (admit == CIRCLE_ADMIT_MAIN && !wins(m, shard_of(m, a->block))) {
 		circle_policy_remember(&m->policy, a->block);
 		return;

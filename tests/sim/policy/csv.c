@@ -4,9 +4,7 @@
  * blanks. A first line of names says what they are; without one they are time, offset, size, op.
  */
 #include <ctype.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <linux/kernel.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,7 +70,7 @@ static void name_column(struct layout *l, unsigned int column, const char *name)
 	unsigned int k;
 
 	l->column[column] = UNUSED;
-	for (k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+	for (k = 0; k < ARRAY_SIZE(known); k++) {
 		if (strcasecmp(name, known[k].name))
 			continue;
 		l->column[column] = known[k].field;

@@ -3,9 +3,8 @@
  * gen: traces of known shapes, always the same ones. Sizes follow the cache, so that each shape
  * means the same for every size. Requests come 2000 a second.
  */
+#include <linux/kernel.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "sim.h"
@@ -301,7 +300,7 @@ bool shape_make(struct trace *t, unsigned int which, u32 slots, u32 block_sector
 	struct gen g = { .t = t, .seed = 1000 + which, .slots = slots,
 			 .block_sectors = block_sectors };
 
-	if (which >= sizeof(shapes) / sizeof(shapes[0]))
+	if (which >= ARRAY_SIZE(shapes))
 		return false;
 	memset(t, 0, sizeof(*t));
 	t->name = shapes[which].name;

@@ -28,9 +28,9 @@ struct options {
 static u64 mask_of(const struct setup *s, u32 start, u32 n)
 {
 	u32 first = start / s->page_sectors, last = (start + n - 1) / s->page_sectors;
-	u64 upto = last >= 63 ? ~0ull : (1ull << (last + 1)) - 1;
+	u64 low = last >= 63 ? ~0ull : (1ull << (last + 1)) - 1;
 
-	return upto & ~0ull << first;
+	return low & ~0ull << first;
 }
 
 static void account(struct tally *t, bool write, bool hit)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * s3fifo: as its authors describe it. A small FIFO of a tenth of the cache takes what is new, a main
- * FIFO what was used there more than once or comes back while a ghost FIFO remembers it. Two bits
- * count uses; nothing moves on a hit.
+ * s3fifo: as its authors describe it. A small FIFO of a tenth of the cache takes what is new, a
+ * main FIFO what was used there more than once or comes back while a ghost FIFO remembers it. Two
+ * bits count uses; nothing moves on a hit.
  */
 #include <stdlib.h>
 

@@ -267,22 +267,23 @@ bool circle_super_is(const void *mb)
 	return !memcmp(mb, CIRCLE_DISK_MAGIC, sizeof(((struct circle_disk_super *)0)->magic));
 }
 
-/* Blocks of a B-tree, an array, a space map's bitmap and its index differ in what their checksum is
- * mixed with, and agree in their first 16 bytes.
+/* Blocks of a B-tree, of an array, of a space map's bitmap and of its index differ in what their
+ * checksum, the first four bytes, is mixed with, and in where their own number stands.
  */
+static const struct {
+	u32 mix;
+	unsigned int index_at;
+} dm_kind[] = { { 121107, 8 }, { 595846735, 16 }, { 240779, 8 }, { 160478, 8 } };
+
 int circle_dm_block_check(const void *mb, u64 index, circle_crc_fn crc)
 {
-	static const u32 mix[] = { 121107, 595846735, 240779, 160478 };
-	const struct {
-		__le32	crc;
-		__le32	flags;
-		__le64	index;
-	} __packed * const d = mb;
-	u32 sum = crc(~0u, (const char *)mb + 4, CIRCLE_MB_SIZE - 4) ^ le32_to_cpu(d->crc);
+	const __le32 *first = mb;
+	u32 sum = crc(~0u, first + 1, CIRCLE_MB_SIZE - sizeof(*first)) ^ le32_to_cpu(*first);
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(mix); i++)
-		if (sum == mix[i] && le64_to_cpu(d->index) == index)
+	for (i = 0; i < ARRAY_SIZE(dm_kind); i++)
+		if (sum == dm_kind[i].mix &&
+		    le64_to_cpu(*(const __le64 *)(mb + dm_kind[i].index_at)) == index)
 			return 0;
 	return -EINVAL;
 }

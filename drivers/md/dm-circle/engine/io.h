@@ -28,6 +28,7 @@ struct circle_io {
 	blk_status_t status;
 	bool locked;
 	bool hit;
+	u8 tries;			/* a write's, to find a free slot */
 	bool direct;			/* step may run where the last part ends: any context */
 	bool uncommitted;	/* its commit failed */
 	bool cache_failed;	/* a copy failed at the cache device's end */

@@ -81,6 +81,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->undo = 0;
 	io->direct = false;
 	io->slot = CIRCLE_NO_SLOT;
+	io->tries = 0;
 	io->write = NULL;
 	io->fua = bio->bi_opf & REQ_FUA;
 	bio->bi_opf &= ~REQ_POLLED;	/* parts and resubmissions could not be polled */

@@ -418,8 +418,8 @@ static struct circle_write *new_write(struct circle_io *io, gfp_t gfp)
 	u32 start = first << g->page_shift;
 	u32 end = min((last + 1) << g->page_shift, circle_block_limit(node, io->block));
 	u32 pages = DIV_ROUND_UP((end - start) << SECTOR_SHIFT, PAGE_SIZE);
-	u32 calls = max3(1u, READ_ONCE(c->degree_now),
-			 hweight32(READ_ONCE(node->slots->slot[io->slot].holders)));
+	u32 held = hweight32(READ_ONCE(node->slots->slot[io->slot].holders));
+	u32 calls = max(max(held, 1u), READ_ONCE(c->degree_now));
 	struct circle_write *w = NULL;
 	bool pooled = false;
 

@@ -14,7 +14,9 @@
 #include "replicate.h"
 
 /* trace.h has their names */
-enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH, PLAN_SHARE };
+enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH, PLAN_SHARE, PLAN_ROOM };
+
+#define ROOM_TRIES	3	/* commits that a write waits for to find a free slot */
 
 /* shard->lock held. */
 static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
@@ -38,6 +40,16 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
 	return n;
 }
 
+/* No slot is free: may a commit free one, or an eviction and a commit? */
+static bool hope(const struct circle_io *io)
+{
+	const struct circle_slots *s = io->node->slots;
+
+	return io->tries < ROOM_TRIES && !circle_node_through(io->node) &&
+	       (atomic_read(&s->nr_freeing) ||
+		atomic_read(&s->nr_mapped) > atomic_read(&s->nr_dirty));
+}
+
 static enum plan plan(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
@@ -50,7 +62,7 @@ static enum plan plan(struct circle_io *io)
 	spin_lock_irqsave(&sh->lock, flags);
 	io->slot = find_or_map(io, sh);
 	if (io->slot == CIRCLE_NO_SLOT || circle_node_through(node)) {
-		p = PLAN_THROUGH;
+		p = io->slot == CIRCLE_NO_SLOT && hope(io) ? PLAN_ROOM : PLAN_THROUGH;
 		goto out;
 	}
 	sl = &s->slot[io->slot];
@@ -128,11 +140,18 @@ static void written(struct circle_io *io)
 	circle_commit_wait(node, &io->waiter);
 }
 
-static void intent_done(struct circle_waiter *w, int err)
+static void planned_again(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
 	circle_io_queue(io, err ? circle_through_step : circle_write_step);
+}
+
+static void plan_after_commit(struct circle_io *io)
+{
+	io->waiter.flush = false;
+	io->waiter.done = planned_again;
+	circle_commit_wait(io->node, &io->waiter);
 }
 
 static void submit_data(struct circle_io *io)
@@ -199,9 +218,12 @@ void circle_write_step(struct circle_io *io)
 		fill(io);
 		break;
 	case PLAN_INTENT:
-		io->waiter.flush = false;
-		io->waiter.done = intent_done;
-		circle_commit_wait(node, &io->waiter);
+		plan_after_commit(io);
+		break;
+	case PLAN_ROOM:
+		io->tries++;
+		circle_reclaim_kick(node);
+		plan_after_commit(io);
 		break;
 	case PLAN_SHARE:
 		circle_replicate_step(io);

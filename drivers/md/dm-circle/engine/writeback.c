@@ -259,7 +259,8 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	 * A slot of one of these blocks may have been evicted, and still be durably valid: it would
 	 * be older than the origin.
 	 */
-	if (!circle_node_settled(node) && circle_meta_commit(node->meta, false)) {
+	if (!READ_ONCE(node->meta->voided) &&
+	    atomic_read(&node->slots->nr_freeing) && circle_meta_commit(node->meta, false)) {
 		circle_commit_kick(node);	/* goes on in circle_degrade() */
 		return false;
 	}

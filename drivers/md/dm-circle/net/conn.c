@@ -20,9 +20,9 @@
  * at once. A socket without threads (never started, or start failed) is released by the last put.
  *
  * A message belongs to exactly one of: c->queue (under c->lock), who holds tx_lock (from taking it
- * off to done(); c->tx_msg when TCP took a part of it), its sender. Nothing is queued after `closing`
- * is set, both under c->lock; the transmitter empties the queue after it saw `closing`: every
- * message gets one done().
+ * off to done(); c->tx_msg when TCP took a part of it), its sender. Nothing is queued after
+ * `closing` is set, both under c->lock; the transmitter empties the queue after it saw `closing`:
+ * every message gets one done().
  */
 #include "conn_impl.h"
 

@@ -103,8 +103,8 @@ int circle_conn_send(struct circle_conn *c, struct circle_msg *m);
 
 /*
  * The same in two steps, which saves a change of thread. queue: any context; the caller then
- * pushes, at once. push: process context, no spinlock held; sends what is queued as far as TCP takes it
- * without waiting, calls done() of what was sent, and leaves the rest to the transmitter.
+ * pushes, at once. push: process context, no spinlock held; sends what is queued as far as TCP
+ * takes it without waiting, calls done() of what was sent, and leaves the rest to the transmitter.
  */
 int circle_conn_queue(struct circle_conn *c, struct circle_msg *m);
 void circle_conn_push(struct circle_conn *c);

@@ -196,15 +196,20 @@ int circle_meta_format(struct circle_meta *m)
 	return r;
 }
 
-/* What is kept is possible: a record in memory has no room for everything that is on disk. */
+static int bad_entry(u32 n)
+{
+	CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
+	return -EBADMSG;
+}
+
+/*
+ * A record in memory has no room for everything that is on disk: what is kept must fit. It may be
+ * older than the newest, and of an origin that has shrunk since.
+ */
 static int keep(struct circle_meta *m, u32 n, const struct circle_slot_state *st)
 {
-	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
-
-	if (!circle_slot_state_ok(st, m->slots->geom.all, nr_blocks)) {
-		CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
-		return -EBADMSG;
-	}
+	if (!circle_slot_state_ok(st, m->slots->geom.all, CIRCLE_MAX_BLOCK + 1))
+		return bad_entry(n);
 	circle_slot_put(m->slots, n, st);
 	return 0;
 }
@@ -383,8 +388,9 @@ static void drop_double(struct circle_meta *m, u32 n, const struct circle_slot_s
 	spin_unlock_irq(&sh->lock);
 }
 
-static void enter_slots(struct circle_meta *m, bool unclean)
+static int enter_slots(struct circle_meta *m, bool unclean)
 {
+	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
 	static const struct circle_slot_state none;
 	struct circle_slot_state st;
 	bool intent;
@@ -394,6 +400,8 @@ static void enter_slots(struct circle_meta *m, bool unclean)
 		struct circle_slot *sl = &m->slots->slot[n];
 
 		circle_slot_state(m->slots, n, &st);
+		if (!circle_slot_state_ok(&st, m->slots->geom.all, nr_blocks))
+			return bad_entry(n);
 		intent = unclean && !st.owner && (st.flags & CIRCLE_SLOT_INTENT) &&
 			 st.dirty != st.valid;
 		if (intent)
@@ -408,6 +416,7 @@ static void enter_slots(struct circle_meta *m, bool unclean)
 		if (!(n & 0xffff))
 			cond_resched();
 	}
+	return 0;
 }
 
 int circle_meta_load(struct circle_meta *m, bool *unclean)
@@ -425,7 +434,7 @@ int circle_meta_load(struct circle_meta *m, bool *unclean)
 	 */
 	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->next_lsn > m->sb.tail_lsn;
 	if (!r)
-		enter_slots(m, *unclean);
+		r = enter_slots(m, *unclean);
 	mutex_unlock(&m->lock);
 	return r;
 }

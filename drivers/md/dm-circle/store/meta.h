@@ -41,7 +41,7 @@ struct circle_meta {
 	bool voided;			/* ... and something durable elsewhere says so */
 	u16 mark;			/* CIRCLE_MARK_ that is durable, or 0 */
 	bool bad;			/* ... and it was this device that failed */
-	bool lost;			/* ... and NEEDS_CHECK could not be written either */
+	bool lost;			/* ... and it can be neither written nor read */
 	void (*on_failed)(struct circle_meta *m);	/* lock held; must not sleep */
 	void *owner;			/* of on_failed: its own */
 	u64 nr_commits, nr_records, nr_checkpoints;
@@ -114,7 +114,7 @@ int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u
 
 enum circle_meta_mode { CIRCLE_META_RW, CIRCLE_META_RO, CIRCLE_META_FAIL };
 
-/* Any context; dm-cache's. RO: metadata do not change any more; FAIL: nor can they be marked. */
+/* Any context; dm-cache's. RO: metadata do not change any more; FAIL: nor can they be read. */
 static inline enum circle_meta_mode circle_meta_mode(const struct circle_meta *m)
 {
 	if (!READ_ONCE(m->failed))

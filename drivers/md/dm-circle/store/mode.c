@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * mode: what becomes of the metadata when a write of theirs fails: they are read-only from then on,
- * and the superblock asks for a check; where even that cannot be written they are given up. One way
- * only: nothing here ever makes them writable again.
+ * and the superblock asks for a check, if it can be written; when the device cannot even be read
+ * they are given up. One way only: nothing here ever makes them writable again.
  */
 #include "meta.h"
 
@@ -17,6 +17,11 @@ int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u
 	if (r)
 		m->bad = true;
 	return r;
+}
+
+static bool readable(struct circle_meta *m)
+{
+	return !circle_bdev_rw(m->io, m->bdev, REQ_OP_READ, 0, m->buf, CIRCLE_MB_SECTORS);
 }
 
 /* Never over the only copy that is whole: after a write that failed, the same copy again. */
@@ -54,7 +59,7 @@ void __circle_meta_fail(struct circle_meta *m)
 	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
 	if (m->bad) {
 		m->sb.flags |= CIRCLE_SBF_NEEDS_CHECK;
-		WRITE_ONCE(m->lost, write_super(m) != 0);
+		WRITE_ONCE(m->lost, write_super(m) && !readable(m));
 	}
 	CIRCLE_ERR("the %s device failed a write: metadata are %s from now on%s",
 		   m->bad ? "metadata" : "cache", m->lost ? "given up" : "read-only",
