@@ -40,6 +40,7 @@ fresh()
 {
 	dmsetup remove --retry c 2>/dev/null
 	rm -f /tmp/h
+	dev_heal meta && dev_heal ssd && dev_heal org || return 1
 	dd if=/dev/zero of=/dev/mapper/meta bs=64k count=2 oflag=direct status=none &&
 		blkdiscard -z /dev/mapper/ssd && create &&
 		hist init --dev "$C" --seed "$((RANDOM + 1))" >/tmp/out && flushed_run
@@ -281,8 +282,7 @@ scsi()
 	wait_for 10 "the disk" compgen -G '/sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*' >/dev/null ||
 		return 1
 	dev=/dev/$(basename /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*)
-	dmsetup remove c 2>/dev/null
-	dmsetup remove ssd && dmsetup create ssd --table "0 $((SSD * 2048)) linear $dev 0" || return 1
+	DEV_LOWER[ssd]=$dev
 	# from when opts is 2 some sectors of the 20th slot from the end cannot be read
 	fresh && circle_drain c && echo 2 >/sys/bus/pseudo/drivers/scsi_debug/opts &&
 		check --dev "$C" --allow all && wait_for 20 "the slot to be retired" is retired 1 &&
