@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,dm-cache,dm-cache-smq,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=1200 modules=dm-circle,dm-cache,dm-cache-smq,null_blk kernels=newest
 #
 # `circle` in place of `cache`: the same dmsetup scripts are run with both, and what they see must be
 # the same: lines accepted and refused, table, status, messages, reloads, hints, discards, failures.

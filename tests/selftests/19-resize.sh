@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,null_blk,dm-log-writes kernels=newest
+# needs: mem=1536 smp=2 timeout=1200 modules=dm-circle,null_blk,dm-log-writes kernels=newest
 #
 # Origin and cache of another size: under a live device by a reload, and from one start to the next;
 # what is refused; and a crash at every write that resizing the metadata makes. Arguments: SEED=n,

@@ -28,7 +28,17 @@ node()
 		/dev/mapper/${4-org$1} 128 ${3-1 writeback} default 0 $(circle_args "$1" 1 "$2")"
 }
 
-slots_are() { [[ "$(circle_status "$1" 4)" = */"$2" ]] || { circle_status "$1" 4; return 1; }; }
+slots_are()	# all of them: status tells apart what is the node's own and what is lent
+{
+	local -a f
+	local i lent=0
+	read -ra f <<<"$(dmsetup status --noflush "$1")"
+	for ((i = 0; i < ${#f[@]}; i++)); do
+		[ "${f[i]}" != lent ] || lent=${f[i + 1]}
+	done
+	[ $((${f[6]#*/} + lent)) = "$2" ] || { echo "${f[6]} and $lent lent"; return 1; }
+}
+
 refused() { ! node "$@" 2>/dev/null && dmsetup remove "c$1" 2>/dev/null; dmesg | grep -q "$R"; }
 
 smaller()	# what the peer lends stands at the end

@@ -25,12 +25,20 @@ def start(h, c1):
             for name, at in PARTS.items()]
 
 
-def take_over(h, taker, c1):
-    """Refused while the owner writes; accepted when it has been silent for long enough."""
+def refused(taker, c1):
+    """While the owner is there."""
     rc, out = taker.try_create("recover")
     ktap.check("recover is refused while the peers hear the owner",
                rc and "still hears node 1" in out, out)
     ktap.check("the owner goes on", c1.status()["role"] == "owner")
+
+
+def take_over(taker, c1):
+    """The owner stops; it is taken over when it has been silent for long enough.
+
+    Nothing of what it wrote is old enough for write-back yet. What a stopped host has in flight to
+    the origin, nobody but real fencing stops (README): it is not what is tested here.
+    """
     c1.node.pause()
     begin = time.monotonic()
     rc, out = taker.try_create("recover")
@@ -72,10 +80,11 @@ def test():
     """n1 is paused; n3 takes over."""
     with hosts.Hosts(3) as h:
         c1 = h.start_all()[0]
+        taker = h.circle(4, host=3, origin=1, spare=True, peers=[2, 3])
+        refused(taker, c1)
         writers = start(h, c1)
         time.sleep(5)
-        taker = h.circle(4, host=3, origin=1, spare=True, peers=[2, 3])
-        take_over(h, taker, c1)
+        take_over(taker, c1)
         wake(taker, c1, writers)
         ktap.check_splats(h)
 

@@ -26,10 +26,17 @@ static u32 bit(const struct circle_peer *p)
 	return 1u << p->nr;
 }
 
+/*
+ * A holder that is gone may be the first sign that we were stopped, with our clock, and taken over:
+ * nothing goes to the origin before another look at the label.
+ */
 static void closed(struct circle_conn *conn, int reason)
 {
 	struct circle_peer *p = circle_conn_priv(conn);
+	struct circle_circle *c = p->node->circle;
 
+	if (READ_ONCE(c->wait) & bit(p))
+		WRITE_ONCE(c->lease_until, jiffies - 1);
 	circle_call_fail_all(p, reason ?: -ECONNRESET);
 	spin_lock_irq(&p->lock);
 	p->state = CIRCLE_PEER_DOWN;
