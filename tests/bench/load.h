@@ -24,7 +24,7 @@ struct opts {
 	enum op op;
 	uint32_t len, depth, read_percent;
 	uint64_t count, offset, span, seed;	/* bytes but for count and seed */
-	bool sequential, sync, warm_up;
+	bool sequential, sync, warm_up, flush;
 };
 
 /* One request in flight. */

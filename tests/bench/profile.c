@@ -5,7 +5,7 @@
  *	bench-profile <QEMU's log, a fifo> <kallsyms of the guest> <requests>
  *
  * The log has one line an instruction (QEMU's "singlestep" and "log exec"). It is counted from the
- * first io_submit on until the next open, which is the load's word that it is over.
+ * load's getppid on until its next open.
  *
  * What a function did with those that it called is guessed from jumps: to a function's first
  * instruction is a call, into the middle of a function that is on the stack is a return to it, into
@@ -34,7 +34,7 @@ static struct { struct sym *sym; uint64_t since; } stack[STACK];
 static int depth;
 static uint64_t total;
 static bool counting;
-static struct sym *sym_switch, *sym_schedule, *sym_submit, *sym_open;
+static struct sym *sym_switch, *sym_schedule, *sym_begin, *sym_end;
 
 static struct sym *add(uint64_t addr, const char *name, const char *module)
 {
@@ -84,10 +84,10 @@ static void load_syms(const char *path)
 			sym_switch = &syms[i];
 		else if (!strcmp(syms[i].name, "__schedule"))
 			sym_schedule = &syms[i];
-		else if (!strcmp(syms[i].name, "__x64_sys_io_submit"))
-			sym_submit = &syms[i];
+		else if (!strcmp(syms[i].name, "__x64_sys_getppid"))
+			sym_begin = &syms[i];
 		else if (!strcmp(syms[i].name, "__x64_sys_openat"))
-			sym_open = &syms[i];
+			sym_end = &syms[i];
 	}
 }
 
@@ -149,9 +149,9 @@ static bool count(uint64_t pc)
 	static struct sym *last;
 	struct sym *s = find(pc, last);
 
-	if (!counting && s == sym_submit)
+	if (!counting && s == sym_begin)
 		counting = true;
-	else if (counting && s == sym_open)
+	else if (counting && s == sym_end)
 		return false;
 	if (!counting)
 		return true;

@@ -98,8 +98,9 @@ circle_words()	# <N> <degree> <other nodes>...
 
 circle_drains()
 {
-	hold() { dmsetup message circle 0 undrain; }
-	write_back() { dmsetup message circle 0 drain; }
+	DRAINS=
+	hold() { [ -z "$DRAINS" ] || dmsetup message circle 0 undrain; }
+	write_back() { DRAINS=1; dmsetup message circle 0 drain; }
 }
 
 circle_local()	# <block sectors>

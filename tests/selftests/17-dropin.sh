@@ -242,8 +242,8 @@ was_cache()	# metadata of dm-cache, 4 KiB wiped, as scripts do before they make 
 }
 
 SSD_MB=16
-at_exit 'dmsetup remove --retry d_cache 2>/dev/null; dmsetup remove --retry d_circle 2>/dev/null'
 side_devices 4 $SSD_MB 64 || exit 1
+at_exit 'dmsetup remove --retry d_cache 2>/dev/null; dmsetup remove --retry d_circle 2>/dev/null'
 each "taken" one_line "${good[@]}"
 ktap_test "refused lines" same_both refusals "${bad[@]}"
 ktap_test "refused: longer than the origin" same_both too_long

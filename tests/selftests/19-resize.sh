@@ -186,8 +186,8 @@ cleanup()
 	done
 }
 
-at_exit cleanup
 dev_null meta 1 && dev_null ssd 16 && dev_null org 8 && dev_null log 256 || exit 1
+at_exit cleanup
 piece m meta $META && piece s ssd $((768 * BS)) && piece o org $ORG || exit 1
 create && scribble 200
 ktap_test "the cache grows" cs $((1536 * BS))

@@ -48,11 +48,11 @@ smaller()	# what the peer lends stands at the end
 	size_of ssd2 24 && node 2 1 && slots_are c2 384
 }
 
-at_exit 'circle_remove_all 2>/dev/null'
 for n in 1 2 3; do
 	node_add $n && dev_null ssd$n 32 && dev_null meta$n 8 && dev_null org$n 40 &&
 		size_of org$n 33 && size_of ssd$n 16 || exit 1
 done
+at_exit 'circle_remove_all 2>/dev/null'
 ktap_test "node 1" node 1 2
 ktap_test "node 2" node 2 1
 ktap_test "1 counts 2" wait_for 20 "the view" circle_view_is 1 1
