@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1024 smp=2 timeout=900 modules=dm-circle,null_blk,dm-flakey
+# needs: mem=1024 smp=2 timeout=900 modules=dm-circle,null_blk,dm-flakey kernels=newest
 #
 # Devices of a local cache that fail: metadata, cache, origin, one or several, at load, write, flush,
 # write-back, checkpoint, suspend and reload. No error reaches the host that one device alone
@@ -83,7 +83,7 @@ without_mark()
 # Death while it drains: the origin is slow, the host dies.
 dies_draining()
 {
-	fresh && dev_fail_writes meta && dev_delay org 0 1500 && run --ops 2 --mix write=100 &&
+	fresh && dev_delay org 0 1500 && dev_fail_writes meta && run --ops 2 --mix fua=100 &&
 		is health draining && crash c ssd org meta || return 1
 	void_refused "what was dirty then may not all be at the origin"
 }
@@ -143,7 +143,9 @@ dies_at_once()	# nothing went through: the metadata are as good as they were
 # Nothing can say that the metadata are void: writes fail, and later nothing is older than flushed.
 no_witness()
 {
-	fresh && dev_fail_writes meta && dev_fail_writes ssd || return 1
+	fresh && dev_fail_writes ssd && dev_fail_writes meta &&
+		hist run --dev "$C" --resume --ops 20 --errors record --mix write=50,fua=50 >/tmp/out ||
+		return 1
 	within 20 dd if=/dev/zero of="$C" bs=64k count=1 seek=300 oflag=direct status=none 2>/dev/null &&
 		return 1
 	is health failing && check --dev "$C" --allow all || return 1
@@ -154,7 +156,7 @@ no_witness()
 
 witness_late()	# the cache device comes back: it goes on
 {
-	fresh && dev_fail_writes meta && dev_fail_writes ssd || return 1
+	fresh && dev_fail_writes ssd && dev_fail_writes meta || return 1
 	hist run --dev "$C" --resume --ops 5 --errors record >/tmp/out
 	dev_heal ssd && wait_for 20 "the mark" is health bare && stays_well && remove && dev_heal meta &&
 		void_refused "the origin has everything" && origin_alone
@@ -165,8 +167,8 @@ all_dead()
 	fresh && dev_fail_writes meta && run --ops 20 && dev_fail org || return 1
 	hist run --dev "$C" --resume --ops 20 --errors record >/tmp/out
 	[ "$(dmsetup status --noflush c | cut -d' ' -f4-)" = Fail ] || { dmsetup status c; return 1; }
-	within 25 dmsetup suspend c && dmsetup resume c && dev_heal org && dmsetup message c 0 drain &&
-		wait_for 60 "nothing to be dirty" is health bare && remove && dev_heal meta
+	within 25 dmsetup suspend c && dmsetup resume c && dev_heal org && run --ops 20 &&
+		dmsetup message c 0 drain && wait_for 60 "nothing to be dirty" is health bare && remove && dev_heal meta
 }
 
 # cache device
@@ -219,15 +221,24 @@ lost_stays()
 		fdatasync_c && check --dev "$C" --allow all --errors-allowed /tmp/lost
 }
 
-lost_overwritten()
+lost_in_part()	# the rest of the page is not known
 {
 	local first n
 	good_sectors ssd 0 $((SLOTS * BS))
-	while IFS=+ read -r first n; do
-		dd if=/dev/zero of="$C" bs=512 seek="$first" count="$n" oflag=direct conv=notrunc \
-			status=none && dd if="$C" bs=512 skip="$first" count="$n" iflag=direct \
-			status=none | cmp -n $((n * 512)) - /dev/zero || return 1
-	done </tmp/lost
+	IFS=+ read -r first n </tmp/lost
+	! dd if=/dev/zero of="$C" bs=512 seek="$first" count=1 oflag=direct conv=notrunc 2>/dev/null &&
+		lost_list && cmp /tmp/lost /tmp/before
+}
+
+lost_overwritten()
+{
+	local first n
+	while IFS=+ read -r first n; do	# whole pages of 8 sectors
+		dd if=/dev/zero of="$C" bs=4k seek=$((first / 8)) count=$((n / 8)) oflag=direct \
+			conv=notrunc status=none && dd if="$C" bs=4k skip=$((first / 8)) \
+			count=$((n / 8)) iflag=direct status=none |
+			cmp -n $((n * 512)) - /dev/zero || return 1
+	done </tmp/before
 	is lost_pages 0 && lost_list && [ ! -s /tmp/lost ]
 }
 
@@ -292,8 +303,8 @@ scsi()
 	return "$rc"
 }
 
-at_exit 'dmsetup remove --retry c 2>/dev/null'
 dev_null meta 2 && dev_null ssd "$SSD" && dev_null org 24 || exit 1
+at_exit 'dmsetup remove --retry c 2>/dev/null'
 
 ktap_test "metadata well" fresh
 ktap_test "metadata fail: no error, nothing is lost, then nothing is dirty" meta_fails
@@ -321,6 +332,7 @@ ktap_test "it comes back: a reload tries again" ssd_returns
 ktap_test "bad places are retired" some_bad
 ktap_test "dirty pages are lost: errors, listed, no others" dirty_lost
 ktap_test "they stay so" lost_stays
+ktap_test "a part of a page is not enough" lost_in_part
 ktap_test "until they are overwritten" lost_overwritten
 ktap_test "lost pages are found" lost_found
 ktap_test "origin fails write-back" origin_fails

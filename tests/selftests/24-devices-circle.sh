@@ -27,6 +27,19 @@ create() { circle_node_create 1 1 "2 3" "${1-1 writeback}"; }
 both() { wait_for 30 "the view of node 1" circle_view_is 1 2 && wait_for 30 "the floor" is floor 1; }
 bare() { wait_for 60 "nothing to be dirty" is health bare; }
 
+# Devices that work, metadata and SSD without a past, a new history.
+fresh()
+{
+	local name
+	for name in meta1 ssd1 org1; do
+		dev_heal "$name" || return 1
+	done
+	rm -f /tmp/h
+	dmsetup remove --retry c1 2>/dev/null
+	circle_node_wipe 1 && create "3 writeback recover fenced" &&
+		hist init --dev "$C" --seed "$((RANDOM + 1))"
+}
+
 # Some dirty blocks, held by others, in metadata that have been flushed.
 dirty() { both && run --ops 200 && run --ops 1 --mix flush=1 && [ "$(circle_dirty c1)" -gt 0 ]; }
 
@@ -58,8 +71,9 @@ wiped() { circle_node_wipe 1 && create && check && dirty && check; }
 # The owner dies while it drains: what went through must not be older than what comes back.
 dies_draining()
 {
-	dev_delay org1 0 30 && dirty && dev_fail_writes meta1 && run --ops 40 --threads 4 &&
-		is health draining && circle_node_die 1 && refused_with 'they are void: wipe' &&
+	fresh && dirty && dev_delay org1 0 1500 && run --ops 60 --mix write=100 &&
+		dev_fail_writes meta1 && run --ops 2 --mix fua=100 && is health draining &&
+		circle_node_die 1 && refused_with 'they are void: wipe' &&
 		circle_node_wipe 1 && create "3 writeback recover fenced" && check --record
 }
 
@@ -67,11 +81,11 @@ dies_draining()
 no_label()
 {
 	local pid
-	dirty && dev_fail_writes meta1 && dev_fail org1 || return 1
-	dd if=/dev/zero of="$C" bs=4k count=1 seek=30M oflag=direct,seek_bytes conv=notrunc status=none 2>/dev/null &
+	fresh && dirty && dev_fail org1 && dev_fail_writes meta1 || return 1
+	dd if=/dev/zero of="$C" bs=4k count=1 seek=30M oflag=direct,seek_bytes conv=notrunc,fsync status=none 2>/dev/null &
 	pid=$!
 	sleep 2
-	is health failing && within 25 dmsetup suspend c1 && dmsetup resume c1 || return 1
+	[[ "$(dmsetup status --noflush c1)" = *" Fail" ]] && within 25 dmsetup suspend c1 && dmsetup resume c1 || return 1
 	wait "$pid" && return 1		# the suspend ended it
 	dev_heal org1 && bare && run --ops 100 && check && within 20 dmsetup remove c1 &&
 		dev_heal meta1 && refused_with "they are void" && circle_node_wipe 1 && create && both
@@ -80,7 +94,7 @@ no_label()
 # The SSD is dead: what is dirty is read from the holders.
 ssd_dies()
 {
-	dirty && dev_fail ssd1 && check && run --ops 200 && check && is lost_pages 0 &&
+	fresh && dirty && dev_fail ssd1 && check && run --ops 200 && check && is lost_pages 0 &&
 		wait_for 60 "it to be clean" circle_is_clean c1 && is caching off && within 20 dmsetup remove c1
 }
 
@@ -94,7 +108,7 @@ dead_at_start()
 # Nothing is held: pages that cannot be read are lost, listed, and survive a restart.
 degree_0()
 {
-	dmsetup remove c1 && circle_node_create 1 0 "2 3" && run --ops 60 &&
+	fresh && dmsetup remove c1 && circle_node_create 1 0 "2 3" && run --ops 60 &&
 		bad_sectors ssd1 0 65536 && dmsetup message c1 0 drain &&
 		wait_for 60 "lost pages" all_lost && dmsetup message c1 0 lost >/tmp/lost &&
 		check --errors-allowed /tmp/lost && dmsetup remove c1 && circle_node_create 1 0 "2 3" &&
@@ -104,9 +118,9 @@ degree_0()
 }
 all_lost() { [ "$(circle_status c1 lost_pages)" -gt 0 ] && is lost_pages "$(circle_status c1 dirty_pages)"; }
 
-peer_fails()	# <device>
+peer_fails()	# <device> <peers in view before>
 {
-	both && dev_fail_writes "$1" && run --ops 400 && check && run --ops 100 && check
+	wait_for 30 "the view of node 1" circle_view_is 1 "$2" && wait_for 30 "the floor" is floor 1 && dev_fail_writes "$1" && run --ops 400 && check && run --ops 100 && check
 }
 
 for n in 1 2 3; do
@@ -123,8 +137,8 @@ ktap_test "death while it drains" dies_draining
 ktap_test "neither metadata nor label can be written" no_label
 ktap_test "the SSD dies: the holders are read" ssd_dies
 ktap_test "the SSD is dead at the start" dead_at_start
-ktap_test "a peer's metadata fail" peer_fails meta2
-ktap_test "a peer's SSD fails" peer_fails ssd3
+ktap_test "a peer's metadata fail" peer_fails meta2 2
+ktap_test "a peer's SSD fails" peer_fails ssd3 1
 dev_heal meta2; dev_heal ssd3
 ktap_test "without holders pages are lost, and found" degree_0
 ktap_test "remove all" circle_remove_all

@@ -163,11 +163,19 @@ static void meta_failed(struct circle_meta *m)
 }
 
 /* In a circle the label is the witness; others may have what these metadata call dirty. */
-static int check_label(const struct circle_circle *c)
+static int check_label(struct circle_node *node, const struct circle_config *conf)
 {
-	if (c->start != CIRCLE_START_RESTART || !(c->seen.flags & CIRCLE_LBF_VOID))
+	const struct circle_circle *c = node->circle;
+	const struct circle_label *own = c->usurped ? &c->found : &c->seen;
+
+	if (c->start != CIRCLE_START_RESTART || !(own->flags & CIRCLE_LBF_VOID))
 		return 0;
-	CIRCLE_ERR("these metadata failed in use, the label says that they are void: wipe them (first 128 KiB), then recover");
+	if (conf->force) {
+		CIRCLE_WARN("void metadata are believed by force: what only they call dirty is written over the origin, though it may be older");
+		node->meta->voided = true;
+		return 0;
+	}
+	CIRCLE_ERR("these metadata failed in use, the label says that they are void: wipe them (first 128 KiB), then recover; or, to write what only they call dirty over the origin, older or not, say force");
 	return -EINVAL;
 }
 
@@ -178,7 +186,7 @@ static int check_void(struct circle_node *node, const struct circle_config *conf
 	enum circle_void v;
 
 	if (conf->circle)
-		return check_label(node->circle);
+		return check_label(node, conf);
 	v = circle_meta_is_void(m);
 	if (v == CIRCLE_VOID_NO)
 		return 0;
@@ -516,7 +524,7 @@ void circle_node_live(struct circle_node *node)
 		circle_steward_go_on(node);
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_repair_start(node);
-	circle_writeback_kick(node);
+	circle_writeback_start(node);
 	circle_reclaim_kick(node);
 }
 

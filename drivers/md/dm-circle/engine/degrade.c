@@ -91,9 +91,8 @@ bool circle_cache_flush(struct circle_node *node)
 	if (READ_ONCE(node->meta->voided) || !circle_bdev_flush(node->cache))
 		return true;
 	circle_stat_add(node->stats, CIRCLE_STAT_CACHE_ERROR, 1);
-	if (!circle_meta_commit(node->meta, true))
-		return true;
-	circle_commit_kick(node);	/* they have failed: goes on in circle_degrade() */
+	circle_meta_data_lost(node->meta);
+	circle_commit_kick(node);	/* goes on in circle_degrade() */
 	return false;
 }
 
@@ -139,18 +138,47 @@ void circle_drain_wait(struct circle_node *node, struct circle_waiter *w)
 		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
 }
 
-void circle_drain_end(struct circle_node *node, int err)
+static void take_drainers(struct circle_node *node, struct list_head *all)
+{
+	spin_lock_irq(&node->commit.lock);
+	list_splice_init(&node->commit.drainers, all);
+	spin_unlock_irq(&node->commit.lock);
+}
+
+static void tell_drainers(struct list_head *all, int err)
 {
 	struct circle_waiter *w, *tmp;
-	LIST_HEAD(all);
 
-	spin_lock_irq(&node->commit.lock);
-	list_splice_init(&node->commit.drainers, &all);
-	spin_unlock_irq(&node->commit.lock);
-	list_for_each_entry_safe(w, tmp, &all, link) {
+	list_for_each_entry_safe(w, tmp, all, link) {
 		list_del(&w->link);
 		w->done(w, err);
 	}
+}
+
+void circle_drain_end(struct circle_node *node, int err)
+{
+	LIST_HEAD(all);
+
+	take_drainers(node, &all);
+	tell_drainers(&all, err);
+}
+
+/* Those that waited before it was looked; what comes meanwhile may wait for what was written then. */
+static bool drain_settle(struct circle_node *node)
+{
+	LIST_HEAD(all);
+	bool drained;
+
+	take_drainers(node, &all);
+	drained = circle_all_drained(node);
+	if (drained) {
+		tell_drainers(&all, 0);
+	} else {
+		spin_lock_irq(&node->commit.lock);
+		list_splice(&all, &node->commit.drainers);
+		spin_unlock_irq(&node->commit.lock);
+	}
+	return drained;
 }
 
 /* The write-back: nothing is left for it to do. */
@@ -158,9 +186,8 @@ void circle_degrade_idle(struct circle_node *node)
 {
 	struct circle_meta *m = node->meta;
 
-	if (!READ_ONCE(m->failed) || !circle_all_drained(node))
+	if (!READ_ONCE(m->failed) || !drain_settle(node))
 		return;
-	circle_drain_end(node, 0);
 	if (!node->circle && m->mark == CIRCLE_MARK_UNDRAINED &&
 	    !atomic_read(&node->slots->nr_dirty))
 		circle_meta_void(m, true);
@@ -186,7 +213,8 @@ void circle_degrade_stopped(struct circle_node *node)
 	bool waits;
 
 	if (node->requeue) {
-		circle_drain_end(node, circle_all_drained(node) ? 0 : -EAGAIN);
+		if (!drain_settle(node))
+			circle_drain_end(node, -EAGAIN);
 		return;
 	}
 	spin_lock_irq(&node->commit.lock);

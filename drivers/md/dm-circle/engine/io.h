@@ -33,7 +33,7 @@ struct circle_io {
 	bool uncommitted;	/* its commit failed */
 	bool cache_failed;	/* a copy failed at the cache device's end */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
-	u64 undo;		/* dirty pages that a write through unmarked */
+	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
 	int origin_errors;	/* node's, when it wrote to the origin */
 	void *write;			/* replicate.c's part */

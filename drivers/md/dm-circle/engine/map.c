@@ -79,6 +79,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->uncommitted = false;
 	io->cache_failed = false;
 	io->undo = 0;
+	io->undo_clean = 0;
 	io->direct = false;
 	io->slot = CIRCLE_NO_SLOT;
 	io->tries = 0;
@@ -130,10 +131,16 @@ static bool start(struct circle_io *io, bool excl)
 }
 
 /* The cache device's: the metadata fail with it, and the FLUSH is kept otherwise. */
+static void flush_otherwise(struct circle_io *io)
+{
+	circle_meta_data_lost(io->node->meta);
+	circle_flush_step(io);
+}
+
 static void plain_flush_failed(struct circle_io *io)
 {
 	io->status = BLK_STS_OK;
-	circle_io_queue(io, circle_flush_step);
+	circle_io_queue(io, flush_otherwise);
 }
 
 int circle_map(struct circle_node *node, struct bio *bio, u64 sector)

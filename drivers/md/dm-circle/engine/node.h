@@ -229,6 +229,7 @@ bool circle_reclaim_yields(struct circle_node *node, u64 block);
 /* writeback.c */
 int circle_writeback_init(struct circle_node *node);
 void circle_writeback_kick(struct circle_node *node);
+void circle_writeback_start(struct circle_node *node);	/* live again: at once */
 /* Process context, the work stopped: writes back what is dirty, for so long at most. */
 void circle_writeback_drain(struct circle_node *node, unsigned int ms);
 /* Process context, not from the work itself: waits until all operations of ours are over. */

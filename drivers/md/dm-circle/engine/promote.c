@@ -78,7 +78,8 @@ static void promoted(struct circle_op *op)
 	LIST_HEAD(wake);
 
 	spin_lock_irq(&sh->lock);
-	sl->flags &= ~CIRCLE_SLOT_BUSY;
+	if (!(sl->flags & CIRCLE_SLOT_SICK))	/* which repair.c keeps busy */
+		sl->flags &= ~CIRCLE_SLOT_BUSY;
 	if (!op->err)
 		__circle_slot_set(s, sh, op->slot, circle_slot_valid(s, op->slot) | op->mask,
 				  circle_slot_dirty(s, op->slot));

@@ -119,7 +119,7 @@ static int list_ssd(struct recovery *r)
 	struct circle_slots *s = r->node->slots;
 	struct circle_circle *c = r->node->circle;
 	bool believed = r->verdict == CIRCLE_WEAK && c->start == CIRCLE_START_RESTART &&
-			(c->found.flags & CIRCLE_LBF_SSD);
+			(c->found.flags & (CIRCLE_LBF_SSD | CIRCLE_LBF_VOID));	/* by force */
 	int err = 0;
 	u32 n;
 
@@ -294,12 +294,11 @@ static int drain_copy(struct recovery *r, const struct circle_copy *copy, struct
 }
 
 /* The only copy is the SSD's, which cannot all be read: the rest is drained, that is lost. */
-static int drain_damaged(struct recovery *r, const struct circle_copy *copy,
+static int drain_damaged(struct recovery *r, struct circle_copy *copy,
 			 struct circle_call *call)
 {
 	struct circle_slots *s = r->node->slots;
-	struct circle_shard *sh = circle_shard_of(s, 0, copy->block);
-	u32 limit = circle_block_limit(r->node, copy->block), page, from, n;
+	u32 limit = circle_block_limit(r->node, copy->block), page, from;
 	u64 lost = 0;
 	int err = 0;
 
@@ -317,17 +316,15 @@ static int drain_damaged(struct recovery *r, const struct circle_copy *copy,
 		return err;
 	CIRCLE_ERR("recovery: %u pages of block %llu are lost: they read as errors until overwritten",
 		   (u32)hweight64(lost), copy->block);
-	spin_lock_irq(&sh->lock);
-	n = __circle_slot_find(s, sh, 0, copy->block);
-	__circle_slot_lose(s, sh, n, lost);
-	spin_unlock_irq(&sh->lock);
+	copy->lost = lost;
 	return 0;
 }
 
 /* copy[i] wins its block; those behind it with the same tag are as good. */
 static int drain_block(struct recovery *r, u32 i, struct circle_call *call)
 {
-	const struct circle_copy *won = &r->copy[i], *c;
+	struct circle_copy *won = &r->copy[i];
+	const struct circle_copy *c;
 	int err = drain_copy(r, won, call);
 
 	for (c = won + 1; err == -ENODATA && c < r->copy + r->nr && c->block == won->block; c++)
@@ -340,15 +337,20 @@ static int drain_block(struct recovery *r, u32 i, struct circle_call *call)
 	return err;
 }
 
-static void drop_slot(struct circle_node *node, u64 block)
+/* What is lost stays dirty; a slot that has it already stays as it is. */
+static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 {
 	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
 	u32 n;
 
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(node->slots, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT && !(node->slots->slot[n].flags & CIRCLE_SLOT_LOST))
-		__circle_slot_unmap(node->slots, sh, n);
+	if (n != CIRCLE_NO_SLOT && !(node->slots->slot[n].flags & CIRCLE_SLOT_LOST)) {
+		if (lost)
+			__circle_slot_lose(node->slots, sh, n, lost);
+		else
+			__circle_slot_unmap(node->slots, sh, n);
+	}
 	spin_unlock_irq(&sh->lock);
 }
 
@@ -378,7 +380,8 @@ static int drop_all(struct recovery *r)
 	u32 k;
 
 	for (k = 0; k < r->nr; k++)
-		drop_slot(r->node, r->copy[k].block);
+		if (!k || r->copy[k].block != r->copy[k - 1].block)	/* the winner */
+			drop_slot(r->node, r->copy[k].block, r->copy[k].lost);
 	err = circle_meta_commit(r->node->meta, true);
 	for (i = 0; i < c->nr_peers && !err; i++)
 		if (reachable(&c->peer[i]) &&

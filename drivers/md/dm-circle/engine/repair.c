@@ -92,6 +92,19 @@ void circle_cache_error(struct circle_node *node, u32 n)
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
 
+/* Writes to other pages of the block, whose range is not held, may go on. */
+static u64 newest(struct saver *v)
+{
+	struct circle_slots *s = v->node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
+	u64 seq;
+
+	spin_lock_irq(&sh->lock);
+	seq = circle_slot_seq(&s->slot[v->slot]);
+	spin_unlock_irq(&sh->lock);
+	return seq;
+}
+
 /* Sectors [from, to) of the block from a holder, whose replica is never older (R2). */
 static int fetch(struct saver *v, u32 from, u32 to)
 {
@@ -119,7 +132,7 @@ static int fetch(struct saver *v, u32 from, u32 to)
 			r = -EAGAIN;	/* it may have it yet */
 			continue;
 		}
-		if (!call->answer.status && call->answer.seq <= v->seq &&
+		if (!call->answer.status && call->answer.seq <= newest(v) &&
 		    call->answer.generation == v->node->gen &&
 		    call->answer.length == (to - from) << SECTOR_SHIFT)
 			return 0;
@@ -197,6 +210,19 @@ static u64 find(struct saver *v)
 	return dirty;
 }
 
+/*
+ * As in write-back: a slot that the block had before may have been evicted and still be durably
+ * valid; it would be older than the origin.
+ */
+static bool none_older(struct circle_node *node)
+{
+	if (READ_ONCE(node->meta->voided) || !atomic_read(&node->slots->nr_freeing) ||
+	    !circle_meta_commit(node->meta, false))
+		return true;
+	circle_commit_kick(node);
+	return false;
+}
+
 static void save_pages(struct saver *v, u64 dirty)
 {
 	u32 page;
@@ -239,7 +265,7 @@ static u64 save(struct circle_node *node, u64 block, u64 pages, bool background,
 		return *unreadable;
 	v.buf = kmalloc(CHUNK << SECTOR_SHIFT, GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
 	v.call = kzalloc(sizeof(*v.call), GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
-	if (v.buf && v.call)
+	if (v.buf && v.call && none_older(node))
 		save_pages(&v, dirty);
 	kfree(v.call);
 	kfree(v.buf);
@@ -288,12 +314,12 @@ static bool __give_up(struct circle_node *node, struct circle_shard *sh, u32 n, 
 	u64 sector = circle_block_sector(node, circle_slot_block(sl), 0);
 	u32 first, last;
 
+	if (!unreadable || circle_slot_dirty(s, n) != unreadable)
+		return false;
 	if ((sl->flags & CIRCLE_SLOT_TRIES) != CIRCLE_SLOT_TRIES) {
 		sl->flags += CIRCLE_SLOT_TRY;
 		return false;
 	}
-	if (!unreadable || circle_slot_dirty(s, n) != unreadable)
-		return false;
 	first = __ffs64(unreadable) << s->geom.page_shift;
 	last = min_t(u32, fls64(unreadable) << s->geom.page_shift,
 		     circle_block_limit(node, circle_slot_block(sl)));

@@ -432,6 +432,17 @@ void circle_steward_kick(struct circle_node *node)
 	wake_up(&node->circle->steward_wait);
 }
 
+static bool origin_durable(struct circle_node *node)
+{
+	u64 covers = circle_origin_mark(node);
+
+	if (covers && circle_bdev_flush(node->origin))
+		return false;
+	if (covers)
+		circle_origin_covered(node, covers);
+	return true;
+}
+
 /* Nothing dirty, nothing held: the label says so, and the origin stands alone (R7). */
 static void say_clean(struct circle_node *node)
 {
@@ -439,7 +450,7 @@ static void say_clean(struct circle_node *node)
 
 	if (c->role != CIRCLE_ROLE_OWNER || circle_label_look(node) ||
 	    atomic_read(&node->slots->nr_dirty) || circle_holders_left(node) ||
-	    circle_origin_mark(node))
+	    !origin_durable(node))
 		return;
 	fill_peers(c, 0);
 	c->label.state = CIRCLE_LS_CLEAN;

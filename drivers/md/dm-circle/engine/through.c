@@ -34,11 +34,13 @@ static void unmarked_in_vain(struct circle_io *io)
 	struct circle_shard *sh = io->range.shard;
 	unsigned long flags;
 
-	if (!io->undo)
+	if (!(io->undo | io->undo_clean))
 		return;
 	spin_lock_irqsave(&sh->lock, flags);
-	__circle_slot_set(s, sh, io->slot, circle_slot_valid(s, io->slot) | io->undo,
-			  circle_slot_dirty(s, io->slot) | io->undo);
+	if (__circle_slot_find(s, sh, 0, io->block) == io->slot)
+		__circle_slot_set(s, sh, io->slot,
+				  circle_slot_valid(s, io->slot) | io->undo | io->undo_clean,
+				  circle_slot_dirty(s, io->slot) | io->undo);
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
 
@@ -156,7 +158,6 @@ static void write_origin(struct circle_io *io)
 	}
 	if (!circle_lease_wait(io, write_origin))
 		return;
-	io->origin_errors = atomic_read(&io->node->origin_errors);
 	circle_io_submit(io, io->node->origin, circle_block_sector(io->node, io->block, io->start),
 			 written);
 }
@@ -174,6 +175,7 @@ static void save_parts(struct circle_io *io)
 	}
 	if (!circle_lease_wait(io, save_parts))
 		return;
+	io->origin_errors = atomic_read(&io->node->origin_errors);	/* before the first write */
 	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
 	atomic_set(&io->pending, 1);
 	io->step = write_origin;
@@ -206,6 +208,8 @@ static bool __drop_clean(struct circle_io *io, struct circle_shard *sh)
 		__circle_slot_set(s, sh, io->slot, valid & ~clean, dirty);
 		believed |= !(sl->flags & CIRCLE_SLOT_WRITABLE);
 		sl->flags |= CIRCLE_SLOT_INTENT;	/* durable as clean it shall not become */
+		if (sl->flags & CIRCLE_SLOT_WRITABLE)	/* durably dirty: it would come back */
+			io->undo_clean = clean;
 	}
 	if (parts && ((sl->flags & CIRCLE_SLOT_UNSURE) ||
 		      ((sl->flags & CIRCLE_SLOT_LOST) && (parts & dirty))))

@@ -321,6 +321,8 @@ static void writeback_work(struct work_struct *work)
 		circle_steward_kick(node);
 		if (circle_voiding(node))
 			circle_commit_kick(node);	/* which tries again to have it said */
+		if (node->circle && READ_ONCE(node->circle->role) == CIRCLE_ROLE_FENCED)
+			circle_drain_end(node, -EIO);
 		queue_delayed_work(node->bg_wq, &wb->work, circle_lease_ok(node) ? HZ : HZ / 10);
 		return;
 	}
@@ -373,6 +375,12 @@ void circle_writeback_kick(struct circle_node *node)
 {
 	if (!READ_ONCE(node->bg_stop) && !READ_ONCE(node->wb.backoff_ms))
 		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
+}
+
+void circle_writeback_start(struct circle_node *node)
+{
+	WRITE_ONCE(node->wb.backoff_ms, 0);	/* its work has been stopped */
+	circle_writeback_kick(node);
 }
 
 void circle_writeback_stop(struct circle_node *node)

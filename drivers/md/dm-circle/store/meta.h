@@ -39,6 +39,7 @@ struct circle_meta {
 	bool failed;			/* a write failed: nothing is made durable any more */
 	bool committing;		/* see circle_meta_settled() */
 	bool voided;			/* ... and something durable elsewhere says so */
+	bool half_sized;		/* a resize failed: not known of which size they are */
 	u16 mark;			/* CIRCLE_MARK_ that is durable, or 0 */
 	bool bad;			/* ... and it was this device that failed */
 	bool lost;			/* ... and it can be neither written nor read */
@@ -109,6 +110,10 @@ int circle_meta_resize(struct circle_meta *m, u64 nr, u64 *need);
  * superblock asks for a check, when it can be written. Once; later calls do nothing.
  */
 void __circle_meta_fail(struct circle_meta *m);
+/* Process context: a FLUSH of the cache device failed, and may have dropped what they call valid;
+ * that the next one succeeds says nothing.
+ */
+void circle_meta_data_lost(struct circle_meta *m);
 /* A synchronous write to the metadata device; notes that it is bad. */
 int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u32 nr);
 

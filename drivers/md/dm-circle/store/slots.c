@@ -329,6 +329,10 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	WARN_ON_ONCE(dirty & ~valid);
 	if (valid == circle_slot_valid(s, n) && dirty == old)
 		return;
+	if (!sl->owner && !is && (sl->flags & CIRCLE_SLOT_LOST)) {
+		sl->flags &= ~CIRCLE_SLOT_LOST;		/* overwritten */
+		atomic_dec(&s->nr_lost);	/* first: who finds both equal calls all drained */
+	}
 	if (!sl->owner) {
 		atomic64_add((int)hweight64(dirty) - (int)hweight64(old), &s->dirty_pages);
 		if (was != is) {
@@ -339,10 +343,6 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	circle_mask_put(&s->masks, n, CIRCLE_MASK_VALID, valid);
 	circle_mask_put(&s->masks, n, CIRCLE_MASK_DIRTY, dirty);
 	circle_mask_put(&s->masks, n, CIRCLE_MASK_WB, circle_slot_wb(s, n) & dirty);
-	if (!sl->owner && !is && (sl->flags & CIRCLE_SLOT_LOST)) {
-		sl->flags &= ~CIRCLE_SLOT_LOST;		/* overwritten */
-		atomic_dec(&s->nr_lost);
-	}
 	if (!sl->owner && was != is) {
 		sl->stamp = now();
 		list_in(s, list_of(s, sh, n), n);

@@ -30,6 +30,8 @@ static int write_mark(struct circle_meta *m, u16 state)
 
 	if (!at)
 		return -ENOSPC;
+	if (m->half_sized)
+		return -ESTALE;
 	memcpy(mark.meta_uuid, m->sb.meta_uuid, CIRCLE_UUID_SIZE);
 	circle_mark_encode(&mark, m->buf, circle_crc);
 	return circle_bdev_rw(m->io, m->data, CIRCLE_WRITE_DURABLY, at, m->buf, CIRCLE_MB_SECTORS);
@@ -40,6 +42,8 @@ static int flag_supers(struct circle_meta *m)
 {
 	int r;
 
+	if (m->half_sized)
+		return -ESTALE;
 	m->sb.flags |= CIRCLE_SBF_VOID;
 	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
 	r = __circle_meta_write_super(m);
