@@ -83,8 +83,12 @@ without_mark()
 # Death while it drains: the origin is slow, the host dies.
 dies_draining()
 {
-	fresh && dev_delay org 0 1500 && dev_fail_writes meta && run --ops 2 --mix fua=100 &&
-		is health draining && crash c ssd org meta || return 1
+	local pid
+	fresh && dev_delay org 0 3000 && dev_fail_writes meta || return 1
+	hist run --dev "$C" --resume --ops 1 --mix fua=100 --errors record >/tmp/out &
+	pid=$!
+	wait_for 20 "it to drain" is health draining && crash c ssd org meta || return 1
+	wait "$pid"
 	void_refused "what was dirty then may not all be at the origin"
 }
 
@@ -281,6 +285,9 @@ mark_unreadable()
 		"$(table_of "$SIZE" meta ssd org "$BS")" && good_sectors ssd $((SLOTS * BS)) 8
 }
 
+# Until what cannot be read is what a page of the cache needs.
+until_retired() { run --ops 100 && check --dev "$C" --allow all && is retired 1; }
+
 scsi()
 {
 	local dev
@@ -296,7 +303,7 @@ scsi()
 	DEV_LOWER[ssd]=$dev
 	# from when opts is 2 some sectors of the 20th slot from the end cannot be read
 	fresh && circle_drain c && echo 2 >/sys/bus/pseudo/drivers/scsi_debug/opts &&
-		check --dev "$C" --allow all && wait_for 20 "the slot to be retired" is retired 1 &&
+		wait_for 60 "the slot to be retired" until_retired &&
 		run --ops 400 && check --dev "$C" --allow all && is lost_pages 0 && is caching on
 	local rc=$?
 	echo 0 >/sys/bus/pseudo/drivers/scsi_debug/opts

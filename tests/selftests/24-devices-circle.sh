@@ -71,10 +71,15 @@ wiped() { circle_node_wipe 1 && create && check && dirty && check; }
 # The owner dies while it drains: what went through must not be older than what comes back.
 dies_draining()
 {
+	local pid
 	fresh && dirty && dev_delay org1 0 1500 && run --ops 60 --mix write=100 &&
-		dev_fail_writes meta1 && run --ops 2 --mix fua=100 && is health draining &&
-		circle_node_die 1 && refused_with 'they are void: wipe' &&
-		circle_node_wipe 1 && create "3 writeback recover fenced" && check --record
+		dev_fail_writes meta1 || return 1
+	hist run --dev "$C" --resume --ops 1 --mix fua=100 --errors record &
+	pid=$!
+	wait_for 20 "it to drain" is health draining && circle_node_die 1 || return 1
+	wait "$pid"
+	refused_with 'they are void: wipe' && circle_node_wipe 1 &&
+		create "3 writeback recover fenced" && check --record
 }
 
 # The label cannot be written either: what waits ends with a suspend.

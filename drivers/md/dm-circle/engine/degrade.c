@@ -163,7 +163,7 @@ void circle_drain_end(struct circle_node *node, int err)
 	tell_drainers(&all, err);
 }
 
-/* Those that waited before it was looked; what comes meanwhile may wait for what was written then. */
+/* For those that waited before it was looked: who comes later may wait for what came meanwhile. */
 static bool drain_settle(struct circle_node *node)
 {
 	LIST_HEAD(all);
