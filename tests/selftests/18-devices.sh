@@ -80,11 +80,11 @@ without_mark()
 	dmsetup remove c
 }
 
-# Death while it drains: the origin is slow, the host dies.
+# Death while it drains: the origin does not answer, the host dies.
 dies_draining()
 {
 	local pid
-	fresh && dev_delay org 0 3000 && dev_fail_writes meta || return 1
+	fresh && dev_freeze org && dev_fail_writes meta || return 1
 	hist run --dev "$C" --resume --ops 1 --mix fua=100 --errors record >/tmp/out &
 	pid=$!
 	wait_for 20 "it to drain" is health draining && crash c ssd org meta || return 1

@@ -41,7 +41,8 @@ fresh()
 }
 
 # Some dirty blocks, held by others, in metadata that have been flushed.
-dirty() { both && run --ops 200 && run --ops 1 --mix flush=1 && [ "$(circle_dirty c1)" -gt 0 ]; }
+dirty() { both && run --ops 150 && wait_for 60 "dirty blocks" flushed; }
+flushed() { run --ops 50 && run --ops 1 --mix flush=1 && [ "$(circle_dirty c1)" -gt 0 ]; }
 
 refused_with()	# <text>
 {
