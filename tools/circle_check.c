@@ -60,6 +60,8 @@ static void say_super(const struct meta *m)
 		  sb->block_sectors, sb->origin_sectors, m->unclean ? "uncleanly" : "in order");
 	if (sb->flags & CIRCLE_SBF_NEEDS_CHECK)
 		tool_note("a check was asked for");
+	if (sb->flags & CIRCLE_SBF_VOID)
+		tool_note("void: they failed in use, and are not believed any more");
 }
 
 static void say_load(const struct meta *m)

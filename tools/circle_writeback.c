@@ -7,6 +7,7 @@
 #include <linux/kernel.h>
 #include <linux/string.h>
 
+#include "mark.h"
 #include "tool.h"
 #include "wb.h"
 
@@ -31,7 +32,9 @@ static const char usage_text[] =
 "      --retry-count <n>        for each request that fails; default 0\n"
 "      --buffer-size-meg <n>    copied at once, 1..256; default 1\n"
 "      --force                  a circle, after an unclean stop: take the SSD's data\n"
-"                               without asking the peers, who may have newer ones\n"
+"                               without asking the peers, who may have newer ones;\n"
+"                               a local cache whose metadata failed in use: write\n"
+"                               what they call dirty over the origin, older or not\n"
 "  -q, --quiet                  errors only\n"
 "  -h, --help\n"
 "  -V, --version\n"
@@ -108,6 +111,42 @@ static int load(struct wb *w)
 		return -EINVAL;
 	}
 	w->circle = m->sb.flags & CIRCLE_SBF_CIRCLE;
+	return 0;
+}
+
+/* Metadata that failed in use: what they call dirty may be older than the origin (store/void.c). */
+static int check_void(struct wb *w)
+{
+	const struct circle_super *sb = &w->meta.sb;
+	u64 at = sb->nr_slots * sb->block_sectors;
+	struct circle_mark mark;
+	enum circle_void v;
+	int err = -EINVAL;
+	void *mb;
+
+	if (at + CIRCLE_MB_SECTORS <= w->fast.sectors) {
+		mb = dev_alloc(CIRCLE_MB_SIZE);
+		if (!mb)
+			return -ENOMEM;
+		err = dev_read(&w->fast, at, mb, CIRCLE_MB_SECTORS) ? -EIO :
+		      circle_mark_decode(mb, &mark, tool_crc);
+		free(mb);
+	}
+	v = circle_mark_judge(sb->flags, sb->meta_uuid, err, &mark);
+	if (v == CIRCLE_VOID_NO)
+		return 0;
+	if (v == CIRCLE_VOID_DRAINED) {
+		tool_err("refused: the metadata failed in use and are void; the origin has everything");
+		return -EPERM;
+	}
+	if (!w->force) {
+		tool_err("refused: the metadata %s; what they call dirty may be older than the origin. --force writes it all the same",
+			 v == CIRCLE_VOID_DIRTY ? "failed in use and are void" :
+			 "may have failed in use: the mark on the cache device cannot be read");
+		return -EPERM;
+	}
+	tool_note("the metadata are void: what they call dirty is written over the origin, by force; they stay void");
+	w->no_update = true;
 	return 0;
 }
 
@@ -203,8 +242,8 @@ static int run(struct wb *w, const struct paths *p)
 		tool_err("a local cache has no label");
 		err = -EINVAL;
 	}
-	if (!err && w->circle)
-		err = read_label(w);
+	if (!err)
+		err = w->circle ? read_label(w) : check_void(w);
 	if (err)
 		return err;
 	switch (w->circle ? wb_plan(w) : WB_GO) {

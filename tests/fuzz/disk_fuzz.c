@@ -5,6 +5,7 @@
  */
 #include "fuzz.h"
 #include "disk.h"
+#include "mark.h"
 
 static const u8 uuid[CIRCLE_UUID_SIZE] = "0123456789abcde";
 
@@ -68,14 +69,31 @@ static void jblock(const u8 *mb)
 		circle_jblock_get(mb, i, &r);
 }
 
+static void mark(const u8 *mb)
+{
+	static u8 again[CIRCLE_MB_SIZE];
+	struct circle_mark a, b;
+	int ret = circle_mark_decode(mb, &a, fuzz_crc);
+
+	HOLDS(ret || a.state == CIRCLE_MARK_DRAINED || a.state == CIRCLE_MARK_UNDRAINED);
+	HOLDS(ret == -EINVAL || circle_mark_judge(0, uuid, ret, &a) != CIRCLE_VOID_NO ||
+	      memcmp(a.meta_uuid, uuid, sizeof(uuid)));
+	if (ret)
+		return;
+	circle_mark_encode(&a, again, fuzz_crc);
+	HOLDS(!circle_mark_decode(again, &b, fuzz_crc));
+	HOLDS(!memcmp(&a, &b, sizeof(a)));
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct circle_jhead h = { .lsn = 9, .commit = 8, .commit_blocks = 2, .nr_records = 4 };
+	struct circle_mark m = { .state = CIRCLE_MARK_UNDRAINED, .reason = 5 };
 	static u8 mb[CIRCLE_MB_SIZE];
 	u8 what = fuzz_byte(&data, &size);
 
 	memset(mb, 0, sizeof(mb));
-	switch (what % 4) {
+	switch (what % 5) {
 	case 0:
 		good_super(mb);
 		break;
@@ -85,13 +103,18 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	case 2:
 		circle_jblock_start(mb, uuid, &h);
 		break;
+	case 3:
+		memcpy(m.meta_uuid, uuid, sizeof(uuid));
+		circle_mark_encode(&m, mb, fuzz_crc);
+		break;
 	}
 	while (size)
 		fuzz_patch(mb, sizeof(mb), &data, &size);
 	if (what & 0x80)
-		fuzz_seal(mb, sizeof(mb), what % 4 == 0 ? 8 : 4);
+		fuzz_seal(mb, sizeof(mb), what % 5 == 0 || what % 5 == 3 ? 8 : 4);
 	super(mb);
 	page(mb);
 	jblock(mb);
+	mark(mb);
 	return 0;
 }

@@ -37,6 +37,23 @@ stat_of()
 	echo "${f[$2 - 1]}"
 }
 
+# bad_sectors <name> <first> <number>: of a dev_null device: reads and writes there fail.
+# good_sectors: they work again.
+bad_sectors() { echo "+$2-$(($2 + $3 - 1))" >"/sys/kernel/config/nullb/b_$1/badblocks"; }
+good_sectors() { echo "-$2-$(($2 + $3 - 1))" >"/sys/kernel/config/nullb/b_$1/badblocks" || true; }
+
+# within <seconds> <command...>: it succeeds, and no later than that
+within()
+{
+	local begin end
+	begin=$(now_ms)
+	"${@:2}" || return 1
+	end=$(now_ms)
+	[ $((end - begin)) -le $(($1 * 1000)) ] && return
+	echo "# ${*:2} took $((end - begin)) ms"
+	return 1
+}
+
 # crash <circle> <meta> <ssd> ...: the circle device goes without having written anything at its
 # end, as if the host had died; the lower devices keep what they have.
 crash()

@@ -14,7 +14,9 @@ side_devices()
 {
 	local t
 	for t in "${TARGETS[@]}"; do
-		dev_null "m_$t" "$1" && dev_null "s_$t" "$2" && dev_null "o_$t" "$3" || return 1
+		dev_null "m_$t" "$1" && dev_null "s_$t" $(($2 + 1)) && dev_null "o_$t" "$3" || return 1
+		# Room behind the last block: ours keeps its void mark there, or has a block less.
+		DEV_SECTORS[s_$t]=$(($2 * 2048 + 8)) && dev_heal "s_$t" || return 1
 	done
 	LEN=$(($3 * 2048))
 }

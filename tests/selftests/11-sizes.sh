@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=450 modules=dm-circle,null_blk
+# needs: mem=1536 smp=2 timeout=450 modules=dm-circle,null_blk kernels=newest
 #
 # Block sizes from 4 KiB to 1 GiB, pages of every kind, an origin that ends within a block.
 # shellcheck disable=SC2317	# called by ktap_test

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=500 modules=dm-circle,null_blk
+# needs: mem=1536 smp=2 timeout=500 modules=dm-circle,null_blk kernels=newest
 #
 # Three nodes as network namespaces: what sysfs shows and takes, what it does under load, when it is
 # there and when it is gone, and the tracepoints.

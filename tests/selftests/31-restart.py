@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=450
+# needs: nodes=multi timeout=450 kernels=newest
 """The owner loses power and comes back with its SSD: the peers have what the SSD's cache lost."""
 import os
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=450
+# needs: nodes=multi timeout=450 kernels=newest
 """The owner stops for a while, as by a hypervisor, is taken over, and goes on where it was."""
 import os
 import sys

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,null_blk,loop
+# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,null_blk,loop kernels=newest
 #
 # The tools on devices that the module wrote: what they say is what a load then does; what they wrote
 # back is at the origin, and the module goes on from there. Needs `make tools`.

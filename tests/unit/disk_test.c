@@ -183,7 +183,7 @@ TEST(disk, super_versions_and_features)
 	REFUSE_RAW(incompat, cpu_to_le32(1), -EPROTONOSUPPORT);
 	REFUSE_RAW(incompat, cpu_to_le32(0x80000000), -EPROTONOSUPPORT);
 	REFUSE_RAW(ro_compat, cpu_to_le32(2), -EPROTONOSUPPORT);
-	REFUSE_RAW(flags, cpu_to_le32(8 | CIRCLE_SBF_CIRCLE), -EPROTONOSUPPORT);
+	REFUSE_RAW(flags, cpu_to_le32(0x10 | CIRCLE_SBF_CIRCLE), -EPROTONOSUPPORT);
 	REFUSE_RAW(compat, cpu_to_le32(0xffffffff), 0);
 	REFUSE_RAW(reserved3[5], 9, 0);
 }

@@ -145,7 +145,7 @@ TEST(label, versions_and_features)
 	VERDICT(version, cpu_to_le16(2), -EPROTONOSUPPORT);
 	VERDICT(version, 0, -EBADMSG);
 	VERDICT(incompat, cpu_to_le32(1), -EPROTONOSUPPORT);
-	VERDICT(flags, cpu_to_le32(16), -EPROTONOSUPPORT);
+	VERDICT(flags, cpu_to_le32(32), -EPROTONOSUPPORT);
 	VERDICT(flags, cpu_to_le32(7), 0);
 	VERDICT(reserved1[9], 9, 0);
 }

@@ -2,6 +2,7 @@
 """circle_writeback: what goes to the origin, what is said of it, and what is refused."""
 import os
 import shutil
+import struct
 
 from cases_read import bad, good
 from image import (ACTIVE, BLOCK, CLEAN, EMPTY, INTENT, LABEL, LOST, MAPPED, MB, RECOVERING, SECTOR,
@@ -45,6 +46,27 @@ def untouched(rig, *args, text="refused"):
     assert before == [rig.bytes_of(p) for p in (rig.meta, rig.org, rig.ssd)]
 
 
+def crc32c(data):
+    """In the kernel's convention."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc
+
+
+def put_mark(rig, state, flip=0):
+    """The void mark of these metadata, behind the last slot."""
+    uuid = rig.bytes_of(rig.meta)[40:56]
+    mark = bytearray(struct.pack("<8sIHH16sI", b"dmCirVod", 0, 1, state, uuid, 5).ljust(4096, b"\0"))
+    struct.pack_into("<I", mark, 8, crc32c(mark))
+    mark[100] ^= flip
+    with open(rig.ssd, "r+b") as f:
+        f.seek(SLOTS * BLOCK * SECTOR)
+        f.write(mark)
+
+
 # ---------------------------------------------------------------- a local cache
 
 def test_local(rig):
@@ -57,6 +79,31 @@ def test_local(rig):
     before = [rig.bytes_of(p) for p in (rig.meta, rig.org)]
     good(rig.writeback(), "0 of 0")
     assert before == [rig.bytes_of(p) for p in (rig.meta, rig.org)]
+
+
+def test_void_flag(rig):
+    rig.super["flags"] = 8
+    want = dirty_rig(rig)
+    untouched(rig, text="void")
+    before = rig.bytes_of(rig.meta)
+    good(rig.writeback("--force"), "5 of 5")
+    assert not rig.origin_wrong(want), rig.origin_wrong(want)
+    assert before == rig.bytes_of(rig.meta)         # they stay so
+
+
+def test_void_mark(rig):
+    want = dirty_rig(rig)
+    put_mark(rig, 1)
+    untouched(rig, text="void")
+    put_mark(rig, 1, flip=1)
+    untouched(rig, text="cannot be read")
+    put_mark(rig, 2)
+    untouched(rig, text="the origin has everything")
+    untouched(rig, "--force", text="the origin has everything")
+    put_mark(rig, 1)
+    good(rig.writeback("--force"), "5 of 5")
+    assert not rig.origin_wrong(want), rig.origin_wrong(want)
+
 
 
 def test_local_unclean(rig):

@@ -25,7 +25,8 @@
 #define CIRCLE_SBF_CLEAN	0x1	/* stopped in order: intents need not be believed */
 #define CIRCLE_SBF_NEEDS_CHECK	0x2
 #define CIRCLE_SBF_CIRCLE	0x4	/* formatted with circle arguments: has a label */
-#define CIRCLE_SBF_ALL		0x7
+#define CIRCLE_SBF_VOID		0x8	/* writing failed: nothing here is to be believed */
+#define CIRCLE_SBF_ALL		0xf
 
 /* what the superblock's compat word may have: a version that does not know it loses it */
 #define CIRCLE_SBC_COUNTERS	0x1	/* counter[] is there */
@@ -135,6 +136,26 @@ struct circle_disk_jblock {
 	struct circle_disk_record record[CIRCLE_RECORDS_PER_MB];
 } __packed;
 
+/*
+ * The void mark, on the cache device in the first metadata block behind the last slot: the metadata
+ * of this meta_uuid failed and are not to be believed any more. Nothing else ever stands there.
+ */
+#define CIRCLE_MARK_MAGIC	"dmCirVod"
+#define CIRCLE_MARK_VERSION	1
+#define CIRCLE_MARK_UNDRAINED	1	/* dirty pages may be left on the cache device */
+#define CIRCLE_MARK_DRAINED	2	/* the origin has all that was ever flushed */
+
+struct circle_disk_mark {
+	u8	magic[8];
+	__le32	crc;
+	__le16	version;
+	__le16	state;			/* CIRCLE_MARK_ */
+	u8	meta_uuid[CIRCLE_UUID_SIZE];
+	__le32	reason;			/* errno of the first failure, positive */
+	u8	reserved[CIRCLE_MB_SIZE - 36];
+} __packed;
+
+static_assert(sizeof(struct circle_disk_mark) == CIRCLE_MB_SIZE);
 static_assert(sizeof(struct circle_disk_owner) == 48);
 static_assert(sizeof(struct circle_disk_super) == CIRCLE_MB_SIZE);
 static_assert(sizeof(struct circle_disk_slot) == 48);

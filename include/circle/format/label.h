@@ -29,7 +29,8 @@ enum circle_label_state {
 #define CIRCLE_LBF_WEAK		0x2	/* recovery complete only up to the last FLUSH has begun */
 #define CIRCLE_LBF_EMPTY	0x4	/* nothing is dirty anywhere: there is nothing to recover */
 #define CIRCLE_LBF_UNSEEN	0x8	/* a taker's first label: the old owner's may be newer */
-#define CIRCLE_LBF_ALL		0xf
+#define CIRCLE_LBF_VOID		0x10	/* metadata of this generation failed: never believed */
+#define CIRCLE_LBF_ALL		0x1f
 
 struct circle_disk_peer {
 	__le32	id;			/* 0: entry free */

@@ -28,6 +28,7 @@ enum circle_verdict circle_recover_judge(const struct circle_evidence *e);
 
 struct circle_copy {		/* one replica, as listed */
 	u64 block, seq, pages;
+	u64 lost;		/* pages that could not be read */
 	u32 gen;
 	u8 from;		/* peer number, or CIRCLE_FROM_SSD */
 	u8 believed;

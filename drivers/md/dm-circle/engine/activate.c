@@ -8,236 +8,12 @@
 
 #include <linux/random.h>
 #include <linux/sched/signal.h>
-#include <linux/uuid.h>
 #include "../log.h"
 #include "../store/label.h"
 #include "replicate.h"
 #include "steward.h"
 
 #define ORIGIN_IO_MS	5000	/* by then what the old owner sent has landed */
-
-static int find_label(struct circle_node *node, const struct circle_devices *dev,
-		      const struct circle_config *conf, bool blank)
-{
-	struct circle_circle *c = node->circle;
-	struct circle_super *sb = &node->meta->sb;
-
-	if (!blank) {
-		c->label_dev = sb->label_kind == CIRCLE_LABEL_DEV ? dev->label : dev->origin;
-		c->label_sector = sb->label_sector;
-	} else {
-		c->label_dev = dev->label ?: dev->origin;
-		c->label_sector = dev->label ? 0 : circle_label_tail(dev->origin);
-		sb->label_kind = dev->label ? CIRCLE_LABEL_DEV : CIRCLE_LABEL_TAIL;
-		sb->label_sector = c->label_sector;
-	}
-	if (!c->label_dev) {
-		CIRCLE_ERR("the label is on a device of its own: the table line must name it (label <dev>)");
-		return -EINVAL;
-	}
-	if (sb->label_kind == CIRCLE_LABEL_TAIL && c->label_sector < dev->origin_sectors) {
-		CIRCLE_ERR("no room for the label: the target must end at sector %llu of the origin, or the line must name a label device",
-			   c->label_sector);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int read_label(struct circle_node *node, const struct circle_config *conf)
-{
-	struct circle_circle *c = node->circle;
-	struct circle_label_view v;
-
-	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area)) {
-		CIRCLE_ERR("the label cannot be read");
-		return -EIO;
-	}
-	circle_label_judge(c->area, conf->id, &v, &c->seen, circle_crc);
-	c->label_copy = v.my_copy;
-	c->label.seq = v.max_seq;
-	switch (v.status) {
-	case 0:
-	case -ENODATA:
-		return v.status;
-	case -EPROTONOSUPPORT:
-		CIRCLE_ERR("the label was written by a newer version");
-		return -EINVAL;
-	default:
-		CIRCLE_ERR("label area at sector %llu, byte %u: %s; it is not overwritten",
-			   c->label_sector, v.where,
-			   v.status == -EBADMSG ? "damaged" : "neither blank nor a label");
-		return -EINVAL;
-	}
-}
-
-/*
- * Blank metadata, and no label at the origin's end: the origin may have grown since, and the label
- * stands where the target ends. Only a label is believed there; anything else is somebody's data.
- */
-static int find_older_label(struct circle_node *node, const struct circle_devices *dev,
-			    const struct circle_config *conf)
-{
-	struct circle_circle *c = node->circle;
-	u64 sectors = CIRCLE_LABEL_AREA >> CIRCLE_SECTOR_SHIFT;
-	u64 there = DIV_ROUND_UP_ULL(dev->origin_sectors, sectors) * sectors;
-	struct circle_label_view v;
-
-	if (dev->label || there >= c->label_sector ||
-	    circle_label_read(node->meta->io, c->label_dev, there, c->area))
-		return -ENODATA;
-	circle_label_judge(c->area, conf->id, &v, &c->seen, circle_crc);
-	if (v.status)
-		return -ENODATA;
-	CIRCLE_INFO("the origin has grown: its label is at sector %llu", there);
-	c->label_sector = there;
-	node->meta->sb.label_sector = there;
-	return read_label(node, conf);
-}
-
-static bool ours(const struct circle_super *sb, const struct circle_label *l)
-{
-	return (sb->generation == l->generation && sb->activation == l->activation) ||
-	       (sb->next_generation == l->generation && sb->next_activation == l->activation);
-}
-
-static int fit_blank(struct circle_node *node, const struct circle_config *conf)
-{
-	struct circle_circle *c = node->circle;
-	const struct circle_label *l = &c->seen;
-
-	memcpy(node->meta->sb.set_uuid, l->set_uuid, CIRCLE_UUID_SIZE);
-	if (conf->recover) {
-		c->start = CIRCLE_START_TAKE;
-		return 0;
-	}
-	if (l->state != CIRCLE_LS_CLEAN) {
-		CIRCLE_ERR("the origin belongs to node %u, generation %llu, and is not clean: the metadata device is blank, so say recover to take it over",
-			   l->node_id, l->generation);
-		return -EINVAL;
-	}
-	c->start = CIRCLE_START_ADOPT;
-	return 0;
-}
-
-/* Newest of a place's copies that has none of the flags; false: there is none. */
-static bool newest_of(struct circle_circle *c, u32 id, u32 but, struct circle_label *l,
-		      struct circle_label *scratch)
-{
-	bool got = false;
-	u32 copy;
-
-	for (copy = 0; copy < 2; copy++) {
-		char *at = (char *)c->area + circle_label_offset(id, copy);
-
-		if (circle_label_decode(at, id, scratch, circle_crc) || (scratch->flags & but) ||
-		    (got && scratch->seq <= l->seq))
-			continue;
-		*l = *scratch;
-		got = true;
-	}
-	return got;
-}
-
-/*
- * A taker that only says taking has drained nothing: it says recovering before it does. If it got
- * no further, our SSD may be what has the newest data, and the owner may come back.
- */
-static bool taker_stuck(struct circle_node *node)
-{
-	struct circle_circle *c = node->circle;
-	const struct circle_super *sb = &node->meta->sb;
-	struct circle_label *l = &c->found, *scratch = &c->label;
-	u64 seq = c->label.seq;
-	bool mine;
-
-	if (c->seen.state != CIRCLE_LS_TAKING || c->seen.node_id == node->conf.id)
-		return false;
-	mine = newest_of(c, node->conf.id, 0, l, scratch) && ours(sb, l) &&
-	       c->seen.generation > l->generation;
-	c->label.seq = seq;
-	return mine;
-}
-
-static int fit(struct circle_node *node, const struct circle_config *conf)
-{
-	struct circle_circle *c = node->circle;
-	const struct circle_super *sb = &node->meta->sb;
-	const struct circle_label *l = &c->seen;
-
-	if (memcmp(sb->set_uuid, l->set_uuid, CIRCLE_UUID_SIZE)) {
-		CIRCLE_ERR("the metadata belong to another origin (their set differs from the label's)");
-		return -EINVAL;
-	}
-	if (ours(sb, l)) {
-		if (conf->recover) {
-			CIRCLE_ERR("recover: these metadata are the label's generation already; leave recover out");
-			return -EINVAL;
-		}
-		c->start = CIRCLE_START_RESTART;
-		return 0;
-	}
-	if (taker_stuck(node)) {
-		CIRCLE_WARN("node %u began to take over (generation %llu), but recovered nothing: restarting above it",
-			    l->node_id, l->generation);
-		c->start = CIRCLE_START_RESTART;
-		c->usurped = true;
-		return 0;
-	}
-	if (l->generation >= sb->generation)
-		CIRCLE_ERR("node %u has taken over at generation %llu, these metadata are of generation %llu: refused. Wipe the metadata device (first 128 KiB) to rejoin; what was dirty here %s from the peers",
-			   l->node_id, l->generation, sb->generation,
-			   l->state == CIRCLE_LS_RECOVERING || l->state == CIRCLE_LS_TAKING ?
-			   "is being recovered" : "was recovered");
-	else
-		CIRCLE_ERR("the label is older than the metadata (generation %llu, metadata %llu): was the origin rolled back? Refused; wipe the metadata and say recover only if the origin's state is wanted",
-			   l->generation, sb->generation);
-	return -ESTALE;
-}
-
-int circle_activate_plan(struct circle_node *node, const struct circle_devices *dev,
-			 const struct circle_config *conf, bool blank)
-{
-	struct circle_circle *c = node->circle;
-	struct circle_super *sb = &node->meta->sb;
-	int r = find_label(node, dev, conf, blank);
-
-	if (r)
-		return r;
-	c->start = CIRCLE_START_RESTART;
-	c->usurped = false;
-	r = read_label(node, conf);
-	if (r == -ENODATA && blank)
-		r = find_older_label(node, dev, conf);
-	if (r == -ENODATA) {
-		if (conf->recover || (!blank && sb->generation)) {
-			CIRCLE_ERR("there is no label at the origin, but %s: refused",
-				   conf->recover ? "recover needs one" :
-				   "the metadata have been in use");
-			return -EINVAL;
-		}
-		if (blank)
-			generate_random_uuid(sb->set_uuid);
-		c->start = CIRCLE_START_FRESH;
-		return 0;
-	}
-	if (r)
-		return r;
-	if (c->seen.block_sectors != conf->block_sectors ||
-	    c->seen.origin_sectors != dev->origin_sectors) {
-		CIRCLE_ERR("the label says block size %u and %llu sectors, the table %u and %llu",
-			   c->seen.block_sectors, c->seen.origin_sectors, conf->block_sectors,
-			   dev->origin_sectors);
-		return -EINVAL;
-	}
-	/* Formatted by an attempt that was refused: never used. */
-	if (blank || (!sb->generation && !ours(sb, &c->seen)))
-		return fit_blank(node, conf);
-	if (conf->recover && !ours(sb, &c->seen)) {
-		CIRCLE_ERR("recover wants a blank metadata device: wipe its first 128 KiB");
-		return -EINVAL;
-	}
-	return fit(node, conf);
-}
 
 static int write_super(struct circle_node *node)
 {
@@ -349,7 +125,7 @@ static bool another_went_on(struct circle_node *node)
 
 	for (id = 1; id <= CIRCLE_MAX_NODE_ID && !yes; id++)
 		yes = id != node->conf.id &&
-		      newest_of(c, id, CIRCLE_LBF_UNSEEN, l, scratch) &&
+		      circle_label_newest(c, id, CIRCLE_LBF_UNSEEN, l, scratch) &&
 		      l->state != CIRCLE_LS_TAKING && l->generation > c->found.generation;
 	kfree(scratch);
 	return yes;
@@ -389,7 +165,7 @@ static int look_back(struct circle_node *node)
 	r = add_label_peers(c);
 	memcpy(c->label.peer, c->found.peer, sizeof(c->label.peer));
 	c->label.floor = c->found.floor;
-	c->label.flags = c->found.flags & ~CIRCLE_LBF_SSD;
+	c->label.flags = c->found.flags & ~(CIRCLE_LBF_SSD | CIRCLE_LBF_VOID);
 	if (!r)
 		r = start_peers(c);
 	if (!r)
@@ -441,8 +217,8 @@ static int take_label(struct circle_node *node)
 	}
 	c->label.seq = seq;
 	c->label.state = CIRCLE_LS_TAKING;
-	if (c->start != CIRCLE_START_RESTART)
-		c->label.flags &= ~CIRCLE_LBF_SSD;
+	c->label.flags &= ~(CIRCLE_LBF_VOID |	/* which was of metadata that are gone */
+			    (c->start == CIRCLE_START_RESTART ? 0 : CIRCLE_LBF_SSD));
 	if (c->start != CIRCLE_START_FRESH && c->found.node_id != node->conf.id)
 		c->label.flags |= CIRCLE_LBF_UNSEEN;
 	memcpy(c->label.set_uuid, sb->set_uuid, CIRCLE_UUID_SIZE);
@@ -491,15 +267,15 @@ static int wait_lease(struct circle_node *node)
 	return circle_label_look(node);
 }
 
-/* Nothing is dirty anywhere: peers enter by the steward. */
+/* Nothing is dirty but what is lost, nor will be, with a degree, before a label with peers. */
 static int open_label(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
 	memset(c->label.peer, 0, sizeof(c->label.peer));
 	c->label.state = CIRCLE_LS_ACTIVE;
-	/* With a degree, nothing is dirty before a label with peers, which also counts the SSD. */
-	c->label.flags = c->degree ? CIRCLE_LBF_EMPTY : CIRCLE_LBF_SSD;
+	c->label.flags = c->degree && !atomic_read(&node->slots->nr_lost) ? CIRCLE_LBF_EMPTY :
+									    CIRCLE_LBF_SSD;
 	c->label.floor = 0;
 	return circle_label_store(node);
 }
@@ -526,7 +302,7 @@ static int last_owner(struct circle_circle *c)
 	if (!scratch)
 		return -ENOMEM;
 	for (id = 1; id <= CIRCLE_MAX_NODE_ID; id++) {
-		if (!newest_of(c, id, CIRCLE_LBF_UNSEEN, l, scratch) ||
+		if (!circle_label_newest(c, id, CIRCLE_LBF_UNSEEN, l, scratch) ||
 		    (got && !beats(l, &c->found)))
 			continue;
 		c->found = *l;

@@ -16,11 +16,15 @@ enum circle_start {
 	CIRCLE_START_TAKE,	/* recover */
 };
 
-/* Reads the label and says whether metadata (m->sb; blank: none yet), label and table fit together;
- * sets m->sb's set_uuid and label place. Says in the log what does not fit, and what to do.
+/* plan.c. Reads the label and says whether metadata (m->sb; blank: none yet), label and table fit
+ * together; sets m->sb's set_uuid and label place. Says in the log what does not fit, and what to do.
  */
 int circle_activate_plan(struct circle_node *node, const struct circle_devices *dev,
 			 const struct circle_config *conf, bool blank);
+
+/* Newest of a place's copies in c->area that has none of the flags `but`; false: there is none. */
+bool circle_label_newest(struct circle_circle *c, u32 id, u32 but, struct circle_label *l,
+			 struct circle_label *scratch);
 
 /* The metadata are loaded, the server listens. On 0 the node is the owner; peers may join. */
 int circle_activate(struct circle_node *node);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bringup: see bringup.h. A metadata device is formatted only when it is blank; one that does not
- * fit the table line is refused, with the reason. Nothing is written before preresume.
+ * bringup: see bringup.h. What is loaded serves only when it is durably marked as in use; a suspend
+ * leaves all that is known durable, and marked clean, or says that it could not.
  */
 #include "bringup.h"
 
@@ -11,183 +11,14 @@
 #include <linux/vmalloc.h>
 #include "../log.h"
 #include "activate.h"
+#include "degrade.h"
+#include "repair.h"
 #include "resize.h"
 #include "serve.h"
-
-#define MIN_SLOTS	8
-
-static const char *open_error(int r)
-{
-	switch (r) {
-	case -EINVAL:
-		return "metadata device holds something else: wipe its first 128 KiB to use it";
-	case -EBADMSG:
-		return "metadata superblock is damaged in both copies";
-	case -EUCLEAN:
-		return "first superblock wiped but not the second: wipe the first 128 KiB";
-	case -EPROTONOSUPPORT:
-		return "metadata was written by a newer version: load that one";
-	case -EUNATCH:
-		return "metadata need a check: see circle_check --clear-needs-check-flag";
-	case -ENOSPC:
-		return "metadata device is too small";
-	default:
-		return "metadata device cannot be read";
-	}
-}
-
-static bool too_many_blocks(const struct circle_devices *dev, u32 block_sectors)
-{
-	return div_u64(dev->origin_sectors - 1, block_sectors) > CIRCLE_MAX_BLOCK;
-}
-
-/* Geometry of a new metadata device. */
-static int lay_out(struct circle_meta *m, const struct circle_devices *dev,
-		   const struct circle_config *conf, const char **error)
-{
-	struct circle_super *sb = &m->sb;
-	u64 need;
-
-	memset(sb, 0, sizeof(*sb));
-	sb->block_sectors = conf->block_sectors;
-	sb->page_sectors = circle_page_sectors(conf->block_sectors);
-	sb->nr_slots = circle_slots_of(dev, conf);
-	sb->origin_sectors = dev->origin_sectors;
-	if (too_many_blocks(dev, conf->block_sectors)) {
-		*error = "origin has too many blocks: choose larger ones";
-		return -EINVAL;
-	}
-	if (sb->nr_slots < MIN_SLOTS) {
-		*error = "cache device holds fewer than 8 blocks";
-		return -EINVAL;
-	}
-	if (circle_disk_layout(sb, div_u64(bdev_nr_sectors(dev->meta), CIRCLE_MB_SECTORS), &need)) {
-		CIRCLE_ERR("metadata device needs at least %llu sectors",
-			   need * CIRCLE_MB_SECTORS);
-		*error = "metadata device is too small for this cache";
-		return -EINVAL;
-	}
-	return 0;
-}
-
-/* Is there room in the metadata for the slots of the cache device, if it has grown? */
-static int check_size(const struct circle_super *sb, const struct circle_devices *dev,
-		      const struct circle_config *conf, const char **error)
-{
-	struct circle_super *to = kmemdup(sb, sizeof(*sb), GFP_KERNEL);
-	u64 nr = circle_slots_of(dev, conf), need;
-	int r;
-
-	if (!to) {
-		*error = "out of memory";
-		return -ENOMEM;
-	}
-	r = circle_disk_resize(to, nr, div_u64(bdev_nr_sectors(dev->meta), CIRCLE_MB_SECTORS),
-			       &need);
-	kfree(to);
-	if (!r && nr >= MIN_SLOTS)
-		return 0;
-	if (r == -ENOSPC)
-		CIRCLE_ERR("for %llu blocks the metadata device needs at least %llu sectors", nr,
-			   need * CIRCLE_MB_SECTORS);
-	*error = r == -ENOSPC ?
-		"metadata device is too small for the cache that has grown, see the kernel's log" :
-		"cache device holds fewer than 8 blocks";
-	return -EINVAL;
-}
-
-static int check_super(const struct circle_super *sb, const struct circle_devices *dev,
-		       const struct circle_config *conf, const char **error)
-{
-	if (sb->block_sectors != conf->block_sectors)
-		*error = "block size differs from the metadata's";
-	else if (too_many_blocks(dev, conf->block_sectors))
-		*error = "origin has too many blocks: choose larger ones";
-	else if (conf->circle && sb->origin_sectors != dev->origin_sectors)
-		*error = "the length of a circle device cannot be changed yet";
-	else if ((sb->journal_start + sb->journal_blocks) * CIRCLE_MB_SECTORS >
-		 bdev_nr_sectors(dev->meta))
-		*error = "metadata device is smaller than it was when formatted";
-	else if (!!(sb->flags & CIRCLE_SBF_CIRCLE) != conf->circle)
-		*error = conf->circle ?
-			"metadata are a local cache's: circle arguments do not fit" :
-			"metadata are a circle's: circle arguments are missing";
-	else if (conf->circle && sb->node_id != conf->id)
-		*error = "circle: id differs from the metadata's";
-	else
-		return check_size(sb, dev, conf, error);
-	return -EINVAL;
-}
-
-/* Metadata whose first block was wiped, as scripts for dm-cache do, are to be formatted. Not what
- * may have been a circle's: others' data may be in there.
- */
-static int open_meta(struct circle_meta *m, const struct circle_config *conf)
-{
-	int r = circle_meta_open(m);
-
-	return r == -EUCLEAN && m->left_over && !conf->circle ? -ENODATA : r;
-}
-
-int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
-		      struct circle_outlook *out, const char **error)
-{
-	struct circle_meta *m = circle_meta_create(dev->meta, dev->cache);
-	int r;
-
-	if (IS_ERR(m)) {
-		*error = "out of memory";
-		return PTR_ERR(m);
-	}
-	r = open_meta(m, conf);
-	if (!r) {
-		r = check_super(&m->sb, dev, conf, error);
-	} else if (r == -ENODATA) {
-		r = lay_out(m, dev, conf, error);
-	} else {
-		*error = open_error(r);
-		r = -EINVAL;
-	}
-	out->slots = m->sb.nr_slots;
-	out->meta_used = m->sb.table_start + 2 * m->sb.table_pages;
-	out->meta_blocks = m->sb.journal_start + m->sb.journal_blocks;
-	circle_meta_destroy(m);
-	return r;
-}
 
 static void meta_failed(struct circle_meta *m)
 {
 	circle_event_post(m->owner);
-}
-
-static int open_or_format(struct circle_node *node, const struct circle_devices *dev,
-			  const struct circle_config *conf)
-{
-	const char *error = NULL;
-	int r = open_meta(node->meta, conf);
-
-	if (r == -ENODATA) {
-		r = lay_out(node->meta, dev, conf, &error);
-		if (!r && conf->circle) {
-			node->meta->sb.flags |= CIRCLE_SBF_CIRCLE;
-			node->meta->sb.node_id = conf->id;
-			r = circle_activate_plan(node, dev, conf, true);
-		}
-		if (!r)
-			r = circle_meta_format(node->meta);
-		if (!r)
-			CIRCLE_INFO("metadata formatted: %llu blocks of %u sectors",
-				    node->meta->sb.nr_slots, conf->block_sectors);
-	} else if (!r) {
-		r = check_super(&node->meta->sb, dev, conf, &error);
-		if (!r && conf->circle)
-			r = circle_activate_plan(node, dev, conf, false);
-	} else {
-		error = open_error(r);
-	}
-	if (error)
-		CIRCLE_ERR("%s", error);
-	return r;
 }
 
 static u64 highest_seq(const struct circle_slots *s)
@@ -262,7 +93,7 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 	}
 	node->meta->on_failed = meta_failed;
 	node->meta->owner = node;
-	r = open_or_format(node, dev, conf);
+	r = circle_node_open(node, dev, conf);
 	if (!r)
 		r = circle_meta_load(node->meta, &unclean);
 	if (r)
@@ -293,6 +124,8 @@ static int open_for_business(struct circle_node *node)
 	struct circle_meta *m = node->meta;
 	int r;
 
+	if (m->failed)		/* a reload; nothing durable is expected of it */
+		return 0;
 	mutex_lock(&m->lock);
 	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
 	if (!node->circle)
@@ -304,6 +137,31 @@ static int open_for_business(struct circle_node *node)
 	mutex_unlock(&m->lock);
 	if (!r)
 		r = circle_meta_commit(m, false);
+	return r;
+}
+
+/* Void metadata, by force: what they call clean may be older than the origin. */
+static int forced(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh;
+	unsigned long flags;
+	u32 n;
+	int r;
+
+	for (n = 0; n < s->nr; n++) {
+		if (circle_slot_lock(s, n, &sh, &flags)) {
+			__circle_slot_set(s, sh, n, circle_slot_dirty(s, n),
+					  circle_slot_dirty(s, n));
+			spin_unlock_irqrestore(&sh->lock, flags);
+		}
+		if (!(n & 0xfff))
+			cond_resched();
+	}
+	r = circle_meta_commit(node->meta, true);
+	if (!r)
+		r = circle_meta_unvoid(node->meta);
+	node->meta->voided = false;
 	return r;
 }
 
@@ -336,6 +194,8 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 			const struct circle_config *conf)
 {
 	node->conf = *conf;
+	WRITE_ONCE(node->ssd_bad, false);	/* tried again */
+	node->repair.retired = 0;
 	node->origin = dev->origin;
 	node->cache = dev->cache;
 	node->origin_sectors = dev->origin_sectors;
@@ -377,7 +237,7 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 	const char *error = NULL;
 	int r;
 
-	r = first ? load(node, dev, conf) : check_super(&node->meta->sb, dev, conf, &error);
+	r = first ? load(node, dev, conf) : circle_node_fits(&node->meta->sb, dev, conf, &error);
 	if (error)
 		CIRCLE_ERR("%s", error);
 	if (r)
@@ -386,6 +246,8 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 	if (!r) {
 		take_config(node, dev, conf);
 		r = open_for_business(node);
+		if (!r && first && node->meta->voided)
+			r = forced(node);
 		if (r)
 			CIRCLE_ERR("metadata device cannot be written");
 		if (!r && first && node->circle)
@@ -446,7 +308,8 @@ void circle_node_live(struct circle_node *node)
 	if (node->circle)
 		circle_steward_go_on(node);
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
-	circle_writeback_kick(node);
+	circle_repair_start(node);
+	circle_writeback_start(node);
 	circle_reclaim_kick(node);
 }
 
@@ -455,8 +318,11 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
 	circle_steward_end_waits(node, requeue);
+	circle_degrade_presuspend(node, requeue);
 	WRITE_ONCE(node->bg_stop, true);
+	circle_repair_stop(node);
 	circle_writeback_stop(node);
+	circle_degrade_stopped(node);
 	cancel_delayed_work_sync(&node->commit.tick);
 	cancel_work_sync(&node->reclaim);
 }
@@ -464,6 +330,7 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 void circle_node_suspend(struct circle_node *node)
 {
 	struct circle_meta *m = node->meta;
+	bool before;
 	int r;
 
 	if (node->state != CIRCLE_NODE_LIVE)
@@ -472,6 +339,8 @@ void circle_node_suspend(struct circle_node *node)
 	flush_workqueue(node->wq);
 	flush_workqueue(node->next_wq);
 	flush_workqueue(node->commit_wq);
+	circle_writeback_stop(node);	/* if a FLUSH began it again */
+	before = m->failed;
 	mutex_lock(&m->lock);
 	r = __circle_meta_commit(m, true);
 	if (!r) {
@@ -481,7 +350,7 @@ void circle_node_suspend(struct circle_node *node)
 	}
 	mutex_unlock(&m->lock);
 	if (r)
-		CIRCLE_ERR("metadata could not be written at suspend; the next start recovers");
+		circle_degrade_suspend(node, !before);
 	node->state = CIRCLE_NODE_QUIET;
 	mutex_unlock(&node->admin);
 }

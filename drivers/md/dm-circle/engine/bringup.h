@@ -25,6 +25,16 @@ struct circle_outlook {
 int circle_node_check(const struct circle_devices *dev, const struct circle_config *conf,
 		      struct circle_outlook *out, const char **error);
 
+/* open.c: formats the metadata device if it is blank, or else judges it, and the label. Says in the
+ * log what is wrong.
+ */
+int circle_node_open(struct circle_node *node, const struct circle_devices *dev,
+		     const struct circle_config *conf);
+
+/* open.c: 0, or -EINVAL with *error if it is not NULL. */
+int circle_node_fits(const struct circle_super *sb, const struct circle_devices *dev,
+		     const struct circle_config *conf, const char **error);
+
 /* preresume: formats or loads at the first time; takes over the table's configuration. Says in the
  * log what is wrong.
  */

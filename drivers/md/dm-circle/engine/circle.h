@@ -28,7 +28,6 @@ struct circle_server;
 #define CIRCLE_MAX_HOLDERS	8	/* of one block */
 #define CIRCLE_TIMEOUT_MS	2000	/* default: a peer that has not answered by then is lost */
 #define CIRCLE_LEASE_MS		5000	/* L of R5 */
-#define CIRCLE_END_MS		5000	/* what waits for label or peers ends after so long (P7) */
 #define CIRCLE_LEND		50	/* default: percent of the slots lent at most */
 
 enum circle_peer_state {

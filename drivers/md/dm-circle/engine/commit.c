@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * commit: one committer for all that wait (group commit). It does local I/O alone: it must never
- * wait for a peer, the origin or the label, since those may wait for it (R13).
+ * wait for a peer, the origin or the label, since those may wait for it (R13). When the metadata
+ * fail it first has that said durably (degrade.c); only then those that wait hear of it.
  */
-#include "node.h"
+#include "degrade.h"
 #include "../trace.h"
 
 #define TICK	HZ
@@ -26,6 +27,8 @@ static void commit_work(struct work_struct *work)
 	changed = atomic_read(&node->slots->nr_changed);
 	r = circle_meta_commit(node->meta, flush);
 	trace_circle_commit(node, changed, flush, r);
+	if (r)
+		circle_degrade(node);
 	list_for_each_entry_safe(w, tmp, &all, link) {
 		list_del(&w->link);
 		w->done(w, r);
@@ -48,6 +51,7 @@ void circle_commit_init(struct circle_node *node)
 {
 	spin_lock_init(&node->commit.lock);
 	INIT_LIST_HEAD(&node->commit.waiters);
+	INIT_LIST_HEAD(&node->commit.drainers);
 	INIT_WORK(&node->commit.work, commit_work);
 	INIT_DELAYED_WORK(&node->commit.tick, tick_work);
 }

@@ -6,6 +6,7 @@
  * older than what was dirty here. It must never drop the only copy of anything.
  */
 #include <linux/device-mapper.h>
+#include "degrade.h"
 #include "io.h"
 #include "replicate.h"
 
@@ -17,6 +18,7 @@ static bool passes_down(const struct circle_node *node)
 static void passed(struct circle_io *io)
 {
 	circle_origin_wrote(io->node);
+	circle_origin_answered(io->node, io->status && io->status != BLK_STS_NOTSUPP);
 	circle_io_end(io);
 }
 
@@ -41,7 +43,7 @@ static void dropped(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
-	if (err)
+	if (err && !io->node->circle && circle_voiding(io->node))
 		WRITE_ONCE(io->status, BLK_STS_IOERR);
 	circle_io_part_done(io);
 }
@@ -76,6 +78,8 @@ void circle_discard_step(struct circle_io *io)
 		circle_io_end(io);
 		return;
 	}
+	if (!circle_degrade_wait(io, circle_discard_step))
+		return;
 	if (!drop_pages(io)) {
 		pass_down(io);
 		return;

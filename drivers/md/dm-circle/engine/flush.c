@@ -1,16 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * flush: a FLUSH of the host (R12): the cache device's data and the journal, the origin's
- * volatile cache, and the holders, in parallel. Never completes before.
+ * volatile cache, and the holders, in parallel. Never completes before. When the journal cannot be
+ * written, what is dirty is written back instead, and then the origin is flushed.
  */
+#include <linux/device-mapper.h>
+#include "degrade.h"
 #include "replicate.h"
+
+static void flush_origin(struct circle_io *io)
+{
+	atomic_set(&io->pending, 1);
+	io->step = circle_io_end;
+	circle_io_flush_origin(io);
+	circle_io_part_done(io);
+}
+
+static void drained(struct circle_waiter *w, int err)
+{
+	struct circle_io *io = container_of(w, struct circle_io, waiter);
+
+	if (!err) {
+		circle_io_continue(io, flush_origin);
+		return;
+	}
+	io->status = err == -EAGAIN && io->node->requeue ? BLK_STS_DM_REQUEUE : BLK_STS_IOERR;
+	circle_io_end(io);
+}
+
+static void parts_over(struct circle_io *io)
+{
+	if (io->status || !io->uncommitted) {
+		circle_io_end(io);
+		return;
+	}
+	/* Void, or else they would be believed after a crash, and not what is at the origin. */
+	if (!circle_degrade_wait(io, parts_over) || !circle_lease_wait(io, parts_over))
+		return;
+	io->waiter.done = drained;
+	circle_drain_wait(io->node, &io->waiter);
+}
 
 static void committed(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
-	if (err)
-		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	io->uncommitted = err;
 	circle_io_part_done(io);
 }
 
@@ -26,7 +61,7 @@ void circle_flush_step(struct circle_io *io)
 	if (READ_ONCE(io->node->through_lost) && xchg(&io->node->through_lost, false))
 		io->status = BLK_STS_IOERR;
 	atomic_set(&io->pending, 2);
-	io->step = circle_io_end;
+	io->step = parts_over;
 	io->waiter.flush = true;
 	io->waiter.done = committed;
 	circle_commit_wait(io->node, &io->waiter);

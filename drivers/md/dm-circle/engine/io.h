@@ -18,6 +18,7 @@ struct circle_io {
 	struct work_struct work;
 	void (*step)(struct circle_io *io);	/* what the work runs */
 	void (*ended)(struct circle_io *io);	/* at the bio's completion; NULL: the end */
+	void (*failed)(struct circle_io *io);	/* instead of the end, if it is an error */
 	struct bvec_iter iter;		/* of the bio, before the first submission */
 	u64 block;
 	u64 touched, whole;		/* pages */
@@ -29,7 +30,10 @@ struct circle_io {
 	bool hit;
 	u8 tries;			/* a write's, to find a free slot */
 	bool direct;			/* step may run where the last part ends: any context */
+	bool uncommitted;	/* its commit failed */
+	bool cache_failed;	/* a copy failed at the cache device's end */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
+	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
 	int origin_errors;	/* node's, when it wrote to the origin */
 	void *write;			/* replicate.c's part */

@@ -43,6 +43,7 @@ void circle_io_end(struct circle_io *io)
 	struct bio *bio = circle_io_bio(io);
 
 	io->ended = NULL;
+	io->failed = NULL;
 	bio->bi_status = io->status;
 	bio_endio(bio);
 }
@@ -72,8 +73,13 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 
 	io->node = node;
 	io->ended = NULL;
+	io->failed = NULL;
 	io->status = BLK_STS_OK;
 	io->locked = false;
+	io->uncommitted = false;
+	io->cache_failed = false;
+	io->undo = 0;
+	io->undo_clean = 0;
 	io->direct = false;
 	io->slot = CIRCLE_NO_SLOT;
 	io->tries = 0;
@@ -124,6 +130,19 @@ static bool start(struct circle_io *io, bool excl)
 	return got;
 }
 
+/* The cache device's: the metadata fail with it, and the FLUSH is kept otherwise. */
+static void flush_otherwise(struct circle_io *io)
+{
+	circle_meta_data_lost(io->node->meta);
+	circle_flush_step(io);
+}
+
+static void plain_flush_failed(struct circle_io *io)
+{
+	io->status = BLK_STS_OK;
+	circle_io_queue(io, flush_otherwise);
+}
+
 int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 {
 	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
@@ -138,6 +157,7 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 	WRITE_ONCE(node->last_io, jiffies);
 	if (!bio_sectors(bio)) {
 		if (circle_flush_is_plain(node)) {
+			io->failed = plain_flush_failed;
 			bio_set_dev(bio, node->cache);
 			return DM_MAPIO_REMAPPED;
 		}
@@ -167,6 +187,13 @@ int circle_end_io(struct bio *bio, blk_status_t *status)
 
 	if (ended) {
 		io->ended = NULL;
+		io->status = *status;
+		ended(io);
+		return DM_ENDIO_INCOMPLETE;
+	}
+	if (unlikely(*status && io->failed)) {
+		ended = io->failed;
+		io->failed = NULL;
 		io->status = *status;
 		ended(io);
 		return DM_ENDIO_INCOMPLETE;

@@ -11,6 +11,7 @@
 #include "bringup.h"
 #include "circle.h"
 #include "op.h"
+#include "repair.h"
 
 #define OP_RESERVE	96	/* a whole batch of write-back, and the promotions */
 #define BIO_RESERVE	64
@@ -54,6 +55,7 @@ static int init(struct circle_node *node)
 	circle_event_init(node);
 	circle_commit_init(node);
 	circle_reclaim_init(node);
+	circle_repair_init(node);
 	r = circle_writeback_init(node);
 	if (!r)
 		r = bioset_init(&node->bios, BIO_RESERVE, 0, BIOSET_NEED_BVECS);

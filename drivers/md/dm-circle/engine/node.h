@@ -22,6 +22,8 @@
 #include "../store/meta.h"
 #include "../store/slots.h"
 
+#define CIRCLE_END_MS	5000	/* what waits ends after so long when the node suspends (P7) */
+
 struct circle_circle;
 struct circle_sysfs;
 struct dm_table;
@@ -35,8 +37,9 @@ struct circle_waiter {
 };
 
 struct circle_committer {
-	spinlock_t lock;	/* covers waiters */
+	spinlock_t lock;	/* covers waiters and drainers */
 	struct list_head waiters;
+	struct list_head drainers;	/* FLUSHes that wait until nothing is dirty; degrade.c */
 	struct work_struct work;
 	struct delayed_work tick;	/* what nobody waits for is committed every second */
 };
@@ -50,6 +53,7 @@ struct circle_writeback {
 	unsigned int backoff_ms;
 	bool drain;			/* write back all that is dirty */
 	bool pressure;			/* reclaim found too little that is clean */
+	unsigned long end;		/* jiffies: in a suspend FLUSHes wait no longer for it */
 	struct circle_batch *batch;	/* the work's own */
 };
 
@@ -65,6 +69,15 @@ enum circle_node_state {
 	CIRCLE_NODE_NEW = 0,	/* memory only */
 	CIRCLE_NODE_QUIET,	/* loaded; no host I/O, no background work of ours */
 	CIRCLE_NODE_LIVE,
+};
+
+/* What the cache device's errors left to do. The work's own, but for `errors` and `since`. */
+struct circle_repair {
+	struct delayed_work work;
+	bool active;		/* there are sick slots; READ_ONCE */
+	u32 retired;		/* since the table was loaded */
+	atomic_t errors;	/* since `since` */
+	unsigned long since;	/* jiffies */
 };
 
 struct circle_node {
@@ -106,6 +119,12 @@ struct circle_node {
 	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
 	bool through_lost;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
+	u8 told;			/* the committer's: the health that was logged */
+	unsigned long failed_at;	/* jiffies; the committer's */
+	bool requeue;			/* of the last presuspend */
+	bool ssd_bad;			/* too many errors: nothing more is cached; READ_ONCE */
+	bool origin_bad;		/* the last write to it failed; READ_ONCE */
+	struct circle_repair repair;
 	unsigned long last_io;		/* jiffies of the last host request */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
 	struct circle_stats __percpu *stats;
@@ -126,7 +145,8 @@ void circle_node_put(struct circle_node *node);
 
 static inline bool circle_node_through(const struct circle_node *node)
 {
-	return node->conf.mode != CIRCLE_WRITEBACK || READ_ONCE(node->meta->failed);
+	return node->conf.mode != CIRCLE_WRITEBACK || READ_ONCE(node->meta->failed) ||
+	       READ_ONCE(node->ssd_bad);
 }
 
 static inline u64 circle_slot_sector(const struct circle_node *node, u32 slot, u32 offset)
@@ -154,6 +174,15 @@ static inline void circle_origin_wrote(struct circle_node *node)
 	atomic64_inc(&node->origin_written);
 }
 
+/* Of a write: counts and remembers how it went. */
+static inline void circle_origin_answered(struct circle_node *node, bool error)
+{
+	if (error)
+		circle_stat_add(node->stats, CIRCLE_STAT_ORIGIN_ERROR, 1);
+	if (READ_ONCE(node->origin_bad) != error)
+		WRITE_ONCE(node->origin_bad, error);
+}
+
 static inline u64 circle_origin_mark(struct circle_node *node)
 {
 	u64 written = atomic64_read(&node->origin_written);
@@ -165,6 +194,7 @@ static inline u64 circle_origin_mark(struct circle_node *node)
 static inline void circle_origin_failed(struct circle_node *node)
 {
 	atomic_inc(&node->origin_errors);
+	circle_origin_answered(node, true);
 	if (atomic64_read(&node->acked_through) > atomic64_read(&node->origin_flushed))
 		WRITE_ONCE(node->through_lost, true);
 }
@@ -199,6 +229,9 @@ bool circle_reclaim_yields(struct circle_node *node, u64 block);
 /* writeback.c */
 int circle_writeback_init(struct circle_node *node);
 void circle_writeback_kick(struct circle_node *node);
+void circle_writeback_start(struct circle_node *node);	/* live again: at once */
+/* Process context, the work stopped: writes back what is dirty, for so long at most. */
+void circle_writeback_drain(struct circle_node *node, unsigned int ms);
 /* Process context, not from the work itself: waits until all operations of ours are over. */
 void circle_writeback_stop(struct circle_node *node);
 

@@ -19,6 +19,7 @@ struct circle_op {
 	bool main;		/* promotion: enters the main queue */
 	atomic_t pending;
 	int err;
+	bool cache_failed;	/* at the cache device's end */
 	void (*copied)(struct circle_op *op);	/* all parts are over; kcopyd's thread */
 };
 

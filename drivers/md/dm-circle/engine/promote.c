@@ -5,6 +5,7 @@
  * the stock.
  */
 #include "op.h"
+#include "repair.h"
 
 #define MAX_PROMOTING	16
 
@@ -13,14 +14,24 @@ size_t circle_op_size(void)
 	return sizeof(struct circle_op);
 }
 
-static void part_copied(int read_err, unsigned long write_err, void *context)
+static void part_over(struct circle_op *op, bool failed, bool cache_failed)
 {
-	struct circle_op *op = context;
-
-	if (read_err || write_err)
+	if (failed)
 		WRITE_ONCE(op->err, -EIO);
+	if (cache_failed)
+		WRITE_ONCE(op->cache_failed, true);
 	if (atomic_dec_and_test(&op->pending))
 		op->copied(op);
+}
+
+static void copied_out(int read_err, unsigned long write_err, void *context)
+{
+	part_over(context, read_err || write_err, read_err);
+}
+
+static void copied_in(int read_err, unsigned long write_err, void *context)
+{
+	part_over(context, read_err || write_err, write_err);
 }
 
 void circle_op_copy(struct circle_op *op, bool to_origin)
@@ -44,9 +55,10 @@ void circle_op_copy(struct circle_op *op, bool to_origin)
 		slot.count = stop - pos;
 		atomic_inc(&op->pending);
 		dm_kcopyd_copy(node->kc, to_origin ? &slot : &origin, 1,
-			       to_origin ? &origin : &slot, 0, part_copied, op);
+			       to_origin ? &origin : &slot, 0,
+			       to_origin ? copied_out : copied_in, op);
 	}
-	part_copied(0, 0, op);
+	part_over(op, false, false);
 }
 
 static void finish(struct circle_op *op)
@@ -66,10 +78,13 @@ static void promoted(struct circle_op *op)
 	LIST_HEAD(wake);
 
 	spin_lock_irq(&sh->lock);
-	sl->flags &= ~CIRCLE_SLOT_BUSY;
+	if (!(sl->flags & CIRCLE_SLOT_SICK))	/* which repair.c keeps busy */
+		sl->flags &= ~CIRCLE_SLOT_BUSY;
 	if (!op->err)
 		__circle_slot_set(s, sh, op->slot, circle_slot_valid(s, op->slot) | op->mask,
 				  circle_slot_dirty(s, op->slot));
+	if (op->cache_failed)
+		__circle_cache_error(op->node, op->slot);
 	__circle_range_unlock(&op->range, &wake);
 	spin_unlock_irq(&sh->lock);
 	circle_range_wake(&wake);

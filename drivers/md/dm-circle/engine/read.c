@@ -6,12 +6,16 @@
  */
 #include <linux/device-mapper.h>
 #include "io.h"
+#include "repair.h"
+#include "replicate.h"
 
 struct source {
-	u64 valid;		/* of the touched pages */
+	u64 valid, dirty;	/* of the touched pages */
 	u32 slot;
 	bool lost;
 };
+
+static void cache_failed(struct circle_io *io);
 
 static struct source look_up(struct circle_io *io)
 {
@@ -25,9 +29,10 @@ static struct source look_up(struct circle_io *io)
 	if (src.slot != CIRCLE_NO_SLOT) {
 		u16 flags = s->slot[src.slot].flags;
 
+		src.dirty = circle_slot_dirty(s, src.slot) & io->touched;
 		src.valid = circle_slot_valid(s, src.slot) & io->touched;
-		if (io->node->conf.mode == CIRCLE_PASSTHROUGH)
-			src.valid &= circle_slot_dirty(s, src.slot); /* is a clean one? */
+		if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad))
+			src.valid = src.dirty;		/* is a clean one? */
 		src.lost = (flags & CIRCLE_SLOT_UNSURE) ||
 			   ((flags & CIRCLE_SLOT_LOST) &&
 			    (circle_slot_dirty(s, src.slot) & io->touched));
@@ -53,7 +58,8 @@ static void missed(struct circle_io *io, u32 slot)
 	bool stream;
 
 	circle_stat_add(node->stats, CIRCLE_STAT_READ_MISS, 1);
-	if (node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(node->meta->failed))
+	if (node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(node->meta->failed) ||
+	    READ_ONCE(node->ssd_bad))
 		return;
 	stream = circle_policy_sequential(&node->policy, sector, io->len);
 	if (slot != CIRCLE_NO_SLOT) {
@@ -75,6 +81,8 @@ static bool aim(struct circle_io *io, struct bio *bio, const struct source *src)
 
 	if (src->valid == io->touched) {
 		circle_stat_add(node->stats, CIRCLE_STAT_READ_HIT, 1);
+		io->slot = src->slot;
+		io->failed = cache_failed;
 		bio_set_dev(bio, node->cache);
 		bio->bi_iter.bi_sector = circle_slot_sector(node, src->slot, io->start);
 		return true;
@@ -97,6 +105,19 @@ int circle_read_map(struct circle_io *io, struct bio *bio)
 	return DM_MAPIO_SUBMITTED;
 }
 
+static void read_part_over(struct circle_io *io)
+{
+	void (*failed)(struct circle_io *io) = io->failed;
+
+	if (!atomic_dec_and_test(&io->pending))
+		return;
+	io->failed = NULL;
+	if (io->status && failed)
+		failed(io);
+	else
+		circle_io_end(io);
+}
+
 static void part_ended(struct bio *part)
 {
 	struct circle_io *io = part->bi_private;
@@ -104,8 +125,7 @@ static void part_ended(struct bio *part)
 	if (part->bi_status)
 		WRITE_ONCE(io->status, part->bi_status);
 	bio_put(part);
-	if (atomic_dec_and_test(&io->pending))
-		circle_io_end(io);
+	read_part_over(io);
 }
 
 /* One clone for each run of pages with the same source. */
@@ -115,7 +135,6 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 	u32 pos = io->start, end = io->start + io->len, stop;
 	bool cached;
 
-	missed(io, src->slot);
 	atomic_set(&io->pending, 1);
 	for (; pos < end; pos = stop) {
 		struct block_device *bdev;
@@ -127,6 +146,7 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 		sector = cached ? circle_slot_sector(node, src->slot, pos) :
 				  circle_block_sector(node, io->block, pos);
 		part = bio_alloc_clone(bdev, bio, GFP_NOIO, &node->bios);
+		part->bi_iter = io->iter;
 		bio_trim(part, pos - io->start, stop - pos);
 		part->bi_iter.bi_sector = sector;
 		part->bi_private = io;
@@ -134,8 +154,58 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 		atomic_inc(&io->pending);
 		submit_bio_noacct(part);
 	}
-	if (atomic_dec_and_test(&io->pending))
+	read_part_over(io);
+}
+
+static void from_origin(struct circle_io *io)
+{
+	circle_io_submit(io, io->node->origin,
+			 circle_block_sector(io->node, io->block, io->start), circle_io_end);
+}
+
+/* What is dirty could not be read twice: the holders have it. */
+static void from_holders(struct circle_io *io)
+{
+	if (!circle_lease_wait(io, from_holders))
+		return;
+	if (!io->node->circle || circle_repair_save(io->node, io->block, io->touched)) {
+		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
+	} else {
+		from_origin(io);
+	}
+}
+
+static void again_failed(struct circle_io *io)
+{
+	circle_io_queue(io, from_holders);
+}
+
+/* Clean pages come from the origin now; for dirty ones the cache device is asked once more. */
+static void read_again(struct circle_io *io)
+{
+	struct bio *bio = circle_io_bio(io);
+	struct source src = look_up(io);
+
+	src.valid = src.dirty;
+	io->status = BLK_STS_OK;
+	if (!src.valid) {
+		from_origin(io);
+		return;
+	}
+	io->failed = again_failed;
+	if (src.valid == io->touched)
+		circle_io_submit(io, io->node->cache,
+				 circle_slot_sector(io->node, src.slot, io->start), NULL);
+	else
+		read_parts(io, bio, &src);
+}
+
+/* Any context. */
+static void cache_failed(struct circle_io *io)
+{
+	circle_cache_error(io->node, io->slot);
+	circle_io_continue(io, read_again);
 }
 
 void circle_read_step(struct circle_io *io)
@@ -149,6 +219,9 @@ void circle_read_step(struct circle_io *io)
 	} else if (aim(io, bio, &src)) {
 		submit_bio_noacct(bio);
 	} else {
+		missed(io, src.slot);
+		io->slot = src.slot;
+		io->failed = cache_failed;
 		read_parts(io, bio, &src);
 	}
 }

@@ -119,7 +119,7 @@ static int list_ssd(struct recovery *r)
 	struct circle_slots *s = r->node->slots;
 	struct circle_circle *c = r->node->circle;
 	bool believed = r->verdict == CIRCLE_WEAK && c->start == CIRCLE_START_RESTART &&
-			(c->found.flags & CIRCLE_LBF_SSD);
+			(c->found.flags & (CIRCLE_LBF_SSD | CIRCLE_LBF_VOID));	/* by force */
 	int err = 0;
 	u32 n;
 
@@ -131,7 +131,8 @@ static int list_ssd(struct recovery *r)
 			.from = CIRCLE_FROM_SSD, .believed = believed,
 		};
 
-		if (!sl->owner && copy.pages)
+		/* What is lost stays so, whoever may have older versions of it. */
+		if (!sl->owner && copy.pages && !(sl->flags & CIRCLE_SLOT_LOST))
 			err = add(r, &copy);
 	}
 	return err;
@@ -261,6 +262,8 @@ static int drain_run(struct recovery *r, const struct circle_copy *copy, u32 fro
 			err = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
 					     circle_slot_sector(node, slot, from), r->buf,
 					     end - from);
+			if (err)
+				return -ENODATA;
 		}
 		if (!err)
 			err = still_ours(node);
@@ -284,23 +287,70 @@ static int drain_copy(struct recovery *r, const struct circle_copy *copy, struct
 		if (set)
 			err = drain_run(r, copy, pos, stop, call);
 	}
-	if (err)
-		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", copy->block, err);
 	r->blocks++;
 	r->pages += hweight64(copy->pages);
 	r->from_peers += copy->from != CIRCLE_FROM_SSD;
 	return err;
 }
 
-static void drop_slot(struct circle_node *node, u64 block)
+/* The only copy is the SSD's, which cannot all be read: the rest is drained, that is lost. */
+static int drain_damaged(struct recovery *r, struct circle_copy *copy,
+			 struct circle_call *call)
+{
+	struct circle_slots *s = r->node->slots;
+	u32 limit = circle_block_limit(r->node, copy->block), page, from;
+	u64 lost = 0;
+	int err = 0;
+
+	for (page = 0; page < s->geom.nr_pages && !err; page++) {
+		if (!(copy->pages >> page & 1))
+			continue;
+		from = page << s->geom.page_shift;
+		err = drain_run(r, copy, from, min(from + s->geom.page_sectors, limit), call);
+		if (err != -ENODATA)
+			continue;
+		lost |= 1ull << page;
+		err = 0;
+	}
+	if (err || !lost)
+		return err;
+	CIRCLE_ERR("recovery: %u pages of block %llu are lost: they read as errors until overwritten",
+		   (u32)hweight64(lost), copy->block);
+	copy->lost = lost;
+	return 0;
+}
+
+/* copy[i] wins its block; those behind it with the same tag are as good. */
+static int drain_block(struct recovery *r, u32 i, struct circle_call *call)
+{
+	struct circle_copy *won = &r->copy[i];
+	const struct circle_copy *c;
+	int err = drain_copy(r, won, call);
+
+	for (c = won + 1; err == -ENODATA && c < r->copy + r->nr && c->block == won->block; c++)
+		if (c->believed && c->gen == won->gen && c->seq == won->seq)
+			err = drain_copy(r, c, call);
+	if (err == -ENODATA)
+		err = drain_damaged(r, won, call);
+	if (err)
+		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", won->block, err);
+	return err;
+}
+
+/* What is lost stays dirty; a slot that has it already stays as it is. */
+static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 {
 	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
 	u32 n;
 
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(node->slots, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT)
-		__circle_slot_unmap(node->slots, sh, n);
+	if (n != CIRCLE_NO_SLOT && !(node->slots->slot[n].flags & CIRCLE_SLOT_LOST)) {
+		if (lost)
+			__circle_slot_lose(node->slots, sh, n, lost);
+		else
+			__circle_slot_unmap(node->slots, sh, n);
+	}
 	spin_unlock_irq(&sh->lock);
 }
 
@@ -314,7 +364,7 @@ static int drain(struct recovery *r)
 	sort(r->copy, r->nr, sizeof(*r->copy), circle_copy_order, NULL);
 	for (i = 0; i < r->nr && !err; i++)
 		if ((!i || r->copy[i].block != r->copy[i - 1].block) && r->copy[i].believed)
-			err = drain_copy(r, &r->copy[i], call);
+			err = drain_block(r, i, call);
 	kfree(call);
 	if (!err)
 		err = circle_bdev_flush(r->node->origin);
@@ -330,7 +380,8 @@ static int drop_all(struct recovery *r)
 	u32 k;
 
 	for (k = 0; k < r->nr; k++)
-		drop_slot(r->node, r->copy[k].block);
+		if (!k || r->copy[k].block != r->copy[k - 1].block)	/* the winner */
+			drop_slot(r->node, r->copy[k].block, r->copy[k].lost);
 	err = circle_meta_commit(r->node->meta, true);
 	for (i = 0; i < c->nr_peers && !err; i++)
 		if (reachable(&c->peer[i]) &&

@@ -5,6 +5,7 @@
  * those pages is under way. A holder is struck off a block when its answer says that nothing of the
  * block is left there, and nothing was sent to it since.
  */
+#include "degrade.h"
 #include "replicate.h"
 
 #include <linux/slab.h>
@@ -209,7 +210,7 @@ static bool all_ready(struct circle_circle *c, u32 mask)
 
 bool circle_release_may(struct circle_node *node)
 {
-	return atomic_read(&node->circle->releasing) < MAX_RELEASING;
+	return atomic_read(&node->circle->releasing) < MAX_RELEASING && !circle_voiding(node);
 }
 
 void circle_release_block(struct circle_node *node, u64 block)

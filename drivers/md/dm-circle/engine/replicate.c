@@ -15,6 +15,7 @@
 #include <linux/device-mapper.h>
 #include "../core/place.h"
 #include "../trace.h"
+#include "repair.h"
 
 #define DIRECT_SECTORS	64	/* longer writes are copied and sent by a worker */
 
@@ -142,8 +143,11 @@ static void part_ended(struct bio *bio)
 {
 	struct circle_io *io = bio->bi_private;
 
-	if (bio->bi_status)
+	if (bio->bi_status) {
 		WRITE_ONCE(io->status, bio->bi_status);
+		if (bio_op(bio) == REQ_OP_WRITE)	/* to the SSD; reads are of either */
+			WRITE_ONCE(io->cache_failed, true);
+	}
 	bio_put(bio);
 	circle_io_part_done(io);
 }
@@ -196,15 +200,17 @@ static void give_up(struct circle_io *io)
 
 static void durable(struct circle_io *io)
 {
-	circle_io_end(io);
+	if (!io->status && io->uncommitted)
+		circle_through_step(io);	/* the journal cannot say it: the origin can */
+	else
+		circle_io_end(io);
 }
 
 static void committed(struct circle_waiter *waiter, int err)
 {
 	struct circle_io *io = container_of(waiter, struct circle_io, waiter);
 
-	if (err)
-		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	io->uncommitted = err;
 	circle_io_part_done(io);
 }
 
@@ -257,6 +263,8 @@ static void stored(struct circle_io *io)
 	bool fua = io->fua;
 
 	trace_circle_stored(io->node, io->block, w->multi.req.seq, w->multi.ok);
+	if (io->cache_failed)
+		circle_cache_error(io->node, io->slot);
 	if (io->status || !mark_stored(w)) {
 		circle_io_continue(io, give_up);
 		return;

@@ -10,8 +10,7 @@
 
 u64 circle_slots_of(const struct circle_devices *dev, const struct circle_config *conf)
 {
-	return min_t(u64, div_u64(bdev_nr_sectors(dev->cache), conf->block_sectors),
-		     CIRCLE_MAX_SLOTS);
+	return circle_meta_slots(bdev_nr_sectors(dev->cache), conf->block_sectors);
 }
 
 /* Pages of a block that begin at or behind the origin's new end. */
@@ -189,7 +188,14 @@ static int cache_size(struct circle_node *node, const struct circle_devices *dev
 int circle_resize(struct circle_node *node, const struct circle_devices *dev,
 		  const struct circle_config *conf)
 {
-	int r = origin_size(node, dev);
+	u64 nr = circle_slots_of(dev, conf);
+	int r;
 
-	return r ?: cache_size(node, dev, circle_slots_of(dev, conf));
+	if ((node->meta->failed || node->meta->voided) &&
+	    (node->meta->sb.origin_sectors != dev->origin_sectors || nr > node->slots->nr)) {
+		CIRCLE_ERR("unable to resize: the metadata are void; go back to the old sizes");
+		return -EINVAL;
+	}
+	r = origin_size(node, dev);
+	return r ?: cache_size(node, dev, nr);
 }

@@ -35,13 +35,23 @@ void circle_io_part_done(struct circle_io *io)
 	io->step(io);
 }
 
-static void copied(int read_err, unsigned long write_err, void *context)
+static void copied(struct circle_io *io, bool failed, bool cache_failed)
 {
-	struct circle_io *io = context;
-
-	if (read_err || write_err)
+	if (failed)
 		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	if (cache_failed)
+		WRITE_ONCE(io->cache_failed, true);
 	circle_io_part_done(io);
+}
+
+static void copied_out(int read_err, unsigned long write_err, void *context)
+{
+	copied(context, read_err || write_err, read_err);
+}
+
+static void copied_in(int read_err, unsigned long write_err, void *context)
+{
+	copied(context, read_err || write_err, write_err);
 }
 
 void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end)
@@ -60,7 +70,7 @@ void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end)
 
 	atomic_inc(&io->pending);
 	dm_kcopyd_copy(node->kc, to_origin ? &slot : &origin, 1, to_origin ? &origin : &slot, 0,
-		       copied, io);
+		       to_origin ? copied_out : copied_in, io);
 }
 
 static void origin_flushed(struct bio *bio)

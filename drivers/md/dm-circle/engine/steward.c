@@ -195,15 +195,31 @@ static bool may_raise(struct circle_node *node, u32 view, u32 degree)
 }
 
 /*
- * The SSD holds what is dirty: from the first label after which something may be. If its metadata
- * fail, nothing is acknowledged any more, so what they said stays as good as it was.
+ * The SSD holds what is dirty: from the first label after which something may be, until its
+ * metadata fail (R3): then nothing goes through, and nothing is released, before one says VOID.
  */
-static bool ssd_counts(struct circle_node *node, u32 view, u32 degree)
+static u32 label_flags(struct circle_node *node, u32 view, u32 degree)
 {
-	return !degree || view || (node->circle->label.flags & CIRCLE_LBF_SSD);
+	u32 now = node->circle->label.flags;
+
+	if (READ_ONCE(node->meta->failed))
+		return CIRCLE_LBF_VOID | (now & CIRCLE_LBF_EMPTY);
+	if (!degree || view || (now & CIRCLE_LBF_SSD))
+		return CIRCLE_LBF_SSD;
+	return now & CIRCLE_LBF_EMPTY;
 }
 
-static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degree)
+/* The label with VOID is durable, and no other is in flight: the SSD's metadata count no more. */
+static void voided(struct circle_node *node)
+{
+	if (!(node->circle->label.flags & CIRCLE_LBF_VOID) || READ_ONCE(node->meta->voided))
+		return;
+	WRITE_ONCE(node->meta->voided, true);
+	circle_lease_wake(node);
+	circle_commit_kick(node);	/* which tells */
+}
+
+static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degree, u32 flags)
 {
 	struct circle_circle *c = node->circle;
 	u32 gone;
@@ -218,8 +234,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	c->label.degree = degree;
 	c->label.floor = floor;
 	c->label.state = CIRCLE_LS_ACTIVE;
-	c->label.flags = ssd_counts(node, view, degree) ? CIRCLE_LBF_SSD :
-			 c->label.flags & CIRCLE_LBF_EMPTY;
+	c->label.flags = flags;
 	c->label_unsure = true;
 	r = circle_label_store(node);
 	if (r) {
@@ -227,6 +242,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 		return;
 	}
 	c->label_unsure = false;
+	voided(node);
 	spin_lock_irq(&c->lock);
 	gone = c->wait & ~view;
 	if (gone)
@@ -255,7 +271,7 @@ static void keep_view(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	u32 ready = ready_peers(c), view = ready, floor, degree = READ_ONCE(c->degree);
-	u32 gone = c->view & ~ready;
+	u32 gone = c->view & ~ready, flags;
 
 	if (degree > c->degree_now)
 		WRITE_ONCE(c->degree_now, degree);	/* asked of new writes at once */
@@ -265,11 +281,11 @@ static void keep_view(struct circle_node *node)
 	if (floor < degree && view == c->view && view == c->wait &&
 	    may_raise(node, view, degree))
 		floor = degree;
+	flags = label_flags(node, view, degree);
 	if (!c->label_unsure && view == c->view && view == c->wait && floor == c->floor &&
-	    degree == c->label.degree &&
-	    !!(c->label.flags & CIRCLE_LBF_SSD) == ssd_counts(node, view, degree))
+	    degree == c->label.degree && flags == c->label.flags)
 		return;
-	change_view(node, view, floor, degree);
+	change_view(node, view, floor, degree, flags);
 }
 
 /* Clean blocks that holders still have: their release was not possible, or not answered. */
@@ -416,6 +432,17 @@ void circle_steward_kick(struct circle_node *node)
 	wake_up(&node->circle->steward_wait);
 }
 
+static bool origin_durable(struct circle_node *node)
+{
+	u64 covers = circle_origin_mark(node);
+
+	if (covers && circle_bdev_flush(node->origin))
+		return false;
+	if (covers)
+		circle_origin_covered(node, covers);
+	return true;
+}
+
 /* Nothing dirty, nothing held: the label says so, and the origin stands alone (R7). */
 static void say_clean(struct circle_node *node)
 {
@@ -423,11 +450,11 @@ static void say_clean(struct circle_node *node)
 
 	if (c->role != CIRCLE_ROLE_OWNER || circle_label_look(node) ||
 	    atomic_read(&node->slots->nr_dirty) || circle_holders_left(node) ||
-	    circle_origin_mark(node))
+	    !origin_durable(node))
 		return;
 	fill_peers(c, 0);
 	c->label.state = CIRCLE_LS_CLEAN;
-	c->label.flags = CIRCLE_LBF_EMPTY;
+	c->label.flags = CIRCLE_LBF_EMPTY | (node->meta->failed ? CIRCLE_LBF_VOID : 0);
 	c->label.floor = 0;
 	if (circle_label_store(node))
 		CIRCLE_WARN("the label could not be marked clean");

@@ -10,7 +10,9 @@
  */
 #include <linux/device-mapper.h>
 #include "../trace.h"
+#include "degrade.h"
 #include "io.h"
+#include "repair.h"
 #include "replicate.h"
 
 /* Process context: acknowledged only while the lease is young. */
@@ -25,12 +27,32 @@ static void acknowledge(struct circle_io *io)
 	circle_io_end(io);
 }
 
+/* Nothing durable says that they are not dirty any more: they stay so, and the write fails. */
+static void unmarked_in_vain(struct circle_io *io)
+{
+	struct circle_slots *s = io->node->slots;
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+
+	if (!(io->undo | io->undo_clean))
+		return;
+	spin_lock_irqsave(&sh->lock, flags);
+	if (__circle_slot_find(s, sh, 0, io->block) == io->slot)
+		__circle_slot_set(s, sh, io->slot,
+				  circle_slot_valid(s, io->slot) | io->undo | io->undo_clean,
+				  circle_slot_dirty(s, io->slot) | io->undo);
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
+/* Metadata that failed: void by now, or nothing says so. In a circle the label is waited for. */
 static void committed(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
-	if (err)
+	if (err && !io->node->circle && circle_voiding(io->node)) {
+		unmarked_in_vain(io);
 		WRITE_ONCE(io->status, BLK_STS_IOERR);
+	}
 	circle_io_part_done(io);
 }
 
@@ -49,6 +71,8 @@ static void unmark(struct circle_io *io)
 		return;
 	}
 	spin_lock_irqsave(&sh->lock, flags);
+	io->undo = s->slot[io->slot].flags & CIRCLE_SLOT_LOST ? 0 :
+		   circle_slot_dirty(s, io->slot) & io->touched;
 	__circle_slot_set(s, sh, io->slot, circle_slot_valid(s, io->slot) & ~io->touched,
 			  circle_slot_dirty(s, io->slot) & ~io->touched);
 	spin_unlock_irqrestore(&sh->lock, flags);
@@ -104,24 +128,36 @@ static void written(struct circle_io *io)
 	struct circle_node *node = io->node;
 
 	circle_origin_wrote(node);
+	circle_origin_answered(node, io->status);
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
 	if (io->status)
 		circle_io_end(io);
-	else if (!node->circle && !copies_left(io) && circle_meta_settled(node->meta))
+	else if (!node->circle && !copies_left(io) && circle_node_settled(node))
 		acknowledge(io);
 	else
 		circle_io_continue(io, at_origin);
 }
 
+/* A part of a page could not be saved from the cache device: perhaps from a holder? */
+static bool saved_otherwise(struct circle_io *io)
+{
+	if (!io->cache_failed)
+		return false;
+	circle_cache_error(io->node, io->slot);
+	if (!io->node->circle || circle_repair_save(io->node, io->block, io->touched))
+		return false;
+	io->status = BLK_STS_OK;
+	return true;
+}
+
 static void write_origin(struct circle_io *io)
 {
-	if (io->status) {		/* a part of a page could not be saved */
+	if (io->status && !saved_otherwise(io)) {
 		circle_io_end(io);
 		return;
 	}
 	if (!circle_lease_wait(io, write_origin))
 		return;
-	io->origin_errors = atomic_read(&io->node->origin_errors);
 	circle_io_submit(io, io->node->origin, circle_block_sector(io->node, io->block, io->start),
 			 written);
 }
@@ -139,6 +175,7 @@ static void save_parts(struct circle_io *io)
 	}
 	if (!circle_lease_wait(io, save_parts))
 		return;
+	io->origin_errors = atomic_read(&io->node->origin_errors);	/* before the first write */
 	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
 	atomic_set(&io->pending, 1);
 	io->step = write_origin;
@@ -171,6 +208,8 @@ static bool __drop_clean(struct circle_io *io, struct circle_shard *sh)
 		__circle_slot_set(s, sh, io->slot, valid & ~clean, dirty);
 		believed |= !(sl->flags & CIRCLE_SLOT_WRITABLE);
 		sl->flags |= CIRCLE_SLOT_INTENT;	/* durable as clean it shall not become */
+		if (sl->flags & CIRCLE_SLOT_WRITABLE)	/* durably dirty: it would come back */
+			io->undo_clean = clean;
 	}
 	if (parts && ((sl->flags & CIRCLE_SLOT_UNSURE) ||
 		      ((sl->flags & CIRCLE_SLOT_LOST) && (parts & dirty))))
@@ -185,12 +224,9 @@ void circle_through_step(struct circle_io *io)
 	bool believed;
 
 	trace_circle_through(io->node, io->block, io->start, io->len);
-	if (READ_ONCE(io->node->meta->failed)) {
-		/* What is unmarked now could not be unmarked durably, and would come back. */
-		io->status = BLK_STS_IOERR;
-		circle_io_end(io);
+	/* What is unmarked now could not be unmarked durably, and would come back. */
+	if (!circle_degrade_wait(io, circle_through_step))
 		return;
-	}
 	spin_lock_irqsave(&sh->lock, flags);
 	io->slot = __circle_slot_find(io->node->slots, sh, 0, io->block);
 	believed = __drop_clean(io, sh);

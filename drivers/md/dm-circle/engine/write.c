@@ -10,6 +10,7 @@
 #include <linux/device-mapper.h>
 #include "../trace.h"
 #include "io.h"
+#include "repair.h"
 #include "replicate.h"
 
 /* trace.h has their names */
@@ -65,9 +66,11 @@ static enum plan plan(struct circle_io *io)
 		goto out;
 	}
 	sl = &s->slot[io->slot];
-	if (((sl->flags & CIRCLE_SLOT_LOST) &&
-	     (io->touched & ~io->whole & circle_slot_dirty(s, io->slot))) ||
-	    ((sl->flags & CIRCLE_SLOT_UNSURE) && (io->touched & ~io->whole))) {
+	if (sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK)) {
+		p = PLAN_THROUGH;	/* nothing new becomes dirty there */
+		goto out;
+	}
+	if ((sl->flags & CIRCLE_SLOT_UNSURE) && (io->touched & ~io->whole)) {
 		p = PLAN_THROUGH;	/* which will say so */
 	} else if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
 		sl->flags |= CIRCLE_SLOT_INTENT;
@@ -90,9 +93,10 @@ static void committed(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
 
-	if (err)
-		io->status = BLK_STS_IOERR;
-	circle_io_end(io);
+	if (err)		/* the journal cannot say it: the origin can */
+		circle_io_continue(io, circle_through_step);
+	else
+		circle_io_end(io);
 }
 
 /* False: a degree was asked for meanwhile, which this write has not (R7). */
@@ -119,6 +123,8 @@ static void written(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 
+	if (io->status)
+		circle_cache_error(node, io->slot);
 	if (io->status || !mark_dirty(io)) {
 		io->status = BLK_STS_OK;
 		circle_io_continue(io, circle_through_step);
@@ -157,6 +163,8 @@ static void submit_data(struct circle_io *io)
 static void filled(struct circle_io *io)
 {
 	if (io->status) {
+		if (io->cache_failed)
+			circle_cache_error(io->node, io->slot);
 		io->status = BLK_STS_OK;
 		circle_through_step(io);
 	} else {

@@ -4,10 +4,14 @@
  * asked to drain. One batch at a time: pick old blocks and their dirty neighbours in order, copy,
  * one origin FLUSH for the batch, then clear the marks of what was not written again meanwhile.
  *
- * It must never clear a dirty mark before the origin FLUSH (R4). After an error everything of the
- * batch stays dirty and is written again, ever later.
+ * It must never clear a dirty mark before the origin FLUSH (R4), nor write while metadata have
+ * failed that may still be believed: they may name an older version, in another slot, of a block
+ * that has moved. After an error everything of the batch stays dirty and is written again, ever
+ * later.
  */
 #include "op.h"
+#include "degrade.h"
+#include "repair.h"
 #include "replicate.h"
 
 #include <linux/sort.h>
@@ -21,6 +25,8 @@
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
 #define BACKOFF_MAX_MS	30000u
+/* LOST and SICK are repair.c's. */
+#define ASIDE		(CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK | CIRCLE_SLOT_UNSURE)
 
 struct circle_batch {
 	u64 block[BATCH];
@@ -65,7 +71,7 @@ static bool is_dirty(struct circle_node *node, u64 block)
 
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(s, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT)
+	if (n != CIRCLE_NO_SLOT && !(s->slot[n].flags & ASIDE))
 		dirty = circle_slot_dirty(s, n) & ~circle_slot_wb(s, n);
 	spin_unlock_irq(&sh->lock);
 	return dirty;
@@ -105,7 +111,7 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 		n = sh->dirty.tail;
 		sl = &s->slot[n];
 		due = all || exposed(node, sl) || circle_slot_age(sl) >= AGE;
-		if (due && !(sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_UNSURE))) {
+		if (due && !(sl->flags & ASIDE)) {
 			*block = circle_slot_block(sl);
 			got = true;
 		}
@@ -171,7 +177,7 @@ static void op_work(struct work_struct *work)
 	spin_lock_irq(&sh->lock);
 	op->slot = __circle_slot_find(s, sh, 0, op->range.block);
 	if (op->slot != CIRCLE_NO_SLOT && circle_lease_ok(op->node)) {
-		if (!(s->slot[op->slot].flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_UNSURE)))
+		if (!(s->slot[op->slot].flags & ASIDE))
 			op->mask = circle_slot_dirty(s, op->slot);
 		__circle_slot_set_wb(s, sh, op->slot, circle_slot_wb(s, op->slot) | op->mask);
 	}
@@ -212,11 +218,11 @@ static void start_op(struct circle_node *node, u64 block, struct list_head *ops)
 }
 
 /* Clears the marks of what the FLUSH covered (ok), or takes the claim back. */
-static void settle(struct circle_node *node, struct circle_op *op, bool ok)
+static void settle(struct circle_node *node, struct circle_op *op, bool flushed)
 {
 	struct circle_slots *s = node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, op->range.block);
-	bool held = false;
+	bool held = false, ok = flushed && !op->err;
 	u64 done = 0;
 	u32 n;
 
@@ -228,6 +234,8 @@ static void settle(struct circle_node *node, struct circle_op *op, bool ok)
 		if (ok)
 			__circle_slot_set(s, sh, n, circle_slot_valid(s, n),
 					  circle_slot_dirty(s, n) & ~done);
+		if (op->cache_failed)
+			__circle_cache_error(node, n);
 		held = s->slot[n].holders && !circle_slot_dirty(s, n);
 	}
 	spin_unlock_irq(&sh->lock);
@@ -237,42 +245,66 @@ static void settle(struct circle_node *node, struct circle_op *op, bool ok)
 		circle_stat_add(node->stats, CIRCLE_STAT_WRITEBACK, hweight64(done));
 }
 
+/* False: the origin failed all of it. A block whose slot cannot be read is left to repair.c. */
 static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 {
 	struct circle_op *op, *tmp;
 	LIST_HEAD(ops);
 	int errors = atomic_read(&node->origin_errors);
 	u64 covers;
-	bool ok, all = true;
+	bool ok, cached, any = false, bad = false;
 	u32 i;
 
 	/*
 	 * A slot of one of these blocks may have been evicted, and still be durably valid: it would
 	 * be older than the origin.
 	 */
-	if (atomic_read(&node->slots->nr_freeing) && circle_meta_commit(node->meta, false))
+	if (!READ_ONCE(node->meta->voided) &&
+	    atomic_read(&node->slots->nr_freeing) && circle_meta_commit(node->meta, false)) {
+		circle_commit_kick(node);	/* goes on in circle_degrade() */
 		return false;
+	}
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
 	covers = circle_origin_mark(node);
-	/* What a power cut takes from the SSD must not be older there than at the origin. */
-	ok = !circle_bdev_flush(node->cache);
-	ok = ok && (!bdev_write_cache(node->origin) || !blkdev_issue_flush(node->origin));
-	if (!ok)
+	cached = circle_cache_flush(node);
+	ok = cached && !circle_bdev_flush(node->origin);
+	if (cached && !ok)
 		circle_origin_failed(node);
 	/* Another's FLUSH that failed may have taken what we wrote with it. */
 	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)
 		circle_origin_covered(node, covers);
 	list_for_each_entry_safe(op, tmp, &ops, link) {
-		settle(node, op, ok && !op->err);
-		all &= !op->err;
+		settle(node, op, ok);
+		any |= !op->err && op->mask;
+		bad |= op->err && !op->cache_failed;
+		if (op->mask && !op->cache_failed)
+			circle_origin_answered(node, op->err);
 		list_del(&op->link);
 		mempool_free(op, &node->op_pool);
 	}
-	trace_circle_writeback(node, b->nr, ok && all);
-	return ok && all;
+	trace_circle_writeback(node, b->nr, ok && !bad);
+	if (ok && bad)
+		CIRCLE_WARN_LIMIT("write-back to the origin failed for some blocks, which stay dirty");
+	return ok && (any || !bad);
+}
+
+/* In a suspend only for FLUSHes that wait for it, and not for long. */
+static bool may_run(struct circle_node *node)
+{
+	bool waits;
+
+	if (!READ_ONCE(node->bg_stop))
+		return true;
+	spin_lock_irq(&node->commit.lock);
+	waits = !list_empty(&node->commit.drainers);
+	spin_unlock_irq(&node->commit.lock);
+	if (!waits || time_before(jiffies, node->wb.end))
+		return waits;
+	circle_drain_end(node, -EAGAIN);
+	return false;
 }
 
 static void writeback_work(struct work_struct *work)
@@ -283,17 +315,25 @@ static void writeback_work(struct work_struct *work)
 	struct circle_batch *b = wb->batch;
 	bool press;
 
-	if (READ_ONCE(node->bg_stop))
+	if (!may_run(node))
 		return;
-	if (!circle_lease_ok(node)) {
+	if (!circle_lease_ok(node) || circle_voiding(node)) {
 		circle_steward_kick(node);
-		queue_delayed_work(node->bg_wq, &wb->work, HZ / 10);
+		if (circle_voiding(node))
+			circle_commit_kick(node);	/* which tries again to have it said */
+		if (node->circle && READ_ONCE(node->circle->role) == CIRCLE_ROLE_FENCED)
+			circle_drain_end(node, -EIO);
+		queue_delayed_work(node->bg_wq, &wb->work, circle_lease_ok(node) ? HZ : HZ / 10);
 		return;
 	}
 	press = pressed(node);
 	WRITE_ONCE(wb->pressure, false);
 	collect(node, b, press || want_all(node));
+	if (!b->nr)
+		circle_degrade_idle(node);
 	if (b->nr && !write_batch(node, b)) {
+		if (!circle_voiding(node))
+			circle_drain_end(node, -EIO);
 		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
 		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
 				  b->nr, wb->backoff_ms);
@@ -306,8 +346,21 @@ static void writeback_work(struct work_struct *work)
 		}
 	}
 	wake_up_all(&wb->idle);
-	if (!READ_ONCE(node->bg_stop))
+	if (may_run(node))
 		queue_delayed_work(node->bg_wq, &wb->work, delay);
+}
+
+void circle_writeback_drain(struct circle_node *node, unsigned int ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(ms);
+	struct circle_batch *b = node->wb.batch;
+
+	while (!circle_all_drained(node) && circle_lease_ok(node) && !circle_voiding(node) &&
+	       time_before(jiffies, end)) {
+		collect(node, b, true);
+		if (!b->nr || !write_batch(node, b))
+			return;
+	}
 }
 
 int circle_writeback_init(struct circle_node *node)
@@ -322,6 +375,12 @@ void circle_writeback_kick(struct circle_node *node)
 {
 	if (!READ_ONCE(node->bg_stop) && !READ_ONCE(node->wb.backoff_ms))
 		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
+}
+
+void circle_writeback_start(struct circle_node *node)
+{
+	WRITE_ONCE(node->wb.backoff_ms, 0);	/* its work has been stopped */
+	circle_writeback_kick(node);
 }
 
 void circle_writeback_stop(struct circle_node *node)

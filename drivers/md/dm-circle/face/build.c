@@ -122,6 +122,8 @@ static int find_node(struct circle_table *t)
 		ti->error = "origin and label of a circle cannot be changed by a reload";
 		return -EINVAL;
 	}
+	if (node->state != CIRCLE_NODE_NEW && node->meta->failed)
+		return 0;		/* preresume looks at what is in memory */
 	circle_table_devices(t, &dev);
 	return circle_node_check(&dev, &t->conf, &t->outlook, (const char **)&ti->error);
 }

@@ -7,9 +7,10 @@
 #include "face.h"
 
 #include "../engine/invalidate.h"
+#include "../engine/repair.h"
 #include "../log.h"
 
-#define KNOWN "migration_threshold <sectors>, invalidate_cblocks [<block>|<begin>-<end>]*, drain, undrain"
+#define KNOWN "migration_threshold <sectors>, invalidate_cblocks [<block>|<begin>-<end>]*, drain, undrain, lost, retry_lost"
 
 static int set_key(struct circle_table *t, const char *key, const char *value)
 {
@@ -82,6 +83,20 @@ static int ours(struct circle_table *t, unsigned int argc, char **argv)
 	return 0;
 }
 
+/* A line for each run of sectors of which no copy is left: <first>+<number> */
+static int list_lost(struct circle_table *t, char *result, unsigned int maxlen)
+{
+	unsigned int sz = 0;
+	u32 n = 0, page = 0, sectors;
+	u64 sector;
+
+	*result = '\0';
+	while (t->node->slots && sz < maxlen &&
+	       circle_lost_next(t->node, &n, &page, &sector, &sectors))
+		DMEMIT("%llu+%u\n", sector, sectors);
+	return 1;		/* there is a result */
+}
+
 int circle_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 		   unsigned int maxlen)
 {
@@ -93,6 +108,12 @@ int circle_message(struct dm_target *ti, unsigned int argc, char **argv, char *r
 	r = ours(t, argc, argv);
 	if (r != -ENOENT)
 		return r;
+	if (argc == 1 && !strcasecmp(argv[0], "lost"))
+		return list_lost(t, result, maxlen);
+	if (argc == 1 && !strcasecmp(argv[0], "retry_lost") && t->node->slots) {
+		circle_repair_retry(t->node);
+		return 0;
+	}
 	if (t->node->meta && circle_meta_mode(t->node->meta) != CIRCLE_META_RW) {
 		CIRCLE_ERR("message %s: not while the metadata are read-only or failed", argv[0]);
 		return -EOPNOTSUPP;

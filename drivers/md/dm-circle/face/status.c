@@ -6,6 +6,8 @@
 #include "face.h"
 
 #include "../engine/circle.h"
+#include "../engine/degrade.h"
+#include "../engine/repair.h"
 
 static const char *const mode_name[] = { "writeback", "writethrough", "passthrough" };
 
@@ -35,17 +37,31 @@ static unsigned int in_a_circle(struct circle_node *node, char *result, unsigned
 	return sz;
 }
 
+static unsigned int faults(struct circle_node *node, char *result, unsigned int maxlen)
+{
+	static const char *const health[] = { "well", "failing", "draining", "bare" };
+	unsigned int sz = 0;
+
+	DMEMIT("health %s caching %s ", health[circle_node_health(node)],
+	       circle_node_through(node) ? "off" : "on");
+	DMEMIT("cache_errors %llu origin_errors %llu retired %d lost_pages %llu ",
+	       circle_stat_sum(node->stats, CIRCLE_STAT_CACHE_ERROR),
+	       circle_stat_sum(node->stats, CIRCLE_STAT_ORIGIN_ERROR),
+	       atomic_read(&node->slots->nr_retired), circle_lost_pages(node));
+	return sz;
+}
+
 /* Behind dm-cache's fields: `circle <number of words> <key> <value> ...` */
 static unsigned int ours(struct circle_node *node, char *result, unsigned int maxlen)
 {
 	unsigned int sz = 0;
 
-	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 22 : 8,
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 34 : 20,
 	       node->gen, node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
 	if (node->circle)
 		sz += in_a_circle(node, result + sz, maxlen - sz);
 	DMEMIT("ram_per_block %u ", circle_node_ram_per_block(node));
-	return sz;
+	return sz + faults(node, result + sz, maxlen - sz);
 }
 
 static unsigned int counters(const struct circle_node *node, char *result, unsigned int maxlen)
@@ -87,7 +103,7 @@ static void info(struct circle_table *t, char *result, unsigned int maxlen)
 	DMEMIT("%d ", atomic_read(&s->nr_dirty));
 	sz += settings(&t->conf, result + sz, maxlen - sz);
 	DMEMIT("%s %s ", node->meta->failed ? "ro" : "rw",
-	       sb->flags & CIRCLE_SBF_NEEDS_CHECK ? "needs_check" : "-");
+	       node->meta->failed || sb->flags & CIRCLE_SBF_NEEDS_CHECK ? "needs_check" : "-");
 	sz += ours(node, result + sz, maxlen - sz);
 }
 
@@ -108,8 +124,7 @@ static void status_info(struct circle_table *t, char *result, unsigned int maxle
 	struct circle_node *node = t->node;
 	unsigned int sz = 0;
 
-	if (node->state != CIRCLE_NODE_NEW && circle_meta_mode(node->meta) == CIRCLE_META_FAIL &&
-	    !node->circle)
+	if (node->state != CIRCLE_NODE_NEW && circle_node_failed(node))
 		DMEMIT("Fail");
 	else if (node->state != CIRCLE_NODE_NEW)
 		info(t, result, maxlen);

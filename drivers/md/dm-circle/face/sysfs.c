@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 #include "../engine/circle.h"
+#include "../engine/repair.h"
 #include "../engine/serve.h"
 #include "../log.h"
 
@@ -103,9 +104,38 @@ static ssize_t used_slots_show(struct circle_dir *d, char *buf)
 
 FILE_RO(used_slots);
 
+static ssize_t cache_errors_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", circle_stat_sum(d->node->stats, CIRCLE_STAT_CACHE_ERROR));
+}
+
+FILE_RO(cache_errors);
+
+static ssize_t origin_errors_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", circle_stat_sum(d->node->stats, CIRCLE_STAT_ORIGIN_ERROR));
+}
+
+FILE_RO(origin_errors);
+
+static ssize_t retired_slots_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", atomic_read(&d->node->slots->nr_retired));
+}
+
+FILE_RO(retired_slots);
+
+static ssize_t lost_bytes_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", bytes_of_pages(d->node, circle_lost_pages(d->node)));
+}
+
+FILE_RO(lost_bytes);
+
 static struct attribute *node_attrs[] = {
 	&generation_file.attr, &state_file.attr, &mode_file.attr, &dirty_bytes_file.attr,
-	&free_slots_file.attr, &used_slots_file.attr, NULL
+	&free_slots_file.attr, &used_slots_file.attr, &cache_errors_file.attr,
+	&origin_errors_file.attr, &retired_slots_file.attr, &lost_bytes_file.attr, NULL
 };
 ATTRIBUTE_GROUPS(node);
 

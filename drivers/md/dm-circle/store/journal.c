@@ -96,11 +96,8 @@ static void captured_durable(struct circle_meta *m)
 		sl = &s->slot[rec.slot];
 		sh = circle_shard_of(s, rec.state.owner, rec.state.block);
 		if (!(rec.state.flags & CIRCLE_SLOT_MAPPED)) {
-			if (READ_ONCE(sl->flags) & CIRCLE_SLOT_FREEING) {
-				sl->flags = 0;
-				atomic_dec(&s->nr_freeing);
-				circle_slot_push(s, rec.slot);
-			}
+			if (READ_ONCE(sl->flags) & CIRCLE_SLOT_FREEING)
+				circle_slot_freed(s, rec.slot);
 			continue;
 		}
 		if (!(rec.state.flags & CIRCLE_SLOT_INTENT))

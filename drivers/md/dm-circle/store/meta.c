@@ -117,6 +117,8 @@ int circle_meta_open(struct circle_meta *m)
 		return left_over(m, r[1] == -EBADMSG);
 	if (best < 0)
 		return -EBADMSG;
+	if (m->sb.flags & CIRCLE_SBF_VOID)
+		return 0;		/* which is worse; the caller asks circle_meta_is_void() */
 	return m->sb.flags & CIRCLE_SBF_NEEDS_CHECK ? -EUNATCH : 0;
 }
 

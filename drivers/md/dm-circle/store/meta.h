@@ -14,6 +14,7 @@
 
 #include <linux/mutex.h>
 #include "../core/disk.h"
+#include "../core/mark.h"
 #include "bdev.h"
 #include "slots.h"
 
@@ -37,6 +38,9 @@ struct circle_meta {
 	bool left_over;			/* what stands behind the first block may be wiped */
 	bool failed;			/* a write failed: nothing is made durable any more */
 	bool committing;		/* see circle_meta_settled() */
+	bool voided;			/* ... and something durable elsewhere says so */
+	bool half_sized;		/* a resize failed: not known of which size they are */
+	u16 mark;			/* CIRCLE_MARK_ that is durable, or 0 */
 	bool bad;			/* ... and it was this device that failed */
 	bool lost;			/* ... and it can be neither written nor read */
 	void (*on_failed)(struct circle_meta *m);	/* lock held; must not sleep */
@@ -68,6 +72,19 @@ size_t circle_meta_bytes(const struct circle_meta *m);
  */
 int circle_meta_commit(struct circle_meta *m, bool flush);
 
+/*
+ * void.c, for metadata that failed: something that does not depend on what failed says durably
+ * that they are not to be believed: the mark on the cache device, or both superblocks. Sets
+ * voided. 0; -EIO: neither could be written.
+ */
+int circle_meta_void(struct circle_meta *m, bool drained);
+/* What speaks against the metadata that were opened? Only reads. */
+enum circle_void circle_meta_is_void(struct circle_meta *m);
+/* force: they are believed all the same: mark and flags go. Before anything relies on them. */
+int circle_meta_unvoid(struct circle_meta *m);
+/* Slots on a cache device of so many sectors: room is left for the mark. */
+u64 circle_meta_slots(u64 sectors, u32 block_sectors);
+
 /* Any context: is all that was changed before durable? False also when that is not sure. */
 static inline bool circle_meta_settled(const struct circle_meta *m)
 {
@@ -93,6 +110,10 @@ int circle_meta_resize(struct circle_meta *m, u64 nr, u64 *need);
  * superblock asks for a check, when it can be written. Once; later calls do nothing.
  */
 void __circle_meta_fail(struct circle_meta *m);
+/* Process context: a FLUSH of the cache device failed, and may have dropped what they call valid;
+ * that the next one succeeds says nothing.
+ */
+void circle_meta_data_lost(struct circle_meta *m);
 /* A synchronous write to the metadata device; notes that it is bad. */
 int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u32 nr);
 

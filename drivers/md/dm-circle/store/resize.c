@@ -166,10 +166,12 @@ static int resize(struct circle_meta *m, const struct circle_super *to)
 		r = level(m, &lsn);
 		if (!r)
 			r = rewrite(m, to, lsn);
-		if (r)
+		if (r) {
+			m->half_sized = true;
 			__circle_meta_fail(m);
-		else
+		} else {
 			take_over(m, &t, lsn);
+		}
 	}
 	table_free(&t);
 	return r;

@@ -27,6 +27,9 @@
 #define CIRCLE_SLOT_UNSURE	0x800	/* a write ended before all holders answered: until a label
 					 * without them is durable, either version may win
 					 */
+#define CIRCLE_SLOT_SICK	0x1000	/* own: the device failed there; see engine/repair.c */
+#define CIRCLE_SLOT_TRIES	0x6000	/* how often it was tried again to save what is dirty */
+#define CIRCLE_SLOT_TRY		0x2000
 #define CIRCLE_SLOT_DISK	CIRCLE_SLOT_ALL
 
 struct circle_slot {

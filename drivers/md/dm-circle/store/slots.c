@@ -148,6 +148,16 @@ void circle_slot_push(struct circle_slots *s, u32 n)
 	spin_unlock_irqrestore(&s->stock_lock, flags);
 }
 
+void circle_slot_freed(struct circle_slots *s, u32 n)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	sl->flags &= CIRCLE_SLOT_RETIRED;
+	atomic_dec(&s->nr_freeing);
+	if (!sl->flags)
+		circle_slot_push(s, n);
+}
+
 static void list_out(struct circle_slots *s, struct circle_list *l, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
@@ -279,6 +289,36 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	circle_slot_changed(s, n);
 }
 
+void __circle_slot_retire(struct circle_slots *s, struct circle_shard *sh, u32 n)
+{
+	__circle_slot_unmap(s, sh, n);
+	s->slot[n].flags |= CIRCLE_SLOT_RETIRED;
+	atomic_inc(&s->nr_retired);
+}
+
+void __circle_slot_lose(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	__circle_slot_set(s, sh, n, pages, pages);
+	if (!(sl->flags & CIRCLE_SLOT_LOST))
+		atomic_inc(&s->nr_lost);
+	sl->flags |= CIRCLE_SLOT_LOST;
+	circle_slot_changed(s, n);
+}
+
+void __circle_slot_found(struct circle_slots *s, struct circle_shard *sh, u32 n, u16 flags)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	lockdep_assert_held(&sh->lock);
+	if (sl->owner || !(sl->flags & CIRCLE_SLOT_LOST))
+		return;
+	sl->flags = (sl->flags & ~CIRCLE_SLOT_LOST) | flags;
+	atomic_dec(&s->nr_lost);
+	circle_slot_changed(s, n);
+}
+
 void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 valid, u64 dirty)
 {
 	struct circle_slot *sl = &s->slot[n];
@@ -289,6 +329,10 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	WARN_ON_ONCE(dirty & ~valid);
 	if (valid == circle_slot_valid(s, n) && dirty == old)
 		return;
+	if (!sl->owner && !is && (sl->flags & CIRCLE_SLOT_LOST)) {
+		sl->flags &= ~CIRCLE_SLOT_LOST;		/* overwritten */
+		atomic_dec(&s->nr_lost);	/* first: who finds both equal calls all drained */
+	}
 	if (!sl->owner) {
 		atomic64_add((int)hweight64(dirty) - (int)hweight64(old), &s->dirty_pages);
 		if (was != is) {
@@ -384,6 +428,8 @@ void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_st
 		sl->flags &= CIRCLE_SLOT_RETIRED;
 		if (!sl->flags)
 			circle_slot_push(s, n);
+		else
+			atomic_inc(&s->nr_retired);
 		return;
 	}
 	sl->flags |= CIRCLE_SLOT_MAIN;
@@ -398,6 +444,8 @@ void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_st
 	list_in(s, list_of(s, sh, n), n);
 	if (st->dirty)
 		atomic_inc(&s->nr_dirty);
+	if (st->flags & CIRCLE_SLOT_LOST)
+		atomic_inc(&s->nr_lost);
 	atomic64_add(hweight64(st->dirty), &s->dirty_pages);
 }
 

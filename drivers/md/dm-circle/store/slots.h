@@ -46,6 +46,7 @@ struct circle_slots {
 	spinlock_t stock_lock;
 	u32 free_head, nr_free;
 	atomic_t nr_changed, nr_dirty, nr_mapped, nr_lent, nr_freeing;
+	atomic_t nr_retired, nr_lost;	/* nr_lost: own slots with LOST, within nr_dirty */
 	atomic64_t dirty_pages;
 	size_t bytes;			/* of all that grows with nr */
 };
@@ -90,10 +91,20 @@ u32 __circle_slot_find(struct circle_slots *s, struct circle_shard *sh, u16 owne
 u32 circle_slot_pop(struct circle_slots *s, u32 keep);
 void circle_slot_push(struct circle_slots *s, u32 n);		/* any context: n is durably free */
 
+/* The committer: the freeing of n is durable. A retired slot never goes back to the stock. */
+void circle_slot_freed(struct circle_slots *s, u32 n);
+
 /* shard->lock held: enter a popped slot with no valid pages; or take one out (-> freeing). */
 void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u16 owner,
 		       u64 block, u16 flags);
 void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n);
+
+/* shard->lock held, no valid page left: the same, and it is never used again. */
+void __circle_slot_retire(struct circle_slots *s, struct circle_shard *sh, u32 n);
+/* shard->lock held: no copy is left of `pages`, which are all that is dirty in slot n. */
+void __circle_slot_lose(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages);
+/* shard->lock held: that is taken back; `flags` are set instead. */
+void __circle_slot_found(struct circle_slots *s, struct circle_shard *sh, u32 n, u16 flags);
 
 bool circle_slot_lock_unannotated(struct circle_slots *s, u32 n, struct circle_shard **sh,
 				  unsigned long *flags);

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * degrade: how a node goes on when its metadata cannot be written any more. What stands on the
+ * metadata device then calls pages dirty or valid for ever; once a newer version of such a page is
+ * at the origin, a later load would bring the old one back. So the first write waits until
+ * something durable elsewhere says that these metadata are void: in a local cache the mark
+ * (store/void.c), in a circle a label with VOID (steward.c). From then on writes go through, what
+ * is dirty drains, and a FLUSH completes when all of it is at the origin.
+ *
+ * Before that it must never let anything reach the origin that they may contradict, be it a write
+ * through or a write-back, nor let a FLUSH complete.
+ */
+#include <linux/delay.h>
+#include "../log.h"
+#include "circle.h"
+#include "degrade.h"
+
+#define PAUSE_MS	200
+
+bool circle_all_drained(const struct circle_node *node)
+{
+	return atomic_read(&node->slots->nr_dirty) == atomic_read(&node->slots->nr_lost);
+}
+
+enum circle_health circle_node_health(const struct circle_node *node)
+{
+	if (!READ_ONCE(node->meta->failed))
+		return CIRCLE_WELL;
+	if (!READ_ONCE(node->meta->voided))
+		return CIRCLE_FAILING;
+	return atomic_read(&node->slots->nr_dirty) ? CIRCLE_DRAINING : CIRCLE_BARE;
+}
+
+bool circle_node_failed(const struct circle_node *node)
+{
+	return circle_node_health(node) && READ_ONCE(node->origin_bad);
+}
+
+/* Once for each state; never back. */
+static void say(struct circle_node *node)
+{
+	enum circle_health now = circle_node_health(node);
+
+	if (now <= node->told)
+		return;
+	node->told = now;
+	if (now == CIRCLE_FAILING)
+		CIRCLE_ERR("nothing more is cached; writes wait until %s says that the metadata are void",
+			   node->circle ? "the label" : "a mark");
+	else if (now == CIRCLE_DRAINING)
+		CIRCLE_ERR("metadata are void: writes go through, %d dirty blocks are written back",
+			   atomic_read(&node->slots->nr_dirty));
+	else
+		CIRCLE_ERR("metadata are void, nothing is dirty: the origin has everything; replace or wipe the metadata device");
+	circle_event_post(node);
+}
+
+/* Local cache. Tried for a while after the failure, later once each time that it is asked for. */
+static void void_metadata(struct circle_node *node)
+{
+	struct circle_meta *m = node->meta;
+
+	while (circle_meta_void(m, false)) {
+		if (READ_ONCE(node->bg_stop) ||
+		    time_after(jiffies, node->failed_at + msecs_to_jiffies(CIRCLE_END_MS))) {
+			CIRCLE_WARN_LIMIT("the cache device cannot be written either, to say that the metadata are void: writes fail");
+			return;
+		}
+		msleep(PAUSE_MS);
+	}
+}
+
+void circle_degrade(struct circle_node *node)
+{
+	if (node->told == CIRCLE_WELL)
+		node->failed_at = jiffies;
+	say(node);
+	if (!READ_ONCE(node->meta->voided)) {
+		if (node->circle)
+			circle_steward_kick(node);
+		else
+			void_metadata(node);
+		if (READ_ONCE(node->meta->voided))
+			circle_writeback_kick(node);
+	}
+	say(node);
+}
+
+bool circle_cache_flush(struct circle_node *node)
+{
+	if (READ_ONCE(node->meta->voided) || !circle_bdev_flush(node->cache))
+		return true;
+	circle_stat_add(node->stats, CIRCLE_STAT_CACHE_ERROR, 1);
+	circle_meta_data_lost(node->meta);
+	circle_commit_kick(node);	/* goes on in circle_degrade() */
+	return false;
+}
+
+static void tried(struct circle_waiter *w, int err)
+{
+	struct circle_io *io = container_of(w, struct circle_io, waiter);
+
+	if (READ_ONCE(io->node->meta->voided)) {
+		circle_io_continue(io, io->step);
+	} else {
+		io->status = READ_ONCE(io->node->bg_stop) && io->node->requeue ?
+			     BLK_STS_DM_REQUEUE : BLK_STS_IOERR;
+		circle_io_end(io);
+	}
+}
+
+bool circle_degrade_wait(struct circle_io *io, void (*step)(struct circle_io *io))
+{
+	struct circle_node *node = io->node;
+
+	if (node->circle || !circle_voiding(node))
+		return true;
+	io->step = step;
+	io->waiter.flush = false;
+	io->waiter.done = tried;
+	circle_commit_wait(node, &io->waiter);
+	return false;
+}
+
+void circle_drain_wait(struct circle_node *node, struct circle_waiter *w)
+{
+	bool drained = circle_all_drained(node), stop;
+	unsigned long flags;
+
+	spin_lock_irqsave(&node->commit.lock, flags);
+	stop = drained || (READ_ONCE(node->bg_stop) && node->requeue);
+	if (!stop)
+		list_add_tail(&w->link, &node->commit.drainers);
+	spin_unlock_irqrestore(&node->commit.lock, flags);
+	if (stop)
+		w->done(w, drained ? 0 : -EAGAIN);
+	else
+		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
+}
+
+static void take_drainers(struct circle_node *node, struct list_head *all)
+{
+	spin_lock_irq(&node->commit.lock);
+	list_splice_init(&node->commit.drainers, all);
+	spin_unlock_irq(&node->commit.lock);
+}
+
+static void tell_drainers(struct list_head *all, int err)
+{
+	struct circle_waiter *w, *tmp;
+
+	list_for_each_entry_safe(w, tmp, all, link) {
+		list_del(&w->link);
+		w->done(w, err);
+	}
+}
+
+void circle_drain_end(struct circle_node *node, int err)
+{
+	LIST_HEAD(all);
+
+	take_drainers(node, &all);
+	tell_drainers(&all, err);
+}
+
+/* For those that waited before it was looked: who comes later may wait for what came meanwhile. */
+static bool drain_settle(struct circle_node *node)
+{
+	LIST_HEAD(all);
+	bool drained;
+
+	take_drainers(node, &all);
+	drained = circle_all_drained(node);
+	if (drained) {
+		tell_drainers(&all, 0);
+	} else {
+		spin_lock_irq(&node->commit.lock);
+		list_splice(&all, &node->commit.drainers);
+		spin_unlock_irq(&node->commit.lock);
+	}
+	return drained;
+}
+
+/* The write-back: nothing is left for it to do. */
+void circle_degrade_idle(struct circle_node *node)
+{
+	struct circle_meta *m = node->meta;
+
+	if (!READ_ONCE(m->failed) || !drain_settle(node))
+		return;
+	if (!node->circle && m->mark == CIRCLE_MARK_UNDRAINED &&
+	    !atomic_read(&node->slots->nr_dirty))
+		circle_meta_void(m, true);
+	circle_commit_kick(node);	/* which tells */
+}
+
+void circle_degrade_presuspend(struct circle_node *node, bool requeue)
+{
+	node->requeue = requeue;
+	node->wb.end = jiffies + msecs_to_jiffies(CIRCLE_END_MS);
+	if (!READ_ONCE(node->meta->failed) || requeue)
+		return;
+	circle_writeback_kick(node);
+	wait_event_timeout(node->wb.idle,
+			   circle_all_drained(node) || READ_ONCE(node->wb.backoff_ms) ||
+			   (!node->circle && circle_voiding(node)),
+			   msecs_to_jiffies(CIRCLE_END_MS));
+}
+
+/* Background work has ended, but not for FLUSHes: a filesystem is synced now. */
+void circle_degrade_stopped(struct circle_node *node)
+{
+	bool waits;
+
+	if (node->requeue) {
+		if (!drain_settle(node))
+			circle_drain_end(node, -EAGAIN);
+		return;
+	}
+	spin_lock_irq(&node->commit.lock);
+	waits = !list_empty(&node->commit.drainers);
+	spin_unlock_irq(&node->commit.lock);
+	if (waits)
+		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
+}
+
+void circle_degrade_suspend(struct circle_node *node, bool drain)
+{
+	bool clean;
+
+	circle_degrade(node);
+	if (drain)
+		circle_writeback_drain(node, CIRCLE_END_MS);
+	clean = !atomic_read(&node->slots->nr_dirty);
+	if (!node->circle && node->meta->voided &&
+	    node->meta->mark != (clean ? CIRCLE_MARK_DRAINED : CIRCLE_MARK_UNDRAINED))
+		circle_meta_void(node->meta, clean);
+	if (!clean)
+		CIRCLE_ERR("suspended with void metadata and %d dirty blocks, which only this device knows of: resume it to write them back",
+			   atomic_read(&node->slots->nr_dirty));
+	say(node);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * degrade: how a node goes on when its metadata cannot be written any more. Process context unless
+ * it says otherwise; without locks of its own but for the waiters, which are the committer's.
+ */
+#ifndef CIRCLE_ENGINE_DEGRADE_H
+#define CIRCLE_ENGINE_DEGRADE_H
+
+#include "io.h"
+
+/* Of the metadata, as far as the write path is concerned. */
+enum circle_health {
+	CIRCLE_WELL = 0,
+	CIRCLE_FAILING,		/* a write failed, nothing durable says so yet: writes wait */
+	CIRCLE_DRAINING,	/* something says so: writes go through, dirty pages drain */
+	CIRCLE_BARE,		/* ... and nothing is dirty any more */
+};
+
+/* Metadata failed, and nothing durable says so yet: nothing may supersede what they say. */
+static inline bool circle_voiding(const struct circle_node *node)
+{
+	return READ_ONCE(node->meta->failed) && !READ_ONCE(node->meta->voided);
+}
+
+/* Any context: nothing durable that is believed is behind what memory says. */
+static inline bool circle_node_settled(const struct circle_node *node)
+{
+	return READ_ONCE(node->meta->voided) || circle_meta_settled(node->meta);
+}
+
+/* Any context. */
+bool circle_all_drained(const struct circle_node *node);	/* but for what is lost */
+enum circle_health circle_node_health(const struct circle_node *node);
+/* Any context. w->done(0) when all that is dirty now is at the origin, flushed there; -EIO: the
+ * origin fails; -EAGAIN: a suspend ends the wait.
+ */
+void circle_drain_wait(struct circle_node *node, struct circle_waiter *w);
+void circle_drain_end(struct circle_node *node, int err);
+/* The committer, or suspend when that is idle: the metadata failed. Local I/O alone (R13). */
+void circle_degrade(struct circle_node *node);
+void circle_degrade_idle(struct circle_node *node);
+void circle_degrade_presuspend(struct circle_node *node, bool requeue);
+void circle_degrade_stopped(struct circle_node *node);
+void circle_degrade_suspend(struct circle_node *node, bool drain);
+/*
+ * What was written to the cache device is durable, or is not relied on any more. Before an origin
+ * FLUSH: what a power cut takes from the SSD must not be older there than at the origin.
+ */
+bool circle_cache_flush(struct circle_node *node);
+/* Any context: nor does the origin take writes: nothing is left. */
+bool circle_node_failed(const struct circle_node *node);
+
+/*
+ * True if io may go on, as far as the metadata are concerned. Else it is queued with step when it
+ * may, or ended with an error. In a circle it is circle_lease_wait() that waits.
+ */
+bool circle_degrade_wait(struct circle_io *io, void (*step)(struct circle_io *io));
+
+#endif

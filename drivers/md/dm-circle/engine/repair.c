@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * repair: slots of our own whose place on the cache device failed. Such a slot is SICK: nothing new
+ * becomes dirty in it, write-back and eviction leave it alone. Here what is dirty in it is saved to
+ * the origin page by page, from the device or else from a holder; then the block is unmapped and
+ * the slot retired, for ever. A page that cannot be saved after some tries is lost: it reads as an
+ * error until it is overwritten (P4). Too many errors: nothing more is cached.
+ *
+ * It must never drop a dirty page that was not saved and flushed at the origin, and never call one
+ * lost because the origin failed.
+ */
+#include <linux/slab.h>
+#include "../log.h"
+#include "degrade.h"
+#include "repair.h"
+#include "replicate.h"
+
+#define CHUNK		256u		/* sectors at a time; FETCH carries them too */
+#define FIRST		(HZ / 10)
+#define AGAIN		(5 * HZ)
+#define WINDOW		(10 * HZ)
+#define ERRORS_MAX	64		/* in a window */
+
+struct saver {
+	struct circle_node *node;
+	u64 block;
+	u32 slot;
+	u64 seq;		/* of the newest write to the block */
+	void *buf;		/* CHUNK sectors */
+	u64 saved, unreadable;
+	bool background;	/* to end when a suspend begins */
+	u32 holders, refused;	/* peers that have the block; that could not give it back */
+	struct circle_call *call;
+};
+
+/* Retired slots are gone for ever: so many in one run, then the device is left alone. */
+static u32 retire_limit(const struct circle_node *node)
+{
+	return max(8u, node->slots->nr / 1024);
+}
+
+static void stop_caching(struct circle_node *node)
+{
+	if (READ_ONCE(node->ssd_bad))
+		return;
+	WRITE_ONCE(node->ssd_bad, true);
+	CIRCLE_ERR("the cache device has too many errors: nothing more is cached, dirty blocks are written back; a table reload tries again");
+}
+
+static void count_error(struct circle_node *node)
+{
+	struct circle_repair *rep = &node->repair;
+
+	circle_stat_add(node->stats, CIRCLE_STAT_CACHE_ERROR, 1);
+	if (time_after(jiffies, READ_ONCE(rep->since) + WINDOW)) {
+		WRITE_ONCE(rep->since, jiffies);
+		atomic_set(&rep->errors, 0);
+	}
+	if (atomic_inc_return(&rep->errors) == ERRORS_MAX)
+		stop_caching(node);
+}
+
+void __circle_cache_error(struct circle_node *node, u32 n)
+{
+	struct circle_slot *sl = &node->slots->slot[n];
+
+	count_error(node);
+	if (!(sl->flags & CIRCLE_SLOT_MAPPED) || sl->owner)
+		return;
+	/* BUSY: eviction and promotion leave it alone */
+	sl->flags |= CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY;
+	WRITE_ONCE(node->repair.active, true);
+	if (!READ_ONCE(node->bg_stop))
+		queue_delayed_work(node->bg_wq, &node->repair.work, FIRST);
+}
+
+void circle_cache_error(struct circle_node *node, u32 n)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh;
+	unsigned long flags;
+
+	if (n == CIRCLE_NO_SLOT) {
+		count_error(node);
+		return;
+	}
+	if (!circle_slot_lock(s, n, &sh, &flags)) {
+		count_error(node);
+		return;
+	}
+	__circle_cache_error(node, n);
+	spin_unlock_irqrestore(&sh->lock, flags);
+}
+
+/* Writes to other pages of the block, whose range is not held, may go on. */
+static u64 newest(struct saver *v)
+{
+	struct circle_slots *s = v->node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
+	u64 seq;
+
+	spin_lock_irq(&sh->lock);
+	seq = circle_slot_seq(&s->slot[v->slot]);
+	spin_unlock_irq(&sh->lock);
+	return seq;
+}
+
+/* Sectors [from, to) of the block from a holder, whose replica is never older (R2). */
+static int fetch(struct saver *v, u32 from, u32 to)
+{
+	struct circle_circle *c = v->node->circle;
+	u32 mask = c ? v->holders & READ_ONCE(c->wait) & ~v->refused : 0;
+	unsigned int i;
+	int r = -EIO;
+
+	for (i = 0; mask >> i && i < c->nr_peers; i++) {
+		struct circle_call *call = v->call;
+		struct circle_frame *f = &call->msg.f;
+
+		if (!(mask >> i & 1))
+			continue;
+		memset(call, 0, sizeof(*call));
+		f->type = CIRCLE_WT_FETCH;
+		f->block = v->block;
+		f->seq = v->seq;
+		f->pages = circle_pages_touched(&v->node->geom, from, to - from);
+		f->sector = from;
+		f->sectors = to - from;
+		call->rx.buf = v->buf;
+		call->rx_len = CHUNK << SECTOR_SHIFT;
+		if (circle_call_wait_ready(&c->peer[i], call)) {
+			r = -EAGAIN;	/* it may have it yet */
+			continue;
+		}
+		if (!call->answer.status && call->answer.seq <= newest(v) &&
+		    call->answer.generation == v->node->gen &&
+		    call->answer.length == (to - from) << SECTOR_SHIFT)
+			return 0;
+		v->refused |= 1u << i;
+	}
+	return r;
+}
+
+/*
+ * 0; -EIO: no copy can be read; -EAGAIN: a holder cannot be asked now; -EROFS: the origin does not
+ * take it, or the lease is over.
+ */
+static int save_page(struct saver *v, u32 page)
+{
+	struct circle_node *node = v->node;
+	u32 from = page << node->geom.page_shift, end;
+	u32 to = min(from + node->geom.page_sectors, circle_block_limit(node, v->block));
+	int r = 0;
+
+	for (; from < to && !r; from = end) {
+		end = min(to, from + CHUNK);
+		r = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
+				   circle_slot_sector(node, v->slot, from), v->buf, end - from);
+		if (r)
+			r = fetch(v, from, end);
+		if (r)
+			return r;
+		if (!circle_lease_ok(node) || circle_voiding(node))
+			return -EROFS;
+		r = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
+				   circle_block_sector(node, v->block, from), v->buf, end - from);
+		circle_origin_wrote(node);
+		circle_origin_answered(node, r);
+	}
+	return r ? -EROFS : 0;
+}
+
+/* As in write-back: the cache device first, then the origin, and no FLUSH failed meanwhile. */
+static bool flush_saved(struct circle_node *node, int errors)
+{
+	u64 covers = circle_origin_mark(node);
+	bool ok;
+
+	if (!circle_cache_flush(node))
+		return false;
+	ok = !circle_bdev_flush(node->origin);
+	if (!ok)
+		circle_origin_failed(node);
+	ok = ok && errors == atomic_read(&node->origin_errors);
+	if (ok && covers)
+		circle_origin_covered(node, covers);
+	return ok;
+}
+
+static u64 find(struct saver *v)
+{
+	struct circle_slots *s = v->node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
+	u64 dirty = 0;
+
+	spin_lock_irq(&sh->lock);
+	v->slot = __circle_slot_find(s, sh, 0, v->block);
+	if (v->slot != CIRCLE_NO_SLOT) {
+		const struct circle_slot *sl = &s->slot[v->slot];
+
+		v->seq = circle_slot_seq(sl);
+		v->holders = sl->holders;
+		dirty = circle_slot_dirty(s, v->slot);
+		if (sl->flags & CIRCLE_SLOT_LOST) {
+			v->unreadable = dirty;
+			dirty = 0;
+		}
+	}
+	spin_unlock_irq(&sh->lock);
+	return dirty;
+}
+
+/*
+ * As in write-back: a slot that the block had before may have been evicted and still be durably
+ * valid; it would be older than the origin.
+ */
+static bool none_older(struct circle_node *node)
+{
+	if (READ_ONCE(node->meta->voided) || !atomic_read(&node->slots->nr_freeing) ||
+	    !circle_meta_commit(node->meta, false))
+		return true;
+	circle_commit_kick(node);
+	return false;
+}
+
+static void save_pages(struct saver *v, u64 dirty)
+{
+	u32 page;
+
+	for (page = 0; page < v->node->geom.nr_pages; page++) {
+		int r;
+
+		if (!(dirty >> page & 1) || (v->background && READ_ONCE(v->node->bg_stop)))
+			continue;
+		r = save_page(v, page);
+		if (!r)
+			v->saved |= 1ull << page;
+		else if (r == -EIO)
+			v->unreadable |= 1ull << page;
+	}
+}
+
+/* What a holder could not give back is not held: it is lost, as one that does not answer (R3). */
+static void lose_refusers(struct saver *v)
+{
+	struct circle_circle *c = v->node->circle;
+	unsigned int i;
+
+	for (i = 0; c && i < c->nr_peers; i++)
+		if (v->refused >> i & 1)
+			circle_peer_lost(&c->peer[i], "could not give a block back");
+}
+
+/* The range of these pages is held. Returns which of them are dirty still. */
+static u64 save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, block);
+	struct saver v = { .node = node, .block = block, .background = background };
+	int errors = atomic_read(&node->origin_errors);
+	u64 dirty = find(&v) & pages, left;
+
+	*unreadable = v.unreadable & pages;
+	if (!dirty)
+		return *unreadable;
+	v.buf = kmalloc(CHUNK << SECTOR_SHIFT, GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
+	v.call = kzalloc(sizeof(*v.call), GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
+	if (v.buf && v.call && none_older(node))
+		save_pages(&v, dirty);
+	kfree(v.call);
+	kfree(v.buf);
+	lose_refusers(&v);
+	if (v.saved && !flush_saved(node, errors))
+		v.saved = 0;
+	spin_lock_irq(&sh->lock);
+	__circle_slot_set(s, sh, v.slot, circle_slot_valid(s, v.slot),
+			  circle_slot_dirty(s, v.slot) & ~v.saved);
+	left = circle_slot_dirty(s, v.slot) & pages;
+	spin_unlock_irq(&sh->lock);
+	*unreadable = v.unreadable & left;
+	return left;
+}
+
+u64 circle_repair_save(struct circle_node *node, u64 block, u64 pages)
+{
+	u64 unreadable;
+
+	return save(node, block, pages, false, &unreadable);
+}
+
+/* shard->lock held, whole block ours alone. True: the slot is dealt with. */
+static bool __finish(struct circle_node *node, struct circle_shard *sh, u32 n)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_slot *sl = &s->slot[n];
+
+	if (sl->holders)
+		return false;		/* the steward has them forget it first */
+	if (node->repair.retired < retire_limit(node)) {
+		node->repair.retired++;
+		__circle_slot_retire(s, sh, n);
+		return true;
+	}
+	stop_caching(node);
+	sl->flags &= ~(CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY | CIRCLE_SLOT_TRIES);
+	return true;
+}
+
+/* Counts a try; after the last one what is unreadable, and nothing else is dirty, is lost. */
+static bool __give_up(struct circle_node *node, struct circle_shard *sh, u32 n, u64 unreadable)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_slot *sl = &s->slot[n];
+	u64 sector = circle_block_sector(node, circle_slot_block(sl), 0);
+	u32 first, last;
+
+	if (!unreadable || circle_slot_dirty(s, n) != unreadable)
+		return false;
+	if ((sl->flags & CIRCLE_SLOT_TRIES) != CIRCLE_SLOT_TRIES) {
+		sl->flags += CIRCLE_SLOT_TRY;
+		return false;
+	}
+	first = __ffs64(unreadable) << s->geom.page_shift;
+	last = min_t(u32, fls64(unreadable) << s->geom.page_shift,
+		     circle_block_limit(node, circle_slot_block(sl)));
+	__circle_slot_lose(s, sh, n, unreadable);
+	sl->flags &= ~(CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY | CIRCLE_SLOT_TRIES);
+	CIRCLE_ERR("lost: %u pages in sectors %llu+%u have no copy that can be read; they read as errors until overwritten",
+		   (u32)hweight64(unreadable), sector + first, last - first);
+	return true;
+}
+
+/* Reads go on meanwhile, writes wait, as for a write-back. False: one is under way. */
+static bool save_shared(struct circle_node *node, u64 block, u64 *unreadable)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct circle_range range = { .block = block, .mask = ~0ull };
+	bool got;
+
+	spin_lock_irq(&sh->lock);
+	got = __circle_range_lock(node->slots, &range, true);
+	spin_unlock_irq(&sh->lock);
+	if (!got)
+		return false;
+	save(node, block, ~0ull, true, unreadable);
+	circle_range_unlock(&range);
+	return true;
+}
+
+/* Alone on the block, if that is possible at once. True: the slot is not sick any more. */
+static bool conclude(struct circle_node *node, u64 block, u64 unreadable)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct circle_range range = { .excl = true, .block = block, .mask = ~0ull };
+	struct circle_slots *s = node->slots;
+	bool done = false, held = false;
+	LIST_HEAD(wake);
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	if (__circle_range_lock(s, &range, true)) {
+		n = __circle_slot_find(s, sh, 0, block);
+		if (n == CIRCLE_NO_SLOT || !(s->slot[n].flags & CIRCLE_SLOT_SICK))
+			done = true;
+		else if (circle_slot_dirty(s, n))
+			done = __give_up(node, sh, n, unreadable);
+		else
+			done = __finish(node, sh, n);
+		held = !done && !circle_slot_dirty(s, n);
+		__circle_range_unlock(&range, &wake);
+	}
+	spin_unlock_irq(&sh->lock);
+	circle_range_wake(&wake);
+	if (held)
+		circle_release_block(node, block);
+	return done;
+}
+
+static bool treat(struct circle_node *node, u32 n)
+{
+	u64 block = circle_slot_block(&node->slots->slot[n]);	/* looked at again */
+	u64 unreadable;
+
+	if (block >= node->nr_blocks)
+		return true;
+	return save_shared(node, block, &unreadable) && conclude(node, block, unreadable);
+}
+
+static void repair_work(struct work_struct *work)
+{
+	struct circle_node *node = container_of(work, struct circle_node, repair.work.work);
+	struct circle_slots *s = node->slots;
+	bool left = false;
+	u32 n;
+
+	WRITE_ONCE(node->repair.active, false);
+	for (n = 0; n < s->nr && !READ_ONCE(node->bg_stop); n++) {
+		if (READ_ONCE(s->slot[n].flags) & CIRCLE_SLOT_SICK)
+			left |= !treat(node, n);
+		if (!(n & 0xfff))
+			cond_resched();
+	}
+	circle_commit_kick(node);
+	circle_event_post(node);
+	if (!left && n == s->nr)
+		return;
+	WRITE_ONCE(node->repair.active, true);
+	if (!READ_ONCE(node->bg_stop))
+		queue_delayed_work(node->bg_wq, &node->repair.work, AGAIN);
+}
+
+void circle_repair_init(struct circle_node *node)
+{
+	INIT_DELAYED_WORK(&node->repair.work, repair_work);
+}
+
+void circle_repair_start(struct circle_node *node)
+{
+	if (READ_ONCE(node->repair.active))
+		queue_delayed_work(node->bg_wq, &node->repair.work, FIRST);
+}
+
+void circle_repair_stop(struct circle_node *node)
+{
+	cancel_delayed_work_sync(&node->repair.work);
+}
+
+static u64 lost_in(const struct circle_slots *s, u32 n)
+{
+	const struct circle_slot *sl = &s->slot[n];
+
+	return !READ_ONCE(sl->owner) && (READ_ONCE(sl->flags) & CIRCLE_SLOT_LOST) ?
+	       circle_slot_dirty(s, n) : 0;
+}
+
+u64 circle_lost_pages(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u64 pages = 0;
+	u32 n;
+
+	for (n = 0; n < s->nr && atomic_read(&s->nr_lost); n++) {
+		pages += hweight64(lost_in(s, n));
+		if (!(n & 0xfff))
+			cond_resched();
+	}
+	return pages;
+}
+
+bool circle_lost_next(struct circle_node *node, u32 *n, u32 *page, u64 *sector, u32 *sectors)
+{
+	struct circle_slots *s = node->slots;
+	const struct circle_geom *g = &s->geom;
+
+	for (; *n < s->nr && atomic_read(&s->nr_lost); (*n)++, *page = 0) {
+		u64 lost = lost_in(s, *n), block = circle_slot_block(&s->slot[*n]);
+		u32 limit, pos = *page << g->page_shift, stop;
+		bool set = false;
+
+		if (!(*n & 0xfff))
+			cond_resched();
+		if (!lost || block >= node->nr_blocks)
+			continue;
+		limit = circle_block_limit(node, block);
+		for (; pos < limit; pos = stop) {
+			stop = circle_pages_run(g, lost, pos, limit, &set);
+			if (set)
+				break;
+		}
+		if (pos >= limit)
+			continue;
+		*sector = circle_block_sector(node, block, pos);
+		*sectors = stop - pos;
+		*page = DIV_ROUND_UP(stop, g->page_sectors);
+		return true;
+	}
+	return false;
+}
+
+void circle_repair_retry(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u32 n;
+
+	for (n = 0; n < s->nr; n++) {
+		struct circle_shard *sh;
+		unsigned long flags;
+
+		if (!(n & 0xfff))
+			cond_resched();
+		if (!lost_in(s, n) || !circle_slot_lock(s, n, &sh, &flags))
+			continue;
+		__circle_slot_found(s, sh, n, CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY);
+		spin_unlock_irqrestore(&sh->lock, flags);
+	}
+	WRITE_ONCE(node->repair.active, true);
+	if (!READ_ONCE(node->bg_stop))
+		mod_delayed_work(node->bg_wq, &node->repair.work, 0);
+}

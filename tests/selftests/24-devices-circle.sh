@@ -1,0 +1,152 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk,dm-flakey
+#
+# Devices of a node that fail in a circle: the owner's metadata (the label says so, its SSD counts no
+# more), the owner's SSD (holders have what is dirty), a peer's. No error reaches the host, nothing
+# is lost, and nothing older comes back when a device works again.
+# shellcheck disable=SC2317	# called by ktap_test
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+# shellcheck source=tests/lib/circle.sh
+. "$REPO/tests/lib/circle.sh"
+# shellcheck source=tests/lib/local.sh
+. "$REPO/tests/lib/local.sh"
+ktap_header
+
+SIZE=16777216
+C=/dev/mapper/c1
+hist() { "$HISTORY" "$1" --log /tmp/h --size "$SIZE" "${@:2}" >/tmp/out || { tail -15 /tmp/out; return 1; }; }
+run() { hist run --dev "$C" --resume --threads 2 "$@"; }
+check() { hist check --dev "$C" --allow all "$@"; }
+is() { [ "$(circle_status c1 "$1")" = "$2" ]; }
+create() { circle_node_create 1 1 "2 3" "${1-1 writeback}"; }
+both() { wait_for 30 "the view of node 1" circle_view_is 1 2 && wait_for 30 "the floor" is floor 1; }
+bare() { wait_for 60 "nothing to be dirty" is health bare; }
+
+# Devices that work, metadata and SSD without a past, a new history.
+fresh()
+{
+	local name
+	for name in meta1 ssd1 org1; do
+		dev_heal "$name" || return 1
+	done
+	rm -f /tmp/h
+	dmsetup remove --retry c1 2>/dev/null
+	circle_node_wipe 1 && create "3 writeback recover fenced" &&
+		hist init --dev "$C" --seed "$((RANDOM + 1))"
+}
+
+# Some dirty blocks, held by others, in metadata that have been flushed.
+dirty() { both && run --ops 150 && wait_for 60 "dirty blocks" flushed; }
+flushed() { run --ops 50 && run --ops 1 --mix flush=1 && [ "$(circle_dirty c1)" -gt 0 ]; }
+
+refused_with()	# <text>
+{
+	local mark="refused: $RANDOM$RANDOM"
+	echo "$mark" >/dev/kmsg
+	! create 2>/dev/null || return 1
+	dmsetup remove c1 2>/dev/null
+	dmesg | awk -v m="$mark" 'index($0, m) { on = 1; next } on' | grep -q "$1"
+}
+
+metadata_fail()
+{
+	dirty && dev_fail_writes meta1 && run --ops 300 --mix write=50,fua=10,flush=10,read=20,discard=10 &&
+		run --ops 100 && check && bare && is 19 ro && is lost_pages 0 && is at_risk 0
+}
+
+goes_on()
+{
+	within 15 dmsetup suspend c1 && within 5 dmsetup resume c1 && run --ops 50 &&
+		within 15 dmsetup suspend --noflush --nolockfs c1 && within 5 dmsetup resume c1 &&
+		run --ops 50 && check
+}
+
+works_again() { within 20 dmsetup remove c1 && dev_heal meta1 && refused_with 'they are void: wipe'; }
+wiped() { circle_node_wipe 1 && create && check && dirty && check; }
+
+# The owner dies while it drains: what went through must not be older than what comes back.
+dies_draining()
+{
+	local pid
+	fresh && dirty && dev_delay org1 0 1500 && run --ops 60 --mix write=100 &&
+		dev_fail_writes meta1 || return 1
+	hist run --dev "$C" --resume --ops 1 --mix fua=100 --errors record &
+	pid=$!
+	wait_for 20 "it to drain" is health draining && circle_node_die 1 || return 1
+	wait "$pid"
+	refused_with 'they are void: wipe' && circle_node_wipe 1 &&
+		create "3 writeback recover fenced" && check --record
+}
+
+# The label cannot be written either: what waits ends with a suspend.
+no_label()
+{
+	local pid
+	fresh && dirty && dev_fail org1 && dev_fail_writes meta1 || return 1
+	dd if=/dev/zero of="$C" bs=4k count=1 seek=30M oflag=direct,seek_bytes conv=notrunc,fsync status=none 2>/dev/null &
+	pid=$!
+	sleep 2
+	[[ "$(dmsetup status --noflush c1)" = *" Fail" ]] && within 25 dmsetup suspend c1 && dmsetup resume c1 || return 1
+	wait "$pid" && return 1		# the suspend ended it
+	dev_heal org1 && bare && run --ops 100 && check && within 20 dmsetup remove c1 &&
+		dev_heal meta1 && refused_with "they are void" && circle_node_wipe 1 && create && both
+}
+
+# The SSD is dead: what is dirty is read from the holders.
+ssd_dies()
+{
+	fresh && dirty && dev_fail ssd1 && check && run --ops 200 && check && is lost_pages 0 &&
+		wait_for 60 "it to be clean" circle_is_clean c1 && is caching off && within 20 dmsetup remove c1
+}
+
+# It dies together with the owner: the holders alone are enough.
+dead_at_start()
+{
+	dev_heal ssd1 && create && dirty && circle_node_die 1 && dev_fail ssd1 && create && check &&
+		run --ops 50 && check && dmsetup remove c1 && dev_heal ssd1 && create
+}
+
+# Nothing is held: pages that cannot be read are lost, listed, and survive a restart.
+degree_0()
+{
+	fresh && dmsetup remove c1 && circle_node_create 1 0 "2 3" && run --ops 60 &&
+		bad_sectors ssd1 0 65536 && dmsetup message c1 0 drain &&
+		wait_for 60 "lost pages" all_lost && dmsetup message c1 0 lost >/tmp/lost &&
+		check --errors-allowed /tmp/lost && dmsetup remove c1 && circle_node_create 1 0 "2 3" &&
+		dmsetup message c1 0 lost >/tmp/again && cmp /tmp/lost /tmp/again &&
+		check --errors-allowed /tmp/lost && good_sectors ssd1 0 65536 &&
+		dmsetup message c1 0 retry_lost && wait_for 30 "them to be found" is lost_pages 0 && check
+}
+all_lost() { [ "$(circle_status c1 lost_pages)" -gt 0 ] && is lost_pages "$(circle_status c1 dirty_pages)"; }
+
+peer_fails()	# <device> <peers in view before>
+{
+	wait_for 30 "the view of node 1" circle_view_is 1 "$2" && wait_for 30 "the floor" is floor 1 && dev_fail_writes "$1" && run --ops 400 && check && run --ops 100 && check
+}
+
+for n in 1 2 3; do
+	node_add $n && circle_node_devices $n 32 || exit 1
+	circle_node_create $n 1 "$(echo 1 2 3 | sed "s/$n//")" || exit 1
+done
+both && hist init --dev "$C" --seed "$((RANDOM + 1))" || exit 1
+
+ktap_test "metadata fail: no error, nothing is lost" metadata_fail
+ktap_test "suspend and resume" goes_on
+ktap_test "the metadata work again: refused" works_again
+ktap_test "wiped, it goes on" wiped
+ktap_test "death while it drains" dies_draining
+ktap_test "neither metadata nor label can be written" no_label
+ktap_test "the SSD dies: the holders are read" ssd_dies
+ktap_test "the SSD is dead at the start" dead_at_start
+ktap_test "a peer's metadata fail" peer_fails meta2 2
+ktap_test "a peer's SSD fails" peer_fails ssd3 1
+dev_heal meta2; dev_heal ssd3
+ktap_test "without holders pages are lost, and found" degree_0
+ktap_test "remove all" circle_remove_all
+check_dmesg
+ktap_done
