@@ -16,7 +16,8 @@ side_devices()
 	for t in "${TARGETS[@]}"; do
 		dev_null "m_$t" "$1" && dev_null "s_$t" $(($2 + 1)) && dev_null "o_$t" "$3" || return 1
 		# Room behind the last block: ours keeps its void mark there, or has a block less.
-		DEV_SECTORS[s_$t]=$(($2 * 2048 + 8)) && dev_heal "s_$t" || return 1
+		# shellcheck disable=SC2034,SC2154	# nodes.sh's
+		DEV_SECTORS["s_$t"]=$(($2 * 2048 + 8)) && dev_heal "s_$t" || return 1
 	done
 	LEN=$(($3 * 2048))
 }
