@@ -18,7 +18,8 @@ enum circle_start {
 
 /*
  * plan.c. Reads the label and says whether metadata (m->sb; blank: none yet), label and table fit
- * together; sets m->sb's set_uuid and label place. Says in the log what does not fit, and what to do.
+ * together; sets m->sb's set_uuid and label place. Says in the log what does not fit, and what to
+ * do.
  */
 int circle_activate_plan(struct circle_node *node, const struct circle_devices *dev,
 			 const struct circle_config *conf, bool blank);
