@@ -83,12 +83,9 @@ without_mark()
 # Death while it drains: the origin does not answer, the host dies.
 dies_draining()
 {
-	local pid
-	fresh && dev_freeze org && dev_fail_writes meta || return 1
-	dd if=/dev/zero of="$C" bs=32k count=1 seek=500 oflag=direct conv=notrunc,fsync 2>/dev/null &
-	pid=$!
-	wait_for 20 "it to drain" is health draining && crash c ssd org meta || return 1
-	wait "$pid"
+	fresh && dev_freeze org && dev_fail_writes meta &&
+		dd if=/dev/zero of="$C" bs=32k count=1 seek=500 oflag=direct conv=notrunc status=none &&
+		wait_for 20 "it to drain" is health draining && crash c ssd org meta || return 1
 	void_refused "what was dirty then may not all be at the origin"
 }
 

@@ -172,7 +172,9 @@ static bool drain_settle(struct circle_node *node)
 	take_drainers(node, &all);
 	drained = circle_all_drained(node);
 	if (drained) {
-		tell_drainers(&all, 0);
+		/* What was lost meanwhile was not to be lost any more. */
+		tell_drainers(&all, !list_empty(&all) && xchg(&node->loss_untold, false) ?
+				    -EIO : 0);
 	} else {
 		spin_lock_irq(&node->commit.lock);
 		list_splice(&all, &node->commit.drainers);

@@ -338,6 +338,7 @@ static bool __give_up(struct circle_node *node, struct circle_shard *sh, u32 n, 
 	last = min_t(u32, fls64(unreadable) << s->geom.page_shift,
 		     circle_block_limit(node, circle_slot_block(sl)));
 	__circle_slot_lose(s, sh, n, unreadable);
+	WRITE_ONCE(node->loss_untold, true);	/* the next FLUSH is to say so */
 	sl->flags &= ~(CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY | CIRCLE_SLOT_TRIES);
 	CIRCLE_ERR("lost: %u pages in sectors %llu+%u have no copy that can be read; they read as errors until overwritten",
 		   (u32)hweight64(unreadable), sector + first, last - first);
