@@ -57,7 +57,7 @@ bool circle_flush_is_plain(struct circle_node *node)
 
 void circle_flush_step(struct circle_io *io)
 {
-	/* Once, as fsync does: what had been completed was lost, by a FLUSH of ours or by the SSD. */
+	/* Once, as fsync does: what had been completed was lost, by our FLUSH or by the SSD. */
 	if (READ_ONCE(io->node->loss_untold) && xchg(&io->node->loss_untold, false))
 		io->status = BLK_STS_IOERR;
 	atomic_set(&io->pending, 2);
