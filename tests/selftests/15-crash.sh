@@ -97,7 +97,7 @@ happened()
 
 judge()	# <words for crash_judge.py>
 {
-	modprobe brd rd_nr=1 rd_size=4096 max_part=0
+	modprobe brd rd_nr=1 rd_size=16384 max_part=0
 	"$JUDGE" judge "${FROM:-$DIR}" /dev/ram0 "$SEED" "$META" "$SSD" "$ORG" "$BLOCK" "$@"
 }
 
