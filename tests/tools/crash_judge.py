@@ -94,7 +94,7 @@ def judge(rig, image, history, drain):
 def tell(images, n, variant, image, history, why):
     """All that is needed to see how it came."""
     print(f"# VIOLATION: prefix of {n} entries, {variant}, SEED={images.seed}")
-    for line in [w for w in why.splitlines() if "violation" in w or "load" in w][:4]:
+    for line in [w for w in why.splitlines() if "violation" in w or "load" in w][:2]:
         print("#   " + line)
     name = f"/vm/out/bad.{n}.{variant}"
     with open(name, "w", encoding="ascii") as f:
