@@ -103,6 +103,7 @@ static void tried(struct circle_waiter *w, int err)
 	if (READ_ONCE(io->node->meta->voided)) {
 		circle_io_continue(io, io->step);
 	} else {
+		/* pairs with presuspend */
 		io->status = smp_load_acquire(&io->node->bg_stop) && io->node->requeue ?
 			     BLK_STS_DM_REQUEUE : BLK_STS_IOERR;
 		circle_io_end(io);
@@ -128,6 +129,7 @@ void circle_drain_wait(struct circle_node *node, struct circle_waiter *w)
 	unsigned long flags;
 
 	spin_lock_irqsave(&node->commit.lock, flags);
+	/* pairs with presuspend */
 	stop = drained || (smp_load_acquire(&node->bg_stop) && node->requeue);
 	if (!stop)
 		list_add_tail(&w->link, &node->commit.drainers);
