@@ -81,6 +81,12 @@ selftests: modules
 check:
 	$(Q)scripts/check
 
+# A crash at every write of a workload, an hour or less; T=FROM-TO: only these of SEED's last recording.
+.PHONY: crash-sweep
+crash-sweep: modules
+	$(Q)$(MAKE) -C tests/tools
+	$(Q)scripts/crash-sweep --kver $(KVER) $(SEED:%=--seed %) $(JOBS:%=--jobs %) $(T)
+
 # The same tests on a kernel with KASAN, lockdep, kmemleak: slow, and not part of check.
 .PHONY: check-debug
 check-debug: deps
@@ -119,6 +125,7 @@ help:
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
 	@echo "check-debug [T=]  selftests on a kernel with KASAN, lockdep, kmemleak (built first)"
+	@echo "crash-sweep [SEED=] [T=from-to] [JOBS=]  a local cache after a crash at every write of a workload"
 	@echo "bench [PATTERN=]  measure in virtual time, some 20 minutes; bench-short: against the baseline"
 	@echo "demo              see it work"
 	@echo "clean             remove what was built (test kernels stay)"

@@ -54,8 +54,9 @@ within()
 	return 1
 }
 
-# crash <circle> <meta> <ssd> ...: the circle device goes without having written anything at its
-# end, as if the host had died; the lower devices keep what they have.
+# crash <circle> <ssd> <meta> ...: the circle device goes without having written anything at its
+# end, as if the host had died; the lower devices keep what they have. In this order: were only the
+# metadata to fail, the SSD would get a mark that says so.
 crash()
 {
 	local name=$1 d

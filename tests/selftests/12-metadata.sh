@@ -60,7 +60,7 @@ make_used()
 			iflag=fullblock oflag=direct conv=fdatasync,notrunc status=none || return 1
 	done
 	dd if=/dev/mapper/c of=/tmp/want bs=64k iflag=direct status=none
-	crash c meta ssd && keep
+	crash c ssd meta && keep
 }
 
 loads()

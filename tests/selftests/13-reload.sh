@@ -114,7 +114,7 @@ fields()
 	hits=$(circle_status c 5)
 	dd if="$C" of=/dev/null bs=64k count=8 iflag=direct status=none
 	s=$(dmsetup status c)
-	grep -qE '^0 [0-9]+ circle 8 [0-9]+/[0-9]+ 64 [0-9]+/512 ([0-9]+ ){7}1 writeback 2 migration_threshold 2048 smq 0 rw - circle [0-9]+ ' \
+	grep -qE '^0 [0-9]+ circle 8 [0-9]+/[0-9]+ 64 [0-9]+/511 ([0-9]+ ){7}1 writeback 2 migration_threshold 2048 smq 0 rw - circle [0-9]+ ' \
 		<<<"$s" && [ "$(circle_status c 5)" -gt "$hits" ] && return
 	echo "# $s"
 	return 1

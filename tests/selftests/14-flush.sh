@@ -27,10 +27,10 @@ flushes() { stat_of "$1" 16; }
 die()
 {
 	if [ -n "$VOLATILE" ]; then
-		dev_off meta && dev_off ssd && dev_off org && dmsetup remove --retry c &&
+		dev_off ssd && dev_off meta && dev_off org && dmsetup remove --retry c &&
 			dev_on meta && dev_on ssd && dev_on org
 	else
-		crash c meta ssd org
+		crash c ssd meta org
 	fi
 }
 

@@ -83,12 +83,9 @@ without_mark()
 # Death while it drains: the origin does not answer, the host dies.
 dies_draining()
 {
-	local pid
-	fresh && dev_freeze org && dev_fail_writes meta || return 1
-	hist run --dev "$C" --resume --ops 1 --mix fua=100 --errors record >/tmp/out &
-	pid=$!
-	wait_for 20 "it to drain" is health draining && crash c ssd org meta || return 1
-	wait "$pid"
+	fresh && dev_freeze org && dev_fail_writes meta &&
+		dd if=/dev/zero of="$C" bs=32k count=1 seek=500 oflag=direct conv=notrunc status=none &&
+		wait_for 20 "it to drain" is health draining && crash c ssd org meta || return 1
 	void_refused "what was dirty then may not all be at the origin"
 }
 
@@ -285,9 +282,15 @@ mark_unreadable()
 		"$(table_of "$SIZE" meta ssd org "$BS")" && good_sectors ssd $((SLOTS * BS)) 8
 }
 
-# Until what cannot be read is what a page of the cache needs.
-until_retired() { run --ops 100 && check --dev "$C" --allow all && is retired 1; }
+# Until what cannot be read is what a page of the cache needs, which is clean.
+until_retired()
+{
+	is retired 1 && return
+	echo 0 >"$OPTS" && run --ops 200 && circle_drain c && echo 2 >"$OPTS" &&
+		check --dev "$C" --allow all && is retired 1
+}
 
+OPTS=/sys/bus/pseudo/drivers/scsi_debug/opts
 scsi()
 {
 	local dev
@@ -302,11 +305,10 @@ scsi()
 	dev=/dev/$(basename /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*)
 	DEV_LOWER[ssd]=$dev
 	# from when opts is 2 some sectors of the 20th slot from the end cannot be read
-	fresh && circle_drain c && echo 2 >/sys/bus/pseudo/drivers/scsi_debug/opts &&
-		wait_for 60 "the slot to be retired" until_retired &&
+	fresh && wait_for 60 "the slot to be retired" until_retired &&
 		run --ops 400 && check --dev "$C" --allow all && is lost_pages 0 && is caching on
 	local rc=$?
-	echo 0 >/sys/bus/pseudo/drivers/scsi_debug/opts
+	echo 0 >"$OPTS"
 	return "$rc"
 }
 

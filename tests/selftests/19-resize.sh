@@ -36,6 +36,7 @@ piece()	# <name> <lower> <sectors>
 		dmsetup create "$1" --table "0 $3 linear /dev/mapper/$2 0"
 	fi
 }
+piece_s() { piece s ssd $(($1 + 8)); }	# <sectors of slots>, and room for the void mark
 
 table() { table_of "$ORG" m s o "$BS" '1 writeback default 0'; }
 create() { dmsetup create c --table "$(table)"; }
@@ -63,12 +64,12 @@ same()
 
 cs()	# <sectors of the cache> <ktap_test's command that must be true of it>: with a reload
 {
-	dmsetup suspend c && piece s ssd "$1" && dmsetup load c --table "$(table)" && dmsetup resume c &&
+	dmsetup suspend c && piece_s "$1" && dmsetup load c --table "$(table)" && dmsetup resume c &&
 		slots_are $(($1 / BS)) && same
 }
 
 again() { dmsetup remove c && "$@" && create; }
-again_cs() { again piece s ssd "$1" && slots_are $(($1 / BS)) && same; }
+again_cs() { again piece_s "$1" && slots_are $(($1 / BS)) && same; }
 drained() { circle_drain c; }
 
 # Refused, and all goes on when the old size is back.
@@ -76,10 +77,10 @@ cs_refused()	# <sectors> <before> <regular expression>
 {
 	local n
 	n=$(dmesg | grep -cE "$3")
-	dmsetup suspend c && piece s ssd "$1" && dmsetup load c --table "$(table)" || return 1
+	dmsetup suspend c && piece_s "$1" && dmsetup load c --table "$(table)" || return 1
 	! dmsetup resume c 2>/dev/null || { echo "# it was resumed"; return 1; }
 	[ "$(dmesg | grep -cE "$3")" -gt "$n" ] || { dmesg | tail -n 5; return 1; }
-	piece s ssd "$2" && dmsetup load c --table "$(table)" && dmsetup resume c &&
+	piece_s "$2" && dmsetup load c --table "$(table)" && dmsetup resume c &&
 		slots_are $(($2 / BS)) && same
 }
 
@@ -108,8 +109,8 @@ no_room()
 {
 	local need
 	dmsetup remove c && piece m meta $(((32 + 2 * 10 + 64) * 8)) &&
-		blkdiscard -z /dev/mapper/m && piece s ssd $((768 * BS)) && create && scribble 20 || return 1
-	dmsetup suspend c && piece s ssd $((1536 * BS)) || return 1
+		blkdiscard -z /dev/mapper/m && piece_s $((768 * BS)) && create && scribble 20 || return 1
+	dmsetup suspend c && piece_s $((1536 * BS)) || return 1
 	! dmsetup load c --table "$(table)" 2>/dev/null || { echo "# it was loaded"; return 1; }
 	need=$(dmesg | sed -nE 's/.*for 1536 blocks the metadata device needs at least ([0-9]+) sectors.*/\1/p' | tail -n 1)
 	[ "$need" = $(((32 + 2 * 19 + 64) * 8)) ] || { echo "# it says \"$need\""; return 1; }
@@ -126,7 +127,7 @@ resized()
 {
 	dmsetup suspend c && dd if=/dev/mapper/ssd of="/tmp/ssd$1" bs=1M iflag=direct status=none &&
 		dd if=/dev/mapper/org of="/tmp/org$1" bs=1M iflag=direct status=none && cp /tmp/want "/tmp/want$1" &&
-		piece s ssd "$2" || return 1
+		piece_s "$2" || return 1
 	echo "$2" >"/tmp/size$1"
 	mark "a$1"
 	dmsetup resume c && mark "b$1" && slots_are $(($2 / BS)) && same
@@ -134,7 +135,7 @@ resized()
 
 record()
 {
-	piece s ssd $((768 * BS)) && create && scribble 300 && resized 1 $((1536 * BS)) &&
+	piece_s $((768 * BS)) && create && scribble 300 && resized 1 $((1536 * BS)) &&
 		scribble 100 && resized 2 $((1540 * BS)) && scribble 100 && drained &&
 		resized 3 $((500 * BS)) && scribble 100 && resized 4 $((1900 * BS)) && drained &&
 		resized 5 $((1890 * BS))
@@ -145,7 +146,7 @@ judge()	# <entry> <mark before> <mark behind> <die>
 	local n=${2#?}
 	dd if="/tmp/ssd$n" of=/dev/mapper/ssd bs=1M oflag=direct status=none &&
 		dd if="/tmp/org$n" of=/dev/mapper/org bs=1M oflag=direct status=none &&
-		cp "/tmp/want$n" /tmp/want && piece s ssd "$(cat "/tmp/size$n")" || return 1
+		cp "/tmp/want$n" /tmp/want && piece_s "$(cat "/tmp/size$n")" || return 1
 	if ! create; then
 		echo "# point $*, SEED=$SEED: it does not load"
 		return 1
@@ -188,7 +189,7 @@ cleanup()
 
 dev_null meta 1 && dev_null ssd 16 && dev_null org 8 && dev_null log 256 || exit 1
 at_exit cleanup
-piece m meta $META && piece s ssd $((768 * BS)) && piece o org $ORG || exit 1
+piece m meta $META && piece_s $((768 * BS)) && piece o org $ORG || exit 1
 create && scribble 200
 ktap_test "the cache grows" cs $((1536 * BS))
 scribble 100

@@ -69,7 +69,7 @@ write_some()	# <seek, 32 KiB blocks>: whole blocks, and pieces of others
 make_dirty()
 {
 	create && seen && dev_fail_writes org || return 1
-	write_some 20 && write_some 300 && seen && crash c meta ssd && dev_heal org
+	write_some 20 && write_some 300 && seen && crash c ssd meta && dev_heal org
 }
 
 live_is_refused() { ! check /dev/mapper/meta && grep -q "in use" /tmp/check && wb_refused "in use" meta ssd org; }
@@ -83,7 +83,7 @@ agree()	# <disk_edit arguments>
 	check /dev/mapper/meta && said=good
 	if create 2>/dev/null; then
 		does=good
-		crash c meta ssd
+		crash c ssd meta
 	fi
 	dmsetup remove c 2>/dev/null
 	[ "$said" = "$does" ] || { echo "# $*: circle_check says $said, a load $does"; return 1; }

@@ -18,7 +18,7 @@ static const char usage[] =
 "                     [--seed S] [--zero] [--threads T] [--qd N] [--overlap] [--hot PCT]\n"
 "                     [--mix write=60,read=25,flush=5,fua=5,discard=5]\n"
 "                     [--sizes 512,1024,4096,8192,65536,262144] [--errors fail|record]\n"
-"                     [--stall SECONDS] [--pause MICROSECONDS] [--discard old|zeroes|any]\n"
+"                     [--stall SECONDS] [--pause MICROSECONDS] [--discard old|zeroes|any] [--marks NAME]\n"
 "circle-history check --dev D --log L --allow MODE [--observed] [--record [--history F]]\n"
 "                     [--errors-allowed LIST]\n"
 "circle-history dump  --log L [--sector N]\n"
@@ -29,7 +29,7 @@ static const char usage[] =
 enum {
 	O_DEV = 256, O_LOG, O_HISTORY, O_SIZE, O_OFFSET, O_ALIGN, O_SEED, O_SECONDS, O_OPS, O_THREADS, O_QD, O_MIX, O_SIZES,
 	O_HOT, O_OVERLAP, O_ERRORS, O_STALL, O_PAUSE, O_DISCARD, O_DISCARD_ZEROES, O_ALLOW, O_OBSERVED, O_RECORD,
-	O_ERRORS_ALLOWED, O_RESUME, O_ZERO, O_BUFFERED, O_LOG_SYNC, O_SECTOR, O_HELP,
+	O_ERRORS_ALLOWED, O_RESUME, O_ZERO, O_BUFFERED, O_LOG_SYNC, O_SECTOR, O_MARKS, O_HELP,
 };
 
 static const struct option options[] = {
@@ -41,7 +41,8 @@ static const struct option options[] = {
 	{ "discard", 1, 0, O_DISCARD }, { "discard-zeroes", 0, 0, O_DISCARD_ZEROES }, { "allow", 1, 0, O_ALLOW },
 	{ "observed", 0, 0, O_OBSERVED }, { "record", 0, 0, O_RECORD }, { "errors-allowed", 1, 0, O_ERRORS_ALLOWED },
 	{ "resume", 0, 0, O_RESUME }, { "zero", 0, 0, O_ZERO }, { "buffered", 0, 0, O_BUFFERED },
-	{ "log-sync", 0, 0, O_LOG_SYNC }, { "sector", 1, 0, O_SECTOR }, { "help", 0, 0, O_HELP }, { 0 }
+	{ "log-sync", 0, 0, O_LOG_SYNC }, { "sector", 1, 0, O_SECTOR }, { "marks", 1, 0, O_MARKS },
+	 { "help", 0, 0, O_HELP }, { 0 }
 };
 
 static bool number(const char *s, uint64_t *out, uint64_t min, uint64_t max)
@@ -145,6 +146,7 @@ static bool parse(struct opts *o, int argc, char **argv)
 		case O_BUFFERED: o->buffered = true; break;
 		case O_LOG_SYNC: o->log_sync = true; break;
 		case O_SECTOR: ok = number(optarg, &o->sector, 0, ~0ull); o->have_sector = true; break;
+		case O_MARKS: o->marks = optarg; break;
 		case O_HELP: fputs(usage, stdout); exit(0);
 		default: return false;
 		}

@@ -14,7 +14,7 @@
 #define CHUNK_SECTORS	(CHUNK / SECTOR)
 
 struct opts {
-	const char *dev, *log, *history, *errors_allowed, *result;
+	const char *dev, *log, *history, *errors_allowed, *result, *marks;
 	uint64_t size, offset, seed, ops, sector;
 	double seconds;
 	unsigned int threads, qd, hot, align, stall, pause;
@@ -55,6 +55,7 @@ bool hist_start(struct hist *h, const struct rec *r);
 bool hist_replay(struct hist *h, const char *path);
 void hist_free(struct hist *h);
 uint64_t now_ns(void);
+bool mark_writes(const char *name, uint64_t bytes);
 
 int cmd_init(struct opts *o);
 int cmd_run(struct opts *o);

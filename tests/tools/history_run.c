@@ -98,16 +98,23 @@ static bool changes(enum op_type t)
 	return t == OP_WRITE || t == OP_FUA || t == OP_DISCARD;
 }
 
+/* What --marks is for cannot tell the order of a FUA and a write that is not flushed. */
+static bool may_overlap(const struct opts *o, enum op_type a, enum op_type b)
+{
+	return o->overlap && !(o->marks && (a == OP_FUA || b == OP_FUA));
+}
+
 static bool conflicts(struct run *r, const struct op *op)
 {
 	const struct op *x;
 	unsigned int i;
 
-	if (r->o->overlap || !changes(op->type))
+	if (!changes(op->type))
 		return false;
 	for (i = 0; i < r->nr_workers; i++) {
 		x = &r->h.m.ops[i];
-		if (changes(x->type) && op->start < x->start + x->n && x->start < op->start + op->n)
+		if (changes(x->type) && op->start < x->start + x->n && x->start < op->start + op->n &&
+		    !may_overlap(r->o, op->type, x->type))
 			return true;
 	}
 	return false;
@@ -176,6 +183,14 @@ static int perform(struct worker *w, const struct op *op, uint64_t version)
 	return 0;
 }
 
+/* What is in the log by now was issued before the mark; of what is flushed, what is in it was completed. */
+static bool mark(struct run *r)
+{
+	struct stat st;
+
+	return log_commit(&r->log) && !fstat(r->log.fd, &st) && mark_writes(r->o->marks, st.st_size);
+}
+
 /* Under the lock. */
 static void completed(struct worker *w, const struct op *op, uint64_t version, int rc, uint64_t ns)
 {
@@ -184,6 +199,8 @@ static void completed(struct worker *w, const struct op *op, uint64_t version, i
 	struct run *r = w->r;
 	uint64_t seq;
 
+	if (r->o->marks && !rc && (op->type == OP_FLUSH || op->type == OP_FUA) && !mark(r))
+		r->log_failed = true;
 	seq = log_add(&r->log, &rec, w->runs, runs ? w->nr_runs * sizeof(*w->runs) : 0);
 	model_end(&r->h.m, w->id, seq, !rc, w->found);
 	r->count[op->type]++;

@@ -7,6 +7,7 @@
         lines of: entry, last mark before it, first mark behind it, die
     log_replay.py LOG image OUT     reads such lines from stdin, makes the image of each
         in OUT, prints the line, and goes on when it gets an empty line
+    log_replay.py LOG save FILE     as much of it as is used
 
 A crash leaves what the log has up to the entry; with a die above 0, each write since the
 last FLUSH that was no FUA is lost by the throw of it, one of several sectors also in part.
@@ -46,10 +47,15 @@ class Log:
         for _ in range(count):
             self.entries.append(Entry(self.fd, at))
             at = self.entries[-1].end
+        self.end = at
 
     def marks(self):
         """(entry, name) of each mark."""
         return [(n, e.mark) for n, e in enumerate(self.entries) if e.mark is not None]
+
+    def data(self, e):
+        """What it wrote."""
+        return os.pread(self.fd, e.nr * SECTOR, e.data)
 
     def put(self, image, e, keep=None):
         """What an entry does to the image; keep: only so many sectors of it."""
@@ -114,9 +120,15 @@ def main():
     elif what == "image":
         with open(args[0], "r+b", buffering=0) as out:
             images(log, out)
+    elif what == "save":
+        with open(args[0], "wb") as out:
+            at = 0
+            while at < log.end:
+                at += out.write(os.pread(log.fd, min(1 << 20, log.end - at), at))
     else:
         for n, e in enumerate(log.entries):
             print(n, e.sector, e.nr, e.flags, e.mark or "")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -246,6 +246,14 @@ class Vm:
         """The console's log."""
         return os.path.join(self.out, "console.log")
 
+    def begun(self):
+        """Has guest-init started what it was to start?"""
+        try:
+            with open(self.console, encoding="utf-8", errors="replace") as f:
+                return any(line.endswith(" begins\n") and "vm: " in line for line in f)
+        except FileNotFoundError:
+            return False
+
     def _accel(self):
         if self.icount:
             return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]

@@ -319,7 +319,7 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 		return;
 	circle_steward_end_waits(node, requeue);
 	circle_degrade_presuspend(node, requeue);
-	WRITE_ONCE(node->bg_stop, true);
+	smp_store_release(&node->bg_stop, true);	/* who sees it sees node->requeue */
 	circle_repair_stop(node);
 	circle_writeback_stop(node);
 	circle_degrade_stopped(node);
@@ -340,6 +340,7 @@ void circle_node_suspend(struct circle_node *node)
 	flush_workqueue(node->next_wq);
 	flush_workqueue(node->commit_wq);
 	circle_writeback_stop(node);	/* if a FLUSH began it again */
+	circle_repair_stop(node);	/* if a late error did */
 	before = m->failed;
 	mutex_lock(&m->lock);
 	r = __circle_meta_commit(m, true);

@@ -103,7 +103,8 @@ static void tried(struct circle_waiter *w, int err)
 	if (READ_ONCE(io->node->meta->voided)) {
 		circle_io_continue(io, io->step);
 	} else {
-		io->status = READ_ONCE(io->node->bg_stop) && io->node->requeue ?
+		/* pairs with presuspend */
+		io->status = smp_load_acquire(&io->node->bg_stop) && io->node->requeue ?
 			     BLK_STS_DM_REQUEUE : BLK_STS_IOERR;
 		circle_io_end(io);
 	}
@@ -128,7 +129,8 @@ void circle_drain_wait(struct circle_node *node, struct circle_waiter *w)
 	unsigned long flags;
 
 	spin_lock_irqsave(&node->commit.lock, flags);
-	stop = drained || (READ_ONCE(node->bg_stop) && node->requeue);
+	/* pairs with presuspend */
+	stop = drained || (smp_load_acquire(&node->bg_stop) && node->requeue);
 	if (!stop)
 		list_add_tail(&w->link, &node->commit.drainers);
 	spin_unlock_irqrestore(&node->commit.lock, flags);
@@ -172,7 +174,9 @@ static bool drain_settle(struct circle_node *node)
 	take_drainers(node, &all);
 	drained = circle_all_drained(node);
 	if (drained) {
-		tell_drainers(&all, 0);
+		/* What was lost meanwhile was not to be lost any more. */
+		tell_drainers(&all, !list_empty(&all) && xchg(&node->loss_untold, false) ?
+				    -EIO : 0);
 	} else {
 		spin_lock_irq(&node->commit.lock);
 		list_splice(&all, &node->commit.drainers);

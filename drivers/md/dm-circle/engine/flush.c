@@ -52,13 +52,13 @@ static void committed(struct circle_waiter *w, int err)
 bool circle_flush_is_plain(struct circle_node *node)
 {
 	return circle_meta_settled(node->meta) && !circle_origin_mark(node) &&
-	       !READ_ONCE(node->through_lost) && !circle_holders_undurable(node);
+	       !READ_ONCE(node->loss_untold) && !circle_holders_undurable(node);
 }
 
 void circle_flush_step(struct circle_io *io)
 {
-	/* Once, as fsync does: a FLUSH that we issued ourselves lost what had been completed. */
-	if (READ_ONCE(io->node->through_lost) && xchg(&io->node->through_lost, false))
+	/* Once, as fsync does: what had been completed was lost, by our FLUSH or by the SSD. */
+	if (READ_ONCE(io->node->loss_untold) && xchg(&io->node->loss_untold, false))
 		io->status = BLK_STS_IOERR;
 	atomic_set(&io->pending, 2);
 	io->step = parts_over;

@@ -131,16 +131,19 @@ static bool start(struct circle_io *io, bool excl)
 }
 
 /* The cache device's: the metadata fail with it, and the FLUSH is kept otherwise. */
-static void flush_otherwise(struct circle_io *io)
-{
-	circle_meta_data_lost(io->node->meta);
-	circle_flush_step(io);
-}
-
 static void plain_flush_failed(struct circle_io *io)
 {
+	if (io->status)
+		circle_meta_data_lost(io->node->meta);
 	io->status = BLK_STS_OK;
-	circle_io_queue(io, flush_otherwise);
+	circle_io_queue(io, circle_flush_step);
+}
+
+/* What is to be dealt with here. A plain FLUSH also when another one failed meanwhile. */
+static bool failed(const struct circle_io *io, blk_status_t status)
+{
+	return io->failed && (status || (io->failed == plain_flush_failed &&
+					 circle_meta_data_bad(io->node->meta)));
 }
 
 int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
@@ -191,7 +194,7 @@ int circle_end_io(struct bio *bio, blk_status_t *status)
 		ended(io);
 		return DM_ENDIO_INCOMPLETE;
 	}
-	if (unlikely(*status && io->failed)) {
+	if (unlikely(failed(io, *status))) {
 		ended = io->failed;
 		io->failed = NULL;
 		io->status = *status;

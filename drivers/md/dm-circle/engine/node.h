@@ -75,6 +75,7 @@ enum circle_node_state {
 struct circle_repair {
 	struct delayed_work work;
 	bool active;		/* there are sick slots; READ_ONCE */
+	bool origin_failed;	/* in this round the origin did not take something */
 	u32 retired;		/* since the table was loaded */
 	atomic_t errors;	/* since `since` */
 	unsigned long since;	/* jiffies */
@@ -117,7 +118,7 @@ struct circle_node {
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
 	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
-	bool through_lost;		/* what a FLUSH of the host has still to report */
+	bool loss_untold;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
 	u8 told;			/* the committer's: the health that was logged */
 	unsigned long failed_at;	/* jiffies; the committer's */
@@ -196,7 +197,7 @@ static inline void circle_origin_failed(struct circle_node *node)
 	atomic_inc(&node->origin_errors);
 	circle_origin_answered(node, true);
 	if (atomic64_read(&node->acked_through) > atomic64_read(&node->origin_flushed))
-		WRITE_ONCE(node->through_lost, true);
+		WRITE_ONCE(node->loss_untold, true);
 }
 
 static inline void circle_origin_covered(struct circle_node *node, s64 mark)

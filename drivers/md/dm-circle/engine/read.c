@@ -31,7 +31,8 @@ static struct source look_up(struct circle_io *io)
 
 		src.dirty = circle_slot_dirty(s, src.slot) & io->touched;
 		src.valid = circle_slot_valid(s, src.slot) & io->touched;
-		if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad))
+		if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad) ||
+		    (flags & CIRCLE_SLOT_SICK))
 			src.valid = src.dirty;		/* is a clean one? */
 		src.lost = (flags & CIRCLE_SLOT_UNSURE) ||
 			   ((flags & CIRCLE_SLOT_LOST) &&
@@ -112,7 +113,7 @@ static void read_part_over(struct circle_io *io)
 	if (!atomic_dec_and_test(&io->pending))
 		return;
 	io->failed = NULL;
-	if (io->status && failed)
+	if (io->status && failed && io->cache_failed)
 		failed(io);
 	else
 		circle_io_end(io);
@@ -126,6 +127,15 @@ static void part_ended(struct bio *part)
 		WRITE_ONCE(io->status, part->bi_status);
 	bio_put(part);
 	read_part_over(io);
+}
+
+static void cached_part_ended(struct bio *part)
+{
+	struct circle_io *io = part->bi_private;
+
+	if (part->bi_status)
+		WRITE_ONCE(io->cache_failed, true);
+	part_ended(part);
 }
 
 /* One clone for each run of pages with the same source. */
@@ -150,7 +160,7 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 		bio_trim(part, pos - io->start, stop - pos);
 		part->bi_iter.bi_sector = sector;
 		part->bi_private = io;
-		part->bi_end_io = part_ended;
+		part->bi_end_io = cached ? cached_part_ended : part_ended;
 		atomic_inc(&io->pending);
 		submit_bio_noacct(part);
 	}
@@ -189,6 +199,7 @@ static void read_again(struct circle_io *io)
 
 	src.valid = src.dirty;
 	io->status = BLK_STS_OK;
+	io->cache_failed = false;
 	if (!src.valid) {
 		from_origin(io);
 		return;

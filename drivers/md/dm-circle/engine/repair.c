@@ -16,6 +16,7 @@
 #include "replicate.h"
 
 #define CHUNK		256u		/* sectors at a time; FETCH carries them too */
+#define CHUNK_MIN	(PAGE_SIZE >> SECTOR_SHIFT)	/* when memory is short */
 #define FIRST		(HZ / 10)
 #define AGAIN		(5 * HZ)
 #define WINDOW		(10 * HZ)
@@ -26,7 +27,8 @@ struct saver {
 	u64 block;
 	u32 slot;
 	u64 seq;		/* of the newest write to the block */
-	void *buf;		/* CHUNK sectors */
+	void *buf;		/* chunk sectors */
+	u32 chunk;
 	u64 saved, unreadable;
 	bool background;	/* to end when a suspend begins */
 	u32 holders, refused;	/* peers that have the block; that could not give it back */
@@ -127,7 +129,7 @@ static int fetch(struct saver *v, u32 from, u32 to)
 		f->sector = from;
 		f->sectors = to - from;
 		call->rx.buf = v->buf;
-		call->rx_len = CHUNK << SECTOR_SHIFT;
+		call->rx_len = v->chunk << SECTOR_SHIFT;
 		if (circle_call_wait_ready(&c->peer[i], call)) {
 			r = -EAGAIN;	/* it may have it yet */
 			continue;
@@ -153,7 +155,7 @@ static int save_page(struct saver *v, u32 page)
 	int r = 0;
 
 	for (; from < to && !r; from = end) {
-		end = min(to, from + CHUNK);
+		end = min(to, from + v->chunk);
 		r = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
 				   circle_slot_sector(node, v->slot, from), v->buf, end - from);
 		if (r)
@@ -237,6 +239,8 @@ static void save_pages(struct saver *v, u64 dirty)
 			v->saved |= 1ull << page;
 		else if (r == -EIO)
 			v->unreadable |= 1ull << page;
+		else if (r == -EROFS)
+			WRITE_ONCE(v->node->repair.origin_failed, true);
 	}
 }
 
@@ -251,6 +255,16 @@ static void lose_refusers(struct saver *v)
 			circle_peer_lost(&c->peer[i], "could not give a block back");
 }
 
+static void get_buf(struct saver *v)
+{
+	v->chunk = CHUNK;
+	v->buf = kmalloc(v->chunk << SECTOR_SHIFT, GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
+	if (v->buf)
+		return;
+	v->chunk = CHUNK_MIN;
+	v->buf = kmalloc(PAGE_SIZE, GFP_NOIO);
+}
+
 /* The range of these pages is held. Returns which of them are dirty still. */
 static u64 save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable)
 {
@@ -263,8 +277,8 @@ static u64 save(struct circle_node *node, u64 block, u64 pages, bool background,
 	*unreadable = v.unreadable & pages;
 	if (!dirty)
 		return *unreadable;
-	v.buf = kmalloc(CHUNK << SECTOR_SHIFT, GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
-	v.call = kzalloc(sizeof(*v.call), GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
+	get_buf(&v);
+	v.call = kzalloc(sizeof(*v.call), GFP_NOIO);
 	if (v.buf && v.call && none_older(node))
 		save_pages(&v, dirty);
 	kfree(v.call);
@@ -324,6 +338,7 @@ static bool __give_up(struct circle_node *node, struct circle_shard *sh, u32 n, 
 	last = min_t(u32, fls64(unreadable) << s->geom.page_shift,
 		     circle_block_limit(node, circle_slot_block(sl)));
 	__circle_slot_lose(s, sh, n, unreadable);
+	WRITE_ONCE(node->loss_untold, true);	/* the next FLUSH is to say so */
 	sl->flags &= ~(CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY | CIRCLE_SLOT_TRIES);
 	CIRCLE_ERR("lost: %u pages in sectors %llu+%u have no copy that can be read; they read as errors until overwritten",
 		   (u32)hweight64(unreadable), sector + first, last - first);
@@ -376,37 +391,45 @@ static bool conclude(struct circle_node *node, u64 block, u64 unreadable)
 	return done;
 }
 
-static bool treat(struct circle_node *node, u32 n)
+enum treated { CURED, BUSY, ILL };
+
+static enum treated treat(struct circle_node *node, u32 n)
 {
 	u64 block = circle_slot_block(&node->slots->slot[n]);	/* looked at again */
 	u64 unreadable;
 
 	if (block >= node->nr_blocks)
-		return true;
-	return save_shared(node, block, &unreadable) && conclude(node, block, unreadable);
+		return CURED;
+	if (!save_shared(node, block, &unreadable))
+		return BUSY;
+	return conclude(node, block, unreadable) ? CURED : ILL;
 }
 
 static void repair_work(struct work_struct *work)
 {
 	struct circle_node *node = container_of(work, struct circle_node, repair.work.work);
 	struct circle_slots *s = node->slots;
-	bool left = false;
+	enum treated worst = CURED;
 	u32 n;
 
 	WRITE_ONCE(node->repair.active, false);
+	WRITE_ONCE(node->repair.origin_failed, false);
 	for (n = 0; n < s->nr && !READ_ONCE(node->bg_stop); n++) {
 		if (READ_ONCE(s->slot[n].flags) & CIRCLE_SLOT_SICK)
-			left |= !treat(node, n);
+			worst = max(worst, treat(node, n));
 		if (!(n & 0xfff))
 			cond_resched();
 	}
+	/* As after a write-back that failed. */
+	if (READ_ONCE(node->repair.origin_failed) && READ_ONCE(node->meta->voided))
+		circle_drain_end(node, -EIO);
 	circle_commit_kick(node);
 	circle_event_post(node);
-	if (!left && n == s->nr)
+	if (worst == CURED && n == s->nr)
 		return;
 	WRITE_ONCE(node->repair.active, true);
 	if (!READ_ONCE(node->bg_stop))
-		queue_delayed_work(node->bg_wq, &node->repair.work, AGAIN);
+		queue_delayed_work(node->bg_wq, &node->repair.work, worst == BUSY ? FIRST : AGAIN);
 }
 
 void circle_repair_init(struct circle_node *node)
@@ -431,20 +454,6 @@ static u64 lost_in(const struct circle_slots *s, u32 n)
 
 	return !READ_ONCE(sl->owner) && (READ_ONCE(sl->flags) & CIRCLE_SLOT_LOST) ?
 	       circle_slot_dirty(s, n) : 0;
-}
-
-u64 circle_lost_pages(struct circle_node *node)
-{
-	struct circle_slots *s = node->slots;
-	u64 pages = 0;
-	u32 n;
-
-	for (n = 0; n < s->nr && atomic_read(&s->nr_lost); n++) {
-		pages += hweight64(lost_in(s, n));
-		if (!(n & 0xfff))
-			cond_resched();
-	}
-	return pages;
 }
 
 bool circle_lost_next(struct circle_node *node, u32 *n, u32 *page, u64 *sector, u32 *sectors)

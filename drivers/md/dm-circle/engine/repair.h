@@ -19,10 +19,11 @@ void __circle_cache_error(struct circle_node *node, u32 n);
  * device or the holders, to the origin. Returns which of them are dirty still.
  */
 u64 circle_repair_save(struct circle_node *node, u64 block, u64 pages);
-/* Process context: own pages that are lost; a round over all slots if there are any. */
-u64 circle_lost_pages(struct circle_node *node);
-/* The next run of lost sectors at or behind slot *n, page *page; both go on. False: no more. */
+/* node->admin held, so that the slots stay. The next run of lost sectors at or behind slot *n, page
+ * *page; both go on. False: no more.
+ */
 bool circle_lost_next(struct circle_node *node, u32 *n, u32 *page, u64 *sector, u32 *sectors);
-void circle_repair_retry(struct circle_node *node);	/* what is lost is tried again */
+/* node->admin held: what is lost is tried again. */
+void circle_repair_retry(struct circle_node *node);
 
 #endif

@@ -18,6 +18,7 @@
 #include "../log.h"
 #include "../trace.h"
 
+#define ASIDE_MAX	1024u		/* such slots are passed over, to find one that is not */
 #define BATCH		64		/* blocks at most, and */
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
@@ -102,14 +103,15 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 {
 	struct circle_slots *s = node->slots;
 	bool got = false, due;
-	u32 n, tries;
+	u32 n, tries, i;
 
 	spin_lock_irq(&sh->lock);
-	for (tries = min(sh->dirty.nr, 8u); tries && !got; tries--) {
+	for (i = min(sh->dirty.nr, ASIDE_MAX), tries = 8; i && tries && !got; i--) {
 		struct circle_slot *sl;
 
 		n = sh->dirty.tail;
 		sl = &s->slot[n];
+		tries -= !(sl->flags & ASIDE);
 		due = all || exposed(node, sl) || circle_slot_age(sl) >= AGE;
 		if (due && !(sl->flags & ASIDE)) {
 			*block = circle_slot_block(sl);

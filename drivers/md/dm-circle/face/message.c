@@ -84,7 +84,7 @@ static int ours(struct circle_table *t, unsigned int argc, char **argv)
 }
 
 /* A line for each run of sectors of which no copy is left: <first>+<number> */
-static int list_lost(struct circle_table *t, char *result, unsigned int maxlen)
+static void list_lost(struct circle_table *t, char *result, unsigned int maxlen)
 {
 	unsigned int sz = 0;
 	u32 n = 0, page = 0, sectors;
@@ -94,7 +94,27 @@ static int list_lost(struct circle_table *t, char *result, unsigned int maxlen)
 	while (t->node->slots && sz < maxlen &&
 	       circle_lost_next(t->node, &n, &page, &sector, &sectors))
 		DMEMIT("%llu+%u\n", sector, sectors);
-	return 1;		/* there is a result */
+}
+
+/* -ENOENT: none of these. 1: there is a result. A resume, which may be long, is not waited for. */
+static int of_lost(struct circle_table *t, unsigned int argc, char **argv, char *result,
+		   unsigned int maxlen)
+{
+	bool list = !strcasecmp(argv[0], "lost");
+
+	if (argc != 1 || (!list && strcasecmp(argv[0], "retry_lost")))
+		return -ENOENT;
+	if (!mutex_trylock(&t->node->admin)) {
+		CIRCLE_ERR("message %s: the device is being suspended, resumed or changed: try again",
+			   argv[0]);
+		return -EBUSY;
+	}
+	if (list)
+		list_lost(t, result, maxlen);
+	else if (t->node->slots)
+		circle_repair_retry(t->node);
+	mutex_unlock(&t->node->admin);
+	return list;
 }
 
 int circle_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
@@ -108,12 +128,9 @@ int circle_message(struct dm_target *ti, unsigned int argc, char **argv, char *r
 	r = ours(t, argc, argv);
 	if (r != -ENOENT)
 		return r;
-	if (argc == 1 && !strcasecmp(argv[0], "lost"))
-		return list_lost(t, result, maxlen);
-	if (argc == 1 && !strcasecmp(argv[0], "retry_lost") && t->node->slots) {
-		circle_repair_retry(t->node);
-		return 0;
-	}
+	r = of_lost(t, argc, argv, result, maxlen);
+	if (r != -ENOENT)
+		return r;
 	if (t->node->meta && circle_meta_mode(t->node->meta) != CIRCLE_META_RW) {
 		CIRCLE_ERR("message %s: not while the metadata are read-only or failed", argv[0]);
 		return -EOPNOTSUPP;

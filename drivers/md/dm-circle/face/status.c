@@ -47,7 +47,7 @@ static unsigned int faults(struct circle_node *node, char *result, unsigned int 
 	DMEMIT("cache_errors %llu origin_errors %llu retired %d lost_pages %llu ",
 	       circle_stat_sum(node->stats, CIRCLE_STAT_CACHE_ERROR),
 	       circle_stat_sum(node->stats, CIRCLE_STAT_ORIGIN_ERROR),
-	       atomic_read(&node->slots->nr_retired), circle_lost_pages(node));
+	       atomic_read(&node->slots->nr_retired), (u64)atomic64_read(&node->slots->lost_pages));
 	return sz;
 }
 

@@ -127,7 +127,9 @@ FILE_RO(retired_slots);
 
 static ssize_t lost_bytes_show(struct circle_dir *d, char *buf)
 {
-	return sysfs_emit(buf, "%llu\n", bytes_of_pages(d->node, circle_lost_pages(d->node)));
+	s64 pages = atomic64_read(&d->node->slots->lost_pages);
+
+	return sysfs_emit(buf, "%llu\n", bytes_of_pages(d->node, pages));
 }
 
 FILE_RO(lost_bytes);

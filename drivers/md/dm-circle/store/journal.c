@@ -131,6 +131,14 @@ static int fail(struct circle_meta *m, int r)
 	return r;
 }
 
+/* Also another's that failed meanwhile counts: it may have taken what this one was to cover. */
+static int flush_data(struct circle_meta *m)
+{
+	if (circle_bdev_flush(m->data))
+		circle_meta_data_lost(m);
+	return circle_meta_data_bad(m) ? -EIO : 0;
+}
+
 static int commit(struct circle_meta *m, bool flush)
 {
 	u32 cursor = 0, blocks;
@@ -139,6 +147,8 @@ static int commit(struct circle_meta *m, bool flush)
 	lockdep_assert_held(&m->lock);
 	if (m->failed)
 		return -EIO;
+	if (circle_meta_data_bad(m))
+		return fail(m, -EIO);
 	do {
 		if (!room(m)) {
 			r = __circle_meta_checkpoint(m);
@@ -149,7 +159,7 @@ static int commit(struct circle_meta *m, bool flush)
 		if (!blocks)
 			break;
 		flush = false;
-		r = circle_bdev_flush(m->data);
+		r = flush_data(m);
 		if (!r)
 			r = write_ring(m, blocks);
 		if (r)
@@ -159,7 +169,7 @@ static int commit(struct circle_meta *m, bool flush)
 		m->nr_records += m->nr_captured;
 		captured_durable(m);
 	} while (blocks == CIRCLE_COMMIT_MAX);
-	return flush ? fail(m, circle_bdev_flush(m->data)) : 0;
+	return flush ? fail(m, flush_data(m)) : 0;
 }
 
 int __circle_meta_commit(struct circle_meta *m, bool flush)
@@ -206,7 +216,7 @@ static int write_pages(struct circle_meta *m, const u32 *page, u32 nr, u64 lsn)
 
 	for (i = 0; i < nr; i++)
 		__circle_meta_image(m, mb_at(m, i), page[i], lsn);
-	r = circle_bdev_flush(m->data);
+	r = flush_data(m);
 	for (i = 0; i < nr && !r; i++) {
 		u64 mb = m->sb.table_start + page[i];
 

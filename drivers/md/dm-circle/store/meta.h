@@ -41,6 +41,7 @@ struct circle_meta {
 	bool voided;			/* ... and something durable elsewhere says so */
 	bool half_sized;		/* a resize failed: not known of which size they are */
 	u16 mark;			/* CIRCLE_MARK_ that is durable, or 0 */
+	atomic_t data_errors;		/* FLUSHes of the cache device that failed */
 	bool bad;			/* ... and it was this device that failed */
 	bool lost;			/* ... and it can be neither written nor read */
 	void (*on_failed)(struct circle_meta *m);	/* lock held; must not sleep */
@@ -91,7 +92,10 @@ static inline bool circle_meta_settled(const struct circle_meta *m)
 	if (atomic_read(&m->slots->nr_changed) || atomic_read(&m->slots->nr_freeing))
 		return false;
 	smp_rmb();	/* pairs with the barriers in __circle_meta_commit() */
-	return !READ_ONCE(m->committing) && !READ_ONCE(m->failed);
+	if (READ_ONCE(m->committing))
+		return false;
+	smp_rmb();	/* a commit that failed has said so before it ended */
+	return !READ_ONCE(m->failed) && !atomic_read(&m->data_errors);
 }
 
 int __circle_meta_commit(struct circle_meta *m, bool flush);
@@ -110,10 +114,21 @@ int circle_meta_resize(struct circle_meta *m, u64 nr, u64 *need);
  * superblock asks for a check, when it can be written. Once; later calls do nothing.
  */
 void __circle_meta_fail(struct circle_meta *m);
-/* Process context: a FLUSH of the cache device failed, and may have dropped what they call valid;
- * that the next one succeeds says nothing.
+
+/*
+ * Any context: a FLUSH of the cache device failed, and may have dropped what they call valid; that
+ * the next one succeeds says nothing. The next commit fails.
  */
-void circle_meta_data_lost(struct circle_meta *m);
+static inline void circle_meta_data_lost(struct circle_meta *m)
+{
+	atomic_inc(&m->data_errors);
+}
+
+static inline bool circle_meta_data_bad(const struct circle_meta *m)
+{
+	return atomic_read(&m->data_errors);
+}
+
 /* A synchronous write to the metadata device; notes that it is bad. */
 int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u32 nr);
 

@@ -67,10 +67,3 @@ void __circle_meta_fail(struct circle_meta *m)
 	if (m->on_failed)
 		m->on_failed(m);
 }
-
-void circle_meta_data_lost(struct circle_meta *m)
-{
-	mutex_lock(&m->lock);
-	__circle_meta_fail(m);
-	mutex_unlock(&m->lock);
-}

@@ -93,6 +93,7 @@ static int rewrite(struct circle_meta *m, const struct circle_super *to, u64 lsn
 		r = flush(m);
 	if (r)
 		return r;
+	m->half_sized = true;
 	m->sb.nr_slots = to->nr_slots;
 	m->sb.table_pages = after;
 	m->sb.table_digest = 0;
@@ -101,7 +102,10 @@ static int rewrite(struct circle_meta *m, const struct circle_super *to, u64 lsn
 	r = write_supers(m);
 	if (!r && after > before)
 		r = write_copy(m, start, before, after, lsn);
-	return r ?: flush(m);
+	if (!r)
+		r = flush(m);
+	m->half_sized = r;
+	return r;
 }
 
 /* What is known of the table in memory. */
@@ -166,12 +170,10 @@ static int resize(struct circle_meta *m, const struct circle_super *to)
 		r = level(m, &lsn);
 		if (!r)
 			r = rewrite(m, to, lsn);
-		if (r) {
-			m->half_sized = true;
+		if (r)
 			__circle_meta_fail(m);
-		} else {
+		else
 			take_over(m, &t, lsn);
-		}
 	}
 	table_free(&t);
 	return r;

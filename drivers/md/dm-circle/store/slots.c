@@ -293,6 +293,7 @@ void __circle_slot_retire(struct circle_slots *s, struct circle_shard *sh, u32 n
 {
 	__circle_slot_unmap(s, sh, n);
 	s->slot[n].flags |= CIRCLE_SLOT_RETIRED;
+	circle_slot_changed(s, n);	/* again: no lock keeps a committer off an unmapped one */
 	atomic_inc(&s->nr_retired);
 }
 
@@ -301,8 +302,10 @@ void __circle_slot_lose(struct circle_slots *s, struct circle_shard *sh, u32 n, 
 	struct circle_slot *sl = &s->slot[n];
 
 	__circle_slot_set(s, sh, n, pages, pages);
-	if (!(sl->flags & CIRCLE_SLOT_LOST))
+	if (!(sl->flags & CIRCLE_SLOT_LOST)) {
+		atomic64_add(hweight64(pages), &s->lost_pages);
 		atomic_inc(&s->nr_lost);
+	}
 	sl->flags |= CIRCLE_SLOT_LOST;
 	circle_slot_changed(s, n);
 }
@@ -315,6 +318,7 @@ void __circle_slot_found(struct circle_slots *s, struct circle_shard *sh, u32 n,
 	if (sl->owner || !(sl->flags & CIRCLE_SLOT_LOST))
 		return;
 	sl->flags = (sl->flags & ~CIRCLE_SLOT_LOST) | flags;
+	atomic64_sub(hweight64(circle_slot_dirty(s, n)), &s->lost_pages);
 	atomic_dec(&s->nr_lost);
 	circle_slot_changed(s, n);
 }
@@ -329,6 +333,8 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	WARN_ON_ONCE(dirty & ~valid);
 	if (valid == circle_slot_valid(s, n) && dirty == old)
 		return;
+	if (!sl->owner && (sl->flags & CIRCLE_SLOT_LOST))
+		atomic64_add((int)hweight64(dirty) - (int)hweight64(old), &s->lost_pages);
 	if (!sl->owner && !is && (sl->flags & CIRCLE_SLOT_LOST)) {
 		sl->flags &= ~CIRCLE_SLOT_LOST;		/* overwritten */
 		atomic_dec(&s->nr_lost);	/* first: who finds both equal calls all drained */
@@ -444,8 +450,10 @@ void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_st
 	list_in(s, list_of(s, sh, n), n);
 	if (st->dirty)
 		atomic_inc(&s->nr_dirty);
-	if (st->flags & CIRCLE_SLOT_LOST)
+	if (st->flags & CIRCLE_SLOT_LOST) {
+		atomic64_add(hweight64(st->dirty), &s->lost_pages);
 		atomic_inc(&s->nr_lost);
+	}
 	atomic64_add(hweight64(st->dirty), &s->dirty_pages);
 }
 
