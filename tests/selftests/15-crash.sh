@@ -53,7 +53,9 @@ run()
 between()
 {
 	case $(($1 % 6)) in
-	1 | 3) circle_drain c && run --ops 1 --mix flush=1 ;;
+	1) circle_drain c && run --ops 1 --mix flush=1 ;;
+	3) circle_drain c && dmsetup remove c && create &&
+		run --ops 8 --hot 99 --mix write=100 --sizes 4096 ;;
 	2) dmsetup suspend c && dmsetup resume c ;;
 	4) wait_for 20 "write-back" circle_is_clean c ;;	# of its own accord
 	5) dmsetup remove c && create ;;

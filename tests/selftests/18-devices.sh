@@ -135,9 +135,9 @@ remove_fails()
 		origin_alone
 }
 
-dies_at_once()	# nothing went through: the metadata are as good as they were
+dies_at_once()	# nothing could be said, nothing went through: the metadata are as good as they were
 {
-	fresh && dev_fail_writes meta && crash c ssd org meta && create &&
+	fresh && dev_fail_writes ssd && dev_fail_writes meta && crash c ssd org meta && create &&
 		check --dev "$C" --allow flushed --record && stays_well
 }
 

@@ -111,15 +111,25 @@ dead_at_start()
 		run --ops 50 && check && dmsetup remove c1 && dev_heal ssd1 && create
 }
 
+# All slots of the SSD fail, its FLUSH does not.
+slots_fail()
+{
+	dmsetup suspend --noflush --nolockfs ssd1 && dmsetup load ssd1 <<-END && dmsetup resume ssd1
+		0 65528 error
+		65528 8 linear ${DEV_LOWER[ssd1]} 65528
+	END
+}
+
 # Nothing is held: pages that cannot be read are lost, listed, and survive a restart.
 degree_0()
 {
-	fresh && dmsetup remove c1 && circle_node_create 1 0 "2 3" && run --ops 60 &&
-		bad_sectors ssd1 0 65536 && dmsetup message c1 0 drain &&
+	fresh && dmsetup remove c1 && circle_node_create 1 0 "2 3" && dev_fail_writes org1 &&
+		run --ops 60 --mix write=100 && slots_fail && dev_heal org1 &&
+		dmsetup message c1 0 drain &&
 		wait_for 60 "lost pages" all_lost && dmsetup message c1 0 lost >/tmp/lost &&
 		check --errors-allowed /tmp/lost && dmsetup remove c1 && circle_node_create 1 0 "2 3" &&
 		dmsetup message c1 0 lost >/tmp/again && cmp /tmp/lost /tmp/again &&
-		check --errors-allowed /tmp/lost && good_sectors ssd1 0 65536 &&
+		check --errors-allowed /tmp/lost && dev_heal ssd1 &&
 		dmsetup message c1 0 retry_lost && wait_for 30 "them to be found" is lost_pages 0 && check
 }
 all_lost() { [ "$(circle_status c1 lost_pages)" -gt 0 ] && is lost_pages "$(circle_status c1 dirty_pages)"; }

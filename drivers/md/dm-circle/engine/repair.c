@@ -94,17 +94,24 @@ void circle_cache_error(struct circle_node *node, u32 n)
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
 
-/* Writes to other pages of the block, whose range is not held, may go on. */
-static u64 newest(struct saver *v)
+/*
+ * Is the answer what is dirty here? Writes to other pages of the block, whose range is not held,
+ * may go on. 0; -EALREADY: another reader saved the page meanwhile, and its replica may be gone since;
+ * -ENODATA: it is still dirty, and this holder has it not.
+ */
+static int judge(struct saver *v, u32 page, u32 bytes)
 {
 	struct circle_slots *s = v->node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
-	u64 seq;
+	const struct circle_frame *a = &v->call->answer;
+	int r = -EALREADY;
 
 	spin_lock_irq(&sh->lock);
-	seq = circle_slot_seq(&s->slot[v->slot]);
+	if (circle_slot_dirty(s, v->slot) >> page & 1)
+		r = !a->status && a->seq <= circle_slot_seq(&s->slot[v->slot]) &&
+		    a->generation == v->node->gen && a->length == bytes ? 0 : -ENODATA;
 	spin_unlock_irq(&sh->lock);
-	return seq;
+	return r;
 }
 
 /* Sectors [from, to) of the block from a holder, whose replica is never older (R2). */
@@ -112,8 +119,9 @@ static int fetch(struct saver *v, u32 from, u32 to)
 {
 	struct circle_circle *c = v->node->circle;
 	u32 mask = c ? v->holders & READ_ONCE(c->wait) & ~v->refused : 0;
+	u32 page = from >> v->node->geom.page_shift;
 	unsigned int i;
-	int r = -EIO;
+	int r = -EIO, err;
 
 	for (i = 0; mask >> i && i < c->nr_peers; i++) {
 		struct circle_call *call = v->call;
@@ -134,10 +142,9 @@ static int fetch(struct saver *v, u32 from, u32 to)
 			r = -EAGAIN;	/* it may have it yet */
 			continue;
 		}
-		if (!call->answer.status && call->answer.seq <= newest(v) &&
-		    call->answer.generation == v->node->gen &&
-		    call->answer.length == (to - from) << SECTOR_SHIFT)
-			return 0;
+		err = judge(v, page, (to - from) << SECTOR_SHIFT);
+		if (err != -ENODATA)
+			return err;
 		v->refused |= 1u << i;
 	}
 	return r;
@@ -145,7 +152,7 @@ static int fetch(struct saver *v, u32 from, u32 to)
 
 /*
  * 0; -EIO: no copy can be read; -EAGAIN: a holder cannot be asked now; -EROFS: the origin does not
- * take it, or the lease is over.
+ * take it, or the lease is over; -EALREADY: another has saved it.
  */
 static int save_page(struct saver *v, u32 page)
 {
