@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1024 smp=2 timeout=600 modules=dm-circle,null_blk
+# needs: mem=1024 smp=2 timeout=600 modules=dm-circle,null_blk kernels=newest
 #
 # What stands on the metadata device: blank, foreign, damaged, newer, of another shape. What
 # cannot be used is refused with a message, and nothing is written to it.
