@@ -29,7 +29,7 @@ SEED=${SEED:-$(($(date +%N | sed 's/^0*//;s/^$/1/') % 100000))}
 PICK=${PICK:-40}
 BATCHES=${BATCHES:-20}
 MIX=${MIX:-write=56,read=26,flush=4,fua=6,discard=8}
-META=784 SSD=1536 ORG=4096 BLOCK=32	# sectors; 48 slots, 128 blocks; the smallest journal
+META=784 SSD=1536 ORG=4096 BLOCK=32	# sectors; 47 slots, 128 blocks; the smallest journal
 DIR=/tmp/recorded
 
 parts()	# <device>
@@ -41,11 +41,24 @@ parts()	# <device>
 }
 
 create() { dmsetup create c --table "$(table_of "$ORG" meta ssd org "$BLOCK")"; }
+reload()	# <mode>
+{
+	dmsetup reload c --table "$(table_of "$ORG" meta ssd org "$BLOCK" "1 $1 default 0")" && dmsetup resume c
+}
 
 run()
 {
 	"$HISTORY" run --resume --dev /dev/mapper/c --log "$DIR/history" --seed "$SEED" --marks lw \
 		--threads 3 --overlap "$@" >/tmp/out || { cat /tmp/out; return 1; }
+}
+
+# The hot blocks leave the cache, are promoted by reads, and are durably clean without an intent (R1a)
+# when they are overwritten. Whatever was written keeps its intent until it is evicted.
+over_clean()
+{
+	circle_drain c && reload passthrough && dmsetup message c 0 invalidate_cblocks 0-$((SSD / BLOCK - 1)) &&
+		reload writeback && run --ops 40 --hot 100 --mix read=100 --sizes 16384 &&
+		run --ops 1 --mix flush=1 && run --ops 8 --hot 100 --mix write=100 --sizes 4096
 }
 
 # What is done between two batches. The pages that a drain leaves are clean, after the FLUSH durably so,
@@ -54,8 +67,7 @@ between()
 {
 	case $(($1 % 6)) in
 	1) circle_drain c && run --ops 1 --mix flush=1 ;;
-	3) circle_drain c && dmsetup remove c && create &&
-		run --ops 8 --hot 99 --mix write=100 --sizes 4096 ;;
+	3) over_clean ;;
 	2) dmsetup suspend c && dmsetup resume c ;;
 	4) wait_for 20 "write-back" circle_is_clean c ;;	# of its own accord
 	5) dmsetup remove c && create ;;
