@@ -40,6 +40,7 @@ static void destroy(struct circle_node *node)
 	free_percpu(node->stats);
 	vfree(node->policy_mem);
 	kfree(node->wb.batch);
+	circle_save_exit(node);
 	kfree(node);
 }
 
@@ -57,6 +58,8 @@ static int init(struct circle_node *node)
 	circle_reclaim_init(node);
 	circle_repair_init(node);
 	r = circle_writeback_init(node);
+	if (!r)
+		r = circle_save_init(node);
 	if (!r)
 		r = bioset_init(&node->bios, BIO_RESERVE, 0, BIOSET_NEED_BVECS);
 	if (!r)

@@ -24,6 +24,7 @@
 
 #define CIRCLE_END_MS	5000	/* what waits ends after so long when the node suspends (P7) */
 
+struct circle_call;
 struct circle_circle;
 struct circle_sysfs;
 struct dm_table;
@@ -79,6 +80,9 @@ struct circle_repair {
 	u32 retired;		/* since the table was loaded */
 	atomic_t errors;	/* since `since` */
 	unsigned long since;	/* jiffies */
+	struct mutex spare_lock;	/* save.c: what it takes, when there is no memory */
+	void *spare_buf;		/* PAGE_SIZE */
+	struct circle_call *spare_call;
 };
 
 struct circle_node {

@@ -178,7 +178,7 @@ static void from_holders(struct circle_io *io)
 {
 	if (!circle_lease_wait(io, from_holders))
 		return;
-	if (!io->node->circle || circle_repair_save(io->node, io->block, io->touched)) {
+	if (!io->node->circle || circle_save(io->node, io->block, io->touched, false, NULL)) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
 	} else {

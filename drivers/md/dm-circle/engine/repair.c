@@ -2,38 +2,22 @@
 /*
  * repair: slots of our own whose place on the cache device failed. Such a slot is SICK: nothing new
  * becomes dirty in it, write-back and eviction leave it alone. Here what is dirty in it is saved to
- * the origin page by page, from the device or else from a holder; then the block is unmapped and
- * the slot retired, for ever. A page that cannot be saved after some tries is lost: it reads as an
- * error until it is overwritten (P4). Too many errors: nothing more is cached.
+ * the origin (save.c); then the block is unmapped and the slot retired, for ever. A page that could
+ * not be saved after some tries is lost: it reads as an error until it is overwritten (P4). Too
+ * many errors: nothing more is cached.
  *
  * It must never drop a dirty page that was not saved and flushed at the origin, and never call one
  * lost because the origin failed.
  */
-#include <linux/slab.h>
 #include "../log.h"
 #include "degrade.h"
 #include "repair.h"
 #include "replicate.h"
 
-#define CHUNK		256u		/* sectors at a time; FETCH carries them too */
-#define CHUNK_MIN	(PAGE_SIZE >> SECTOR_SHIFT)	/* when memory is short */
 #define FIRST		(HZ / 10)
 #define AGAIN		(5 * HZ)
 #define WINDOW		(10 * HZ)
 #define ERRORS_MAX	64		/* in a window */
-
-struct saver {
-	struct circle_node *node;
-	u64 block;
-	u32 slot;
-	u64 seq;		/* of the newest write to the block */
-	void *buf;		/* chunk sectors */
-	u32 chunk;
-	u64 saved, unreadable;
-	bool background;	/* to end when a suspend begins */
-	u32 holders, refused;	/* peers that have the block; that could not give it back */
-	struct circle_call *call;
-};
 
 /* Retired slots are gone for ever: so many in one run, then the device is left alone. */
 static u32 retire_limit(const struct circle_node *node)
@@ -94,221 +78,6 @@ void circle_cache_error(struct circle_node *node, u32 n)
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
 
-/*
- * Is the answer what is dirty here? Writes to other pages of the block, whose range is not held,
- * may go on. 0; -EALREADY: another reader saved the page meanwhile, and its replica may be gone since;
- * -ENODATA: it is still dirty, and this holder has it not.
- */
-static int judge(struct saver *v, u32 page, u32 bytes)
-{
-	struct circle_slots *s = v->node->slots;
-	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
-	const struct circle_frame *a = &v->call->answer;
-	int r = -EALREADY;
-
-	spin_lock_irq(&sh->lock);
-	if (circle_slot_dirty(s, v->slot) >> page & 1)
-		r = !a->status && a->seq <= circle_slot_seq(&s->slot[v->slot]) &&
-		    a->generation == v->node->gen && a->length == bytes ? 0 : -ENODATA;
-	spin_unlock_irq(&sh->lock);
-	return r;
-}
-
-/* Sectors [from, to) of the block from a holder, whose replica is never older (R2). */
-static int fetch(struct saver *v, u32 from, u32 to)
-{
-	struct circle_circle *c = v->node->circle;
-	u32 mask = c ? v->holders & READ_ONCE(c->wait) & ~v->refused : 0;
-	u32 page = from >> v->node->geom.page_shift;
-	unsigned int i;
-	int r = -EIO, err;
-
-	for (i = 0; mask >> i && i < c->nr_peers; i++) {
-		struct circle_call *call = v->call;
-		struct circle_frame *f = &call->msg.f;
-
-		if (!(mask >> i & 1))
-			continue;
-		memset(call, 0, sizeof(*call));
-		f->type = CIRCLE_WT_FETCH;
-		f->block = v->block;
-		f->seq = v->seq;
-		f->pages = circle_pages_touched(&v->node->geom, from, to - from);
-		f->sector = from;
-		f->sectors = to - from;
-		call->rx.buf = v->buf;
-		call->rx_len = v->chunk << SECTOR_SHIFT;
-		if (circle_call_wait_ready(&c->peer[i], call)) {
-			r = -EAGAIN;	/* it may have it yet */
-			continue;
-		}
-		err = judge(v, page, (to - from) << SECTOR_SHIFT);
-		if (err != -ENODATA)
-			return err;
-		v->refused |= 1u << i;
-	}
-	return r;
-}
-
-/*
- * 0; -EIO: no copy can be read; -EAGAIN: a holder cannot be asked now; -EROFS: the origin does not
- * take it, or the lease is over; -EALREADY: another has saved it.
- */
-static int save_page(struct saver *v, u32 page)
-{
-	struct circle_node *node = v->node;
-	u32 from = page << node->geom.page_shift, end;
-	u32 to = min(from + node->geom.page_sectors, circle_block_limit(node, v->block));
-	int r = 0;
-
-	for (; from < to && !r; from = end) {
-		end = min(to, from + v->chunk);
-		r = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
-				   circle_slot_sector(node, v->slot, from), v->buf, end - from);
-		if (r)
-			r = fetch(v, from, end);
-		if (r)
-			return r;
-		if (!circle_lease_ok(node) || circle_voiding(node))
-			return -EROFS;
-		r = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
-				   circle_block_sector(node, v->block, from), v->buf, end - from);
-		circle_origin_wrote(node);
-		circle_origin_answered(node, r);
-	}
-	return r ? -EROFS : 0;
-}
-
-/* As in write-back: the cache device first, then the origin, and no FLUSH failed meanwhile. */
-static bool flush_saved(struct circle_node *node, int errors)
-{
-	u64 covers = circle_origin_mark(node);
-	bool ok;
-
-	if (!circle_cache_flush(node))
-		return false;
-	ok = !circle_bdev_flush(node->origin);
-	if (!ok)
-		circle_origin_failed(node);
-	ok = ok && errors == atomic_read(&node->origin_errors);
-	if (ok && covers)
-		circle_origin_covered(node, covers);
-	return ok;
-}
-
-static u64 find(struct saver *v)
-{
-	struct circle_slots *s = v->node->slots;
-	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
-	u64 dirty = 0;
-
-	spin_lock_irq(&sh->lock);
-	v->slot = __circle_slot_find(s, sh, 0, v->block);
-	if (v->slot != CIRCLE_NO_SLOT) {
-		const struct circle_slot *sl = &s->slot[v->slot];
-
-		v->seq = circle_slot_seq(sl);
-		v->holders = sl->holders;
-		dirty = circle_slot_dirty(s, v->slot);
-		if (sl->flags & CIRCLE_SLOT_LOST) {
-			v->unreadable = dirty;
-			dirty = 0;
-		}
-	}
-	spin_unlock_irq(&sh->lock);
-	return dirty;
-}
-
-/*
- * As in write-back: a slot that the block had before may have been evicted and still be durably
- * valid; it would be older than the origin.
- */
-static bool none_older(struct circle_node *node)
-{
-	if (READ_ONCE(node->meta->voided) || !atomic_read(&node->slots->nr_freeing) ||
-	    !circle_meta_commit(node->meta, false))
-		return true;
-	circle_commit_kick(node);
-	return false;
-}
-
-static void save_pages(struct saver *v, u64 dirty)
-{
-	u32 page;
-
-	for (page = 0; page < v->node->geom.nr_pages; page++) {
-		int r;
-
-		if (!(dirty >> page & 1) || (v->background && READ_ONCE(v->node->bg_stop)))
-			continue;
-		r = save_page(v, page);
-		if (!r)
-			v->saved |= 1ull << page;
-		else if (r == -EIO)
-			v->unreadable |= 1ull << page;
-		else if (r == -EROFS)
-			WRITE_ONCE(v->node->repair.origin_failed, true);
-	}
-}
-
-/* What a holder could not give back is not held: it is lost, as one that does not answer (R3). */
-static void lose_refusers(struct saver *v)
-{
-	struct circle_circle *c = v->node->circle;
-	unsigned int i;
-
-	for (i = 0; c && i < c->nr_peers; i++)
-		if (v->refused >> i & 1)
-			circle_peer_lost(&c->peer[i], "could not give a block back");
-}
-
-static void get_buf(struct saver *v)
-{
-	v->chunk = CHUNK;
-	v->buf = kmalloc(v->chunk << SECTOR_SHIFT, GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
-	if (v->buf)
-		return;
-	v->chunk = CHUNK_MIN;
-	v->buf = kmalloc(PAGE_SIZE, GFP_NOIO);
-}
-
-/* The range of these pages is held. Returns which of them are dirty still. */
-static u64 save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable)
-{
-	struct circle_slots *s = node->slots;
-	struct circle_shard *sh = circle_shard_of(s, 0, block);
-	struct saver v = { .node = node, .block = block, .background = background };
-	int errors = atomic_read(&node->origin_errors);
-	u64 dirty = find(&v) & pages, left;
-
-	*unreadable = v.unreadable & pages;
-	if (!dirty)
-		return *unreadable;
-	get_buf(&v);
-	v.call = kzalloc(sizeof(*v.call), GFP_NOIO);
-	if (v.buf && v.call && none_older(node))
-		save_pages(&v, dirty);
-	kfree(v.call);
-	kfree(v.buf);
-	lose_refusers(&v);
-	if (v.saved && !flush_saved(node, errors))
-		v.saved = 0;
-	spin_lock_irq(&sh->lock);
-	__circle_slot_set(s, sh, v.slot, circle_slot_valid(s, v.slot),
-			  circle_slot_dirty(s, v.slot) & ~v.saved);
-	left = circle_slot_dirty(s, v.slot) & pages;
-	spin_unlock_irq(&sh->lock);
-	*unreadable = v.unreadable & left;
-	return left;
-}
-
-u64 circle_repair_save(struct circle_node *node, u64 block, u64 pages)
-{
-	u64 unreadable;
-
-	return save(node, block, pages, false, &unreadable);
-}
-
 /* shard->lock held, whole block ours alone. True: the slot is dealt with. */
 static bool __finish(struct circle_node *node, struct circle_shard *sh, u32 n)
 {
@@ -364,7 +133,7 @@ static bool save_shared(struct circle_node *node, u64 block, u64 *unreadable)
 	spin_unlock_irq(&sh->lock);
 	if (!got)
 		return false;
-	save(node, block, ~0ull, true, unreadable);
+	circle_save(node, block, ~0ull, true, unreadable);
 	circle_range_unlock(&range);
 	return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * repair: errors of the cache device: slots that are retired, pages that are lost.
+ * repair: errors of the cache device: pages that are saved, slots retired, pages that are lost.
  */
 #ifndef CIRCLE_ENGINE_REPAIR_H
 #define CIRCLE_ENGINE_REPAIR_H
@@ -15,10 +15,16 @@ void circle_repair_stop(struct circle_node *node);
  */
 void circle_cache_error(struct circle_node *node, u32 n);
 void __circle_cache_error(struct circle_node *node, u32 n);
-/* Process context, the range of these pages held: tries to save what is dirty in them, from the
- * device or the holders, to the origin. Returns which of them are dirty still.
+/*
+ * save.c. Process context, the range of these pages held, so that nothing is written to them;
+ * others may save them at the same time. Tries to bring what is dirty in them to the origin, from
+ * the device or the holders. Returns which of them are dirty still; *unreadable (or NULL): of which
+ * no copy can be read. Waits for local I/O, the origin, and holders (bounded). background: ends
+ * early when a suspend begins.
  */
-u64 circle_repair_save(struct circle_node *node, u64 block, u64 pages);
+u64 circle_save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable);
+int circle_save_init(struct circle_node *node);		/* -ENOMEM */
+void circle_save_exit(struct circle_node *node);	/* also after it failed */
 /* node->admin held, so that the slots stay. The next run of lost sectors at or behind slot *n, page
  * *page; both go on. False: no more.
  */

@@ -144,7 +144,7 @@ static bool saved_otherwise(struct circle_io *io)
 	if (!io->cache_failed)
 		return false;
 	circle_cache_error(io->node, io->slot);
-	if (!io->node->circle || circle_repair_save(io->node, io->block, io->touched))
+	if (!io->node->circle || circle_save(io->node, io->block, io->touched, false, NULL))
 		return false;
 	io->status = BLK_STS_OK;
 	return true;

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * save: dirty pages whose place on the cache device failed, or may have, go to the origin page by
+ * page, from the device or else from a holder; then the origin is flushed, and they are clean.
+ *
+ * It must never unmark a page that was not saved and flushed, nor blame a holder that was told to
+ * forget a page which another saved meanwhile.
+ */
+#include <linux/slab.h>
+#include "degrade.h"
+#include "repair.h"
+#include "replicate.h"
+
+#define CHUNK		256u		/* sectors at a time; FETCH carries them too */
+#define CHUNK_MIN	(PAGE_SIZE >> SECTOR_SHIFT)	/* with the reserve */
+
+struct saver {
+	struct circle_node *node;
+	u64 block;
+	u32 slot;
+	u64 seq;		/* of the newest write to the block */
+	void *buf;		/* chunk sectors */
+	u32 chunk;
+	bool spare;		/* buf and call are the node's reserve */
+	u64 saved, unreadable;
+	bool background;	/* to end when a suspend begins */
+	u32 holders, refused;	/* peers that have the block; that could not give it back */
+	struct circle_call *call;
+};
+
+/*
+ * Is the answer what is dirty here? Writes to other pages of the block, whose range is not held,
+ * may go on. 0; -EALREADY: another saved the page meanwhile, and its replica may be gone since;
+ * -ENODATA: it is still dirty, and this holder has it not.
+ */
+static int judge(struct saver *v, u32 page, u32 bytes)
+{
+	struct circle_slots *s = v->node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
+	const struct circle_frame *a = &v->call->answer;
+	int r = -EALREADY;
+
+	spin_lock_irq(&sh->lock);
+	if (circle_slot_dirty(s, v->slot) >> page & 1)
+		r = !a->status && a->seq <= circle_slot_seq(&s->slot[v->slot]) &&
+		    a->generation == v->node->gen && a->length == bytes ? 0 : -ENODATA;
+	spin_unlock_irq(&sh->lock);
+	return r;
+}
+
+/* Sectors [from, to) of the block from a holder, whose replica is never older (R2). */
+static int fetch(struct saver *v, u32 from, u32 to)
+{
+	struct circle_circle *c = v->node->circle;
+	u32 mask = c ? v->holders & READ_ONCE(c->wait) & ~v->refused : 0;
+	u32 page = from >> v->node->geom.page_shift;
+	unsigned int i;
+	int r = -EIO, err;
+
+	for (i = 0; mask >> i && i < c->nr_peers; i++) {
+		struct circle_call *call = v->call;
+		struct circle_frame *f = &call->msg.f;
+
+		if (!(mask >> i & 1))
+			continue;
+		memset(call, 0, sizeof(*call));
+		f->type = CIRCLE_WT_FETCH;
+		f->block = v->block;
+		f->seq = v->seq;
+		f->pages = circle_pages_touched(&v->node->geom, from, to - from);
+		f->sector = from;
+		f->sectors = to - from;
+		call->rx.buf = v->buf;
+		call->rx_len = v->chunk << SECTOR_SHIFT;
+		if (circle_call_wait_ready(&c->peer[i], call)) {
+			r = -EAGAIN;	/* it may have it yet */
+			continue;
+		}
+		err = judge(v, page, (to - from) << SECTOR_SHIFT);
+		if (err != -ENODATA)
+			return err;
+		v->refused |= 1u << i;
+	}
+	return r;
+}
+
+/*
+ * 0; -EIO: no copy can be read; -EAGAIN: a holder cannot be asked now; -EROFS: the origin does not
+ * take it, or the lease is over; -EALREADY: another has saved it.
+ */
+static int save_page(struct saver *v, u32 page)
+{
+	struct circle_node *node = v->node;
+	u32 from = page << node->geom.page_shift, end;
+	u32 to = min(from + node->geom.page_sectors, circle_block_limit(node, v->block));
+	int r = 0;
+
+	for (; from < to && !r; from = end) {
+		end = min(to, from + v->chunk);
+		r = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
+				   circle_slot_sector(node, v->slot, from), v->buf, end - from);
+		if (r)
+			r = fetch(v, from, end);
+		if (r)
+			return r;
+		if (!circle_lease_ok(node) || circle_voiding(node))
+			return -EROFS;
+		r = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
+				   circle_block_sector(node, v->block, from), v->buf, end - from);
+		circle_origin_wrote(node);
+		circle_origin_answered(node, r);
+	}
+	return r ? -EROFS : 0;
+}
+
+/* As in write-back: the cache device first, then the origin, and no FLUSH failed meanwhile. */
+static bool flush_saved(struct circle_node *node, int errors)
+{
+	u64 covers = circle_origin_mark(node);
+	bool ok;
+
+	if (!circle_cache_flush(node))
+		return false;
+	ok = !circle_bdev_flush(node->origin);
+	if (!ok)
+		circle_origin_failed(node);
+	ok = ok && errors == atomic_read(&node->origin_errors);
+	if (ok && covers)
+		circle_origin_covered(node, covers);
+	return ok;
+}
+
+static u64 find(struct saver *v)
+{
+	struct circle_slots *s = v->node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
+	u64 dirty = 0;
+
+	spin_lock_irq(&sh->lock);
+	v->slot = __circle_slot_find(s, sh, 0, v->block);
+	if (v->slot != CIRCLE_NO_SLOT) {
+		const struct circle_slot *sl = &s->slot[v->slot];
+
+		v->seq = circle_slot_seq(sl);
+		v->holders = sl->holders;
+		dirty = circle_slot_dirty(s, v->slot);
+		if (sl->flags & CIRCLE_SLOT_LOST) {
+			v->unreadable = dirty;
+			dirty = 0;
+		}
+	}
+	spin_unlock_irq(&sh->lock);
+	return dirty;
+}
+
+/*
+ * As in write-back: a slot that the block had before may have been evicted and still be durably
+ * valid; it would be older than the origin.
+ */
+static bool none_older(struct circle_node *node)
+{
+	if (READ_ONCE(node->meta->voided) || !atomic_read(&node->slots->nr_freeing) ||
+	    !circle_meta_commit(node->meta, false))
+		return true;
+	circle_commit_kick(node);
+	return false;
+}
+
+static void save_pages(struct saver *v, u64 dirty)
+{
+	u32 page;
+
+	for (page = 0; page < v->node->geom.nr_pages; page++) {
+		int r;
+
+		if (!(dirty >> page & 1) || (v->background && READ_ONCE(v->node->bg_stop)))
+			continue;
+		r = save_page(v, page);
+		if (!r)
+			v->saved |= 1ull << page;
+		else if (r == -EIO)
+			v->unreadable |= 1ull << page;
+		else if (r == -EROFS)
+			WRITE_ONCE(v->node->repair.origin_failed, true);
+	}
+}
+
+/* What a holder could not give back is not held: it is lost, as one that does not answer (R3). */
+static void lose_refusers(struct saver *v)
+{
+	struct circle_circle *c = v->node->circle;
+	unsigned int i;
+
+	for (i = 0; c && i < c->nr_peers; i++)
+		if (v->refused >> i & 1)
+			circle_peer_lost(&c->peer[i], "could not give a block back");
+}
+
+/* Who may be in the way of reclaim must not wait for memory: then one at a time has the reserve. */
+static void get_buf(struct saver *v)
+{
+	struct circle_repair *rep = &v->node->repair;
+	const gfp_t gfp = GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN | __GFP_NOMEMALLOC;
+
+	v->chunk = CHUNK;
+	v->buf = kmalloc(v->chunk << SECTOR_SHIFT, gfp);
+	v->call = kzalloc(sizeof(*v->call), gfp);
+	if (v->buf && v->call)
+		return;
+	kfree(v->call);
+	kfree(v->buf);
+	mutex_lock(&rep->spare_lock);
+	v->spare = true;
+	v->chunk = CHUNK_MIN;
+	v->buf = rep->spare_buf;
+	v->call = rep->spare_call;
+}
+
+static void put_buf(struct saver *v)
+{
+	if (v->spare) {
+		mutex_unlock(&v->node->repair.spare_lock);
+		return;
+	}
+	kfree(v->call);
+	kfree(v->buf);
+}
+
+u64 circle_save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable)
+{
+	struct circle_slots *s = node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, block);
+	struct saver v = { .node = node, .block = block, .background = background };
+	int errors = atomic_read(&node->origin_errors);
+	u64 dirty = find(&v) & pages, left, unused;
+
+	unreadable = unreadable ?: &unused;
+	*unreadable = v.unreadable & pages;
+	if (!dirty)
+		return *unreadable;
+	get_buf(&v);
+	if (none_older(node))
+		save_pages(&v, dirty);
+	put_buf(&v);
+	lose_refusers(&v);
+	if (v.saved && !flush_saved(node, errors))
+		v.saved = 0;
+	spin_lock_irq(&sh->lock);
+	__circle_slot_set(s, sh, v.slot, circle_slot_valid(s, v.slot),
+			  circle_slot_dirty(s, v.slot) & ~v.saved);
+	left = circle_slot_dirty(s, v.slot) & pages;
+	spin_unlock_irq(&sh->lock);
+	*unreadable = v.unreadable & left;
+	return left;
+}
+
+int circle_save_init(struct circle_node *node)
+{
+	struct circle_repair *rep = &node->repair;
+
+	mutex_init(&rep->spare_lock);
+	rep->spare_buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	rep->spare_call = kzalloc(sizeof(*rep->spare_call), GFP_KERNEL);
+	return rep->spare_buf && rep->spare_call ? 0 : -ENOMEM;
+}
+
+void circle_save_exit(struct circle_node *node)
+{
+	kfree(node->repair.spare_call);
+	kfree(node->repair.spare_buf);
+}
