@@ -75,9 +75,11 @@ static void load_syms(const char *path)
 	}
 	fclose(in);
 	qsort(syms, nr_syms, sizeof(*syms), by_addr);
-	for (i = n = 1; i < nr_syms; i++)	/* the first of those with the same address */
+	for (i = n = 1; i < nr_syms; i++)	/* one of those with the same address */
 		if (syms[i].addr != syms[n - 1].addr)
 			syms[n++] = syms[i];
+		else if (!strncmp(syms[i].name, "__x64_sys_", 10))
+			syms[n - 1] = syms[i];
 	nr_syms = n;
 	for (i = 0; i < nr_syms; i++) {
 		if (!strcmp(syms[i].name, "__switch_to_asm"))
