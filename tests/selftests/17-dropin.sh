@@ -116,12 +116,24 @@ invalidated()
 		dmsetup suspend "d_$T" && dmsetup resume "d_$T" && resident
 }
 
+# Suspended with something dirty: either may write back before it stops.
+suspended_dirty()
+{
+	local i
+	for ((i = 0; i < 20; i++)); do
+		hot 2 && dmsetup suspend "d_$T" || return
+		is_dirty && return
+		dmsetup resume "d_$T"
+	done
+	echo "was never dirty"
+	return 1
+}
+
 # Dirty when the table comes.
 to_passthrough()
 {
-	fresh && create "$WB" && hot 2 || return
-	dmsetup suspend "d_$T"
-	is_dirty && load '128 1 passthrough default 0' && try resume "d_$T"
+	fresh && create "$WB" && suspended_dirty || return
+	load '128 1 passthrough default 0' && try resume "d_$T"
 	load "$WB" && try resume "d_$T" && cleaned && reload '128 1 passthrough default 0' && status
 }
 

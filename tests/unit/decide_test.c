@@ -90,6 +90,13 @@ TEST(recover, verdicts)
 		CHECK_EQ(circle_recover_judge(&t[i].e), t[i].want);
 }
 
+TEST(recover, instances)
+{
+	CHECK_EQ(circle_instance(0x12345678, 0x9abcdef0), 0x123456789abcdef0);
+	CHECK_EQ(circle_same_store(0x123456789abcdef0, 0x1234567800000000), true);
+	CHECK_EQ(circle_same_store(0x123456789abcdef0, 0x123456799abcdef0), false);
+}
+
 TEST(recover, the_best_copy_comes_first)
 {
 	struct circle_copy lo = { .block = 1, .gen = 1, .seq = 9, .from = 1, .believed = 1 };

@@ -79,6 +79,19 @@ TEST(disk, super_counters)
 	CHECK_EQ(out.counter[2], 0);
 }
 
+TEST(disk, super_renounced)
+{
+	struct circle_super sb, out;
+
+	fill_super(&sb);
+	sb.renounced = 0x01020304;
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_HEX(mb + 20, 4, "01000000");
+	CHECK_HEX(mb + 172, 4, "04030201");
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+	CHECK(!memcmp(&sb, &out, sizeof(sb)));
+}
+
 TEST(disk, super_golden)
 {
 	struct circle_super sb;

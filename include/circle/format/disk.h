@@ -30,6 +30,7 @@
 
 /* what the superblock's compat word may have: a version that does not know it loses it */
 #define CIRCLE_SBC_COUNTERS	0x1	/* counter[] is there */
+#define CIRCLE_SBR_RENOUNCED	0x1	/* of ro_compat */
 
 #define CIRCLE_LABEL_NONE	0
 #define CIRCLE_LABEL_TAIL	1	/* last aligned MiB of the origin as formatted */
@@ -72,7 +73,7 @@ struct circle_disk_super {
 	__le64	tail_lsn;		/* first lsn that a replay needs */
 	__le16	nr_owners;		/* always CIRCLE_MAX_OWNERS in version 1 */
 	__le16	reserved1;
-	__le32	reserved2;
+	__le32	renounced;		/* how often a replica was lost to the disk (RENOUNCED) */
 	__le64	max_seq;		/* no write of this generation is above it; 0: unknown */
 	__le64	next_generation;	/* activation under way: its label may stand already */
 	__le64	next_activation;

@@ -141,6 +141,9 @@ void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn 
 	super_encode_geometry(sb, d);
 	d->tail_lsn = cpu_to_le64(sb->tail_lsn);
 	d->nr_owners = cpu_to_le16(CIRCLE_MAX_OWNERS);
+	d->renounced = cpu_to_le32(sb->renounced);
+	if (sb->renounced)
+		d->ro_compat = cpu_to_le32(CIRCLE_SBR_RENOUNCED);
 	d->max_seq = cpu_to_le64(sb->max_seq);
 	d->next_generation = cpu_to_le64(sb->next_generation);
 	d->next_activation = cpu_to_le64(sb->next_activation);
@@ -164,7 +167,8 @@ static int super_judge(const struct circle_disk_super *d, circle_crc_fn crc)
 		return -EINVAL;
 	if (le32_to_cpu(d->crc) != super_sum(d, crc) || !d->version)
 		return -EBADMSG;
-	if (le16_to_cpu(d->version) > CIRCLE_DISK_VERSION || d->ro_compat || d->incompat)
+	if (le16_to_cpu(d->version) > CIRCLE_DISK_VERSION || d->incompat ||
+	    (le32_to_cpu(d->ro_compat) & ~CIRCLE_SBR_RENOUNCED))
 		return -EPROTONOSUPPORT;
 	if (le32_to_cpu(d->flags) & ~CIRCLE_SBF_ALL)
 		return -EPROTONOSUPPORT;
@@ -250,6 +254,8 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 	out->label_sector = le64_to_cpu(d->label_sector);
 	super_decode_geometry(d, out);
 	out->tail_lsn = le64_to_cpu(d->tail_lsn);
+	if (le32_to_cpu(d->ro_compat) & CIRCLE_SBR_RENOUNCED)
+		out->renounced = le32_to_cpu(d->renounced);
 	out->max_seq = le64_to_cpu(d->max_seq);
 	out->next_generation = le64_to_cpu(d->next_generation);
 	out->next_activation = le64_to_cpu(d->next_activation);

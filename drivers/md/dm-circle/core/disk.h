@@ -33,6 +33,7 @@ struct circle_super {			/* host-endian circle_disk_super */
 	u64 nr_slots, origin_sectors;
 	u64 table_start, table_pages, journal_start, journal_blocks;
 	u64 tail_lsn;
+	u32 renounced;
 	u64 max_seq;
 	u64 next_generation, next_activation;
 	u64 table_digest;

@@ -15,7 +15,7 @@ enum circle_verdict {
 
 struct circle_evidence {
 	u32 floor;		/* of the label: holders in view that every dirty page has */
-	u32 unreachable;	/* peers in view that do not answer */
+	u32 unreachable;	/* peers in view that do not answer, or have another store */
 	u32 restarted;		/* peers in view that answer, but restarted since the label */
 	bool ssd;		/* the owner's SSD is in the label, and here */
 	bool weak;		/* the label says that a weak recovery has begun */
@@ -23,6 +23,21 @@ struct circle_evidence {
 };
 
 enum circle_verdict circle_recover_judge(const struct circle_evidence *e);
+
+/*
+ * An instance names a load of a node (its low half, random) and what that keeps (its high half: of
+ * the metadata as formatted, and of how often a replica was lost to the disk since). The same store
+ * in another load has all that was ever flushed; another store may have nothing.
+ */
+static inline u64 circle_instance(u32 store, u32 load)
+{
+	return (u64)store << 32 | load;
+}
+
+static inline bool circle_same_store(u64 a, u64 b)
+{
+	return a >> 32 == b >> 32;
+}
 
 #define CIRCLE_FROM_SSD	255	/* source of a copy that is on our own SSD */
 

@@ -5,7 +5,6 @@
  */
 #include "bringup.h"
 
-#include <linux/random.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -178,7 +177,6 @@ static int start_circle(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
-	get_random_bytes(&c->instance, sizeof(c->instance));	/* memory is lost */
 	c->server = circle_server_start(node, c->net, &node->conf.listen);
 	if (IS_ERR(c->server)) {
 		int r = PTR_ERR(c->server);
@@ -341,6 +339,7 @@ void circle_node_suspend(struct circle_node *node)
 	flush_workqueue(node->commit_wq);
 	circle_writeback_stop(node);	/* if a FLUSH began it again */
 	circle_repair_stop(node);	/* if a late error did */
+	cancel_work_sync(&node->reclaim);	/* if a write kicked it when that was stopped */
 	before = m->failed;
 	mutex_lock(&m->lock);
 	r = __circle_meta_commit(m, true);

@@ -8,6 +8,8 @@
 
 #include "../log.h"
 
+#define SLICE_MS	100	/* how soon a waiter sees that its patience has shrunk */
+
 static void part_over(struct circle_call *call)
 {
 	if (atomic_dec_and_test(&call->parts))
@@ -154,8 +156,9 @@ static void wake(struct circle_call *call, int err, const struct circle_frame *a
 
 static int call_wait(struct circle_peer *peer, struct circle_call *call, bool force)
 {
-	unsigned int ms = circle_patience_ms(peer->node->circle);
+	unsigned long begin = jiffies;
 	DECLARE_COMPLETION_ONSTACK(over);
+	unsigned int ms;
 	int r;
 
 	call->priv = &over;
@@ -163,9 +166,13 @@ static int call_wait(struct circle_peer *peer, struct circle_call *call, bool fo
 	r = circle_call_send(peer, call, force);
 	if (r)
 		return r;
-	if (!wait_for_completion_timeout(&over, msecs_to_jiffies(ms))) {
+	while (!wait_for_completion_timeout(&over, msecs_to_jiffies(SLICE_MS))) {
+		ms = circle_patience_ms(peer->node->circle);	/* less, once a suspend begins */
+		if (time_before(jiffies, begin + msecs_to_jiffies(ms)))
+			continue;
 		circle_peer_lost(peer, "no answer");
 		wait_for_completion(&over);	/* the connection's end completes it */
+		break;
 	}
 	return call->err;
 }

@@ -5,8 +5,8 @@
  */
 #include "circle.h"
 
+#include <linux/mm.h>
 #include <linux/nsproxy.h>
-#include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -17,6 +17,7 @@
 #define WRITE_RESERVE	4
 #define MULTI_RESERVE	16
 #define PAGE_RESERVE	CIRCLE_WRITE_PAGES
+#define PAGES_SHARE	50		/* one part in so many of all memory for copies of writes */
 
 static void init_peer(struct circle_circle *c, unsigned int nr)
 {
@@ -61,8 +62,9 @@ struct circle_circle *circle_circle_create(struct circle_node *node)
 	init_waitqueue_head(&c->steward_wait);
 	init_waitqueue_head(&c->idle);
 	mutex_init(&c->page_mutex);
+	init_waitqueue_head(&c->page_wait);
+	c->pages_max = max(totalram_pages() / PAGES_SHARE, 4ul * CIRCLE_WRITE_PAGES);
 	circle_stash_init(&c->stash);
-	get_random_bytes(&c->instance, sizeof(c->instance));
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
 		init_peer(c, i);
 	c->area = vmalloc(CIRCLE_LABEL_AREA);

@@ -72,7 +72,7 @@ struct circle_peer {
  * the request may or may not have been carried out.
  */
 struct circle_call {
-	struct circle_msg msg;		/* msg.f: the request's header; payload as in net/conn.h */
+	struct circle_msg msg;		/* msg.f: the request's header */
 	struct list_head link;		/* peer->calls */
 	struct circle_peer *peer;
 	unsigned long sent;		/* jiffies */
@@ -150,7 +150,7 @@ struct circle_circle {
 	struct circle_server *server;
 	struct circle_peer peer[CIRCLE_MAX_PEERS];
 	unsigned int nr_peers;
-	u64 instance;			/* random at each load: tells a restart */
+	u64 instance;			/* core/recover.h; drawn by the server; READ_ONCE */
 	u8 domain[CIRCLE_DOMAIN_SIZE];
 	unsigned int timeout_ms, lend;	/* settings; READ_ONCE */
 	u32 degree;			/* wish; READ_ONCE */
@@ -182,7 +182,8 @@ struct circle_circle {
 	wait_queue_head_t steward_wait;
 	bool steward_kick;
 	unsigned long lease_until;	/* jiffies; READ_ONCE */
-	spinlock_t lease_lock;		/* covers lease_waiters */
+	spinlock_t lease_lock;		/* covers lease_waiters, losses, and who sets lease_until */
+	u32 losses;			/* of peers: each may be the sign of a takeover */
 	struct list_head lease_waiters;	/* circle_io.waiter.link */
 	atomic_t releasing;		/* release operations under way */
 	u32 degree_now;			/* in force: up with the wish, down with the label */
@@ -198,6 +199,9 @@ struct circle_circle {
 	bool at_label;			/* the steward is at it, */
 	unsigned long at_label_since;	/* since then (jiffies); READ_ONCE */
 	struct mutex page_mutex;	/* one taker of page_pool at a time */
+	atomic_t pages_out;		/* of writes under way; above pages_max others wait */
+	unsigned int pages_max;
+	wait_queue_head_t page_wait;	/* pages_out has fallen */
 };
 
 static inline bool circle_ending(const struct circle_circle *c)
@@ -243,5 +247,4 @@ void circle_steward_end_waits(struct circle_node *node, bool requeue);
 void circle_steward_go_on(struct circle_node *node);	/* live again */
 void circle_steward_kick(struct circle_node *node);	/* any context */
 void circle_fenced(struct circle_node *node, u64 gen);	/* any context: gen exists */
-
 #endif

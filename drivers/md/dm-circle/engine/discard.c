@@ -3,7 +3,8 @@
  * discard: of whole pages only; what a discard covers in part is left alone. Clean copies are
  * dropped durably, then the origin is told. Dirty pages are kept, and written back again if they
  * were: a discard is advice, which an origin may ignore or lose, and what it then shows must not be
- * older than what was dirty here. It must never drop the only copy of anything.
+ * older than what was dirty here. A block that holders have is left alone: what they hold of it would
+ * come back in a recovery. It must never drop the only copy of anything.
  */
 #include <linux/device-mapper.h>
 #include "degrade.h"
@@ -15,11 +16,11 @@ static bool passes_down(const struct circle_node *node)
 	return !node->conf.no_discard_passdown && bdev_max_discard_sectors(node->origin);
 }
 
-static void passed(struct circle_io *io)
+static bool passed(struct circle_io *io)
 {
 	circle_origin_wrote(io->node);
 	circle_origin_answered(io->node, io->status && io->status != BLK_STS_NOTSUPP);
-	circle_io_end(io);
+	return true;
 }
 
 static void pass_down(struct circle_io *io)
@@ -48,6 +49,22 @@ static void dropped(struct circle_waiter *w, int err)
 	circle_io_part_done(io);
 }
 
+/* A write of the block may be under way to holders, or a release. */
+static bool held(struct circle_io *io)
+{
+	struct circle_slots *s = io->node->slots;
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+	bool yes;
+	u32 n;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	n = __circle_slot_find(s, sh, 0, io->block);
+	yes = n != CIRCLE_NO_SLOT && s->slot[n].holders;
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return yes;
+}
+
 /* The clean ones. Returns whether the journal has to hear of it first. */
 static bool drop_pages(struct circle_io *io)
 {
@@ -74,7 +91,7 @@ static bool drop_pages(struct circle_io *io)
 
 void circle_discard_step(struct circle_io *io)
 {
-	if (!io->whole) {
+	if (!io->whole || held(io)) {
 		circle_io_end(io);
 		return;
 	}

@@ -8,10 +8,23 @@
 #include "degrade.h"
 #include "replicate.h"
 
+/* Once, as fsync does: what had been completed was lost, by somebody's FLUSH or by the SSD. */
+static void tell_loss(struct circle_io *io)
+{
+	if (READ_ONCE(io->node->loss_untold) && xchg(&io->node->loss_untold, false))
+		io->status = BLK_STS_IOERR;
+}
+
+static void over(struct circle_io *io)
+{
+	tell_loss(io);		/* again: it may have happened while we were under way */
+	circle_io_end(io);
+}
+
 static void flush_origin(struct circle_io *io)
 {
 	atomic_set(&io->pending, 1);
-	io->step = circle_io_end;
+	io->step = over;
 	circle_io_flush_origin(io);
 	circle_io_part_done(io);
 }
@@ -31,7 +44,7 @@ static void drained(struct circle_waiter *w, int err)
 static void parts_over(struct circle_io *io)
 {
 	if (io->status || !io->uncommitted) {
-		circle_io_end(io);
+		over(io);
 		return;
 	}
 	/* Void, or else they would be believed after a crash, and not what is at the origin. */
@@ -57,9 +70,7 @@ bool circle_flush_is_plain(struct circle_node *node)
 
 void circle_flush_step(struct circle_io *io)
 {
-	/* Once, as fsync does: what had been completed was lost, by our FLUSH or by the SSD. */
-	if (READ_ONCE(io->node->loss_untold) && xchg(&io->node->loss_untold, false))
-		io->status = BLK_STS_IOERR;
+	tell_loss(io);
 	atomic_set(&io->pending, 2);
 	io->step = parts_over;
 	io->waiter.flush = true;

@@ -17,7 +17,7 @@ struct circle_io {
 	struct circle_waiter waiter;
 	struct work_struct work;
 	void (*step)(struct circle_io *io);	/* what the work runs */
-	void (*ended)(struct circle_io *io);	/* at the bio's completion; NULL: the end */
+	bool (*ended)(struct circle_io *io);	/* at the bio's completion; NULL or true: the end */
 	void (*failed)(struct circle_io *io);	/* instead of the end, if it is an error */
 	struct bvec_iter iter;		/* of the bio, before the first submission */
 	u64 block;
@@ -36,6 +36,7 @@ struct circle_io {
 	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
 	int origin_errors;	/* node's, when it wrote to the origin */
+	bool settled;		/* ... and a FLUSH of its own covered that */
 	void *write;			/* replicate.c's part */
 };
 
@@ -43,6 +44,9 @@ struct bio *circle_io_bio(struct circle_io *io);
 
 /* Fills in block, pages and limits of a data request; cuts it at the block's end. */
 void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector);
+
+/* Lock of io->block's shard held: takes the range. False: later, and io is not ours any more. */
+bool __circle_io_lock(struct circle_io *io, bool excl);
 
 /* Any context: run step on node->wq. */
 void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io));
@@ -58,7 +62,7 @@ void circle_io_end(struct circle_io *io);
 
 /* Process context: send the bio to a device; `ended` runs at its completion (maybe in irq). */
 void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 sector,
-		      void (*ended)(struct circle_io *io));
+		      bool (*ended)(struct circle_io *io));
 
 /* Copies sectors of the block between origin and slot with kcopyd, as one pending part of io;
  * the last part to end runs step: on the queue, or at once if io->direct. Process context.

@@ -7,13 +7,45 @@
 #include "degrade.h"
 #include "replicate.h"
 
+void circle_lease_doubt(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	unsigned long flags;
+
+	spin_lock_irqsave(&c->lease_lock, flags);
+	WRITE_ONCE(c->losses, c->losses + 1);
+	WRITE_ONCE(c->lease_until, jiffies - 1);
+	spin_unlock_irqrestore(&c->lease_lock, flags);
+}
+
+bool circle_lease_renew(struct circle_node *node, u32 losses, unsigned long since)
+{
+	struct circle_circle *c = node->circle;
+	unsigned long flags;
+	bool renewed;
+
+	spin_lock_irqsave(&c->lease_lock, flags);
+	renewed = losses == c->losses;
+	if (renewed)
+		WRITE_ONCE(c->lease_until, since + msecs_to_jiffies(CIRCLE_LEASE_MS));
+	spin_unlock_irqrestore(&c->lease_lock, flags);
+	return renewed;
+}
+
+void circle_io_give_up(struct circle_io *io)
+{
+	io->status = io->node->circle->requeue ? BLK_STS_DM_REQUEUE : BLK_STS_IOERR;
+	circle_io_end(io);
+}
+
 static void resume(struct circle_waiter *waiter, int err)
 {
 	struct circle_io *io = container_of(waiter, struct circle_io, waiter);
 
-	if (err) {
-		io->status = err == -EAGAIN && io->node->circle->requeue ? BLK_STS_DM_REQUEUE :
-			     BLK_STS_IOERR;
+	if (err == -EAGAIN) {
+		circle_io_give_up(io);
+	} else if (err) {
+		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
 	} else {
 		circle_io_continue(io, io->step);
@@ -44,6 +76,27 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 	else
 		circle_steward_kick(node);
 	return false;
+}
+
+void circle_unsure_wait(struct circle_io *io, void (*step)(struct circle_io *io))
+{
+	struct circle_node *node = io->node;	/* io may be gone once it is on the list */
+	struct circle_circle *c = node->circle;
+
+	if (circle_ending(c)) {
+		circle_io_give_up(io);
+		return;
+	}
+	io->step = step;
+	io->waiter.done = resume;
+	spin_lock_irq(&c->lease_lock);
+	list_add_tail(&io->waiter.link, &c->lease_waiters);
+	spin_unlock_irq(&c->lease_lock);
+	/* The steward wakes at each look at the label, once a second. */
+	if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER || circle_ending(c))
+		circle_lease_wake(node);
+	else
+		circle_steward_kick(node);
 }
 
 void circle_lease_wake(struct circle_node *node)

@@ -81,6 +81,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->undo = 0;
 	io->undo_clean = 0;
 	io->direct = false;
+	io->settled = false;
 	io->slot = CIRCLE_NO_SLOT;
 	io->tries = 0;
 	io->write = NULL;
@@ -106,8 +107,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->whole = circle_pages_whole(&node->geom, io->start, io->len, limit);
 }
 
-/* shard->lock held, irqs off. */
-static bool lock_range(struct circle_io *io, bool excl)
+bool __circle_io_lock(struct circle_io *io, bool excl)
 {
 	io->range.owner = 0;
 	io->range.block = io->block;
@@ -118,16 +118,18 @@ static bool lock_range(struct circle_io *io, bool excl)
 	return __circle_range_lock(io->node->slots, &io->range, false);
 }
 
-static bool start(struct circle_io *io, bool excl)
+static int map_discard(struct circle_io *io)
 {
 	struct circle_shard *sh = circle_shard_of(io->node->slots, 0, io->block);
 	unsigned long flags;
 	bool got;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	got = lock_range(io, excl);
+	got = __circle_io_lock(io, true);
 	spin_unlock_irqrestore(&sh->lock, flags);
-	return got;
+	if (got)
+		circle_io_queue(io, circle_discard_step);
+	return DM_MAPIO_SUBMITTED;
 }
 
 /* The cache device's: the metadata fail with it, and the FLUSH is kept otherwise. */
@@ -169,13 +171,11 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 	}
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
-		return start(io, false) ? circle_read_map(io, bio) : DM_MAPIO_SUBMITTED;
+		return circle_read_map(io, bio);
 	case REQ_OP_WRITE:
-		return start(io, true) ? circle_write_map(io, bio) : DM_MAPIO_SUBMITTED;
+		return circle_write_map(io, bio);
 	case REQ_OP_DISCARD:
-		if (start(io, true))
-			circle_io_queue(io, circle_discard_step);
-		return DM_MAPIO_SUBMITTED;
+		return map_discard(io);
 	default:
 		io->status = BLK_STS_NOTSUPP;
 		circle_io_end(io);
@@ -186,19 +186,20 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 int circle_end_io(struct bio *bio, blk_status_t *status)
 {
 	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
-	void (*ended)(struct circle_io *io) = io->ended;
+	bool (*ended)(struct circle_io *io) = io->ended;
 
 	if (ended) {
 		io->ended = NULL;
 		io->status = *status;
-		ended(io);
-		return DM_ENDIO_INCOMPLETE;
-	}
-	if (unlikely(failed(io, *status))) {
-		ended = io->failed;
+		if (!ended(io))
+			return DM_ENDIO_INCOMPLETE;
+		*status = io->status;
+	} else if (unlikely(failed(io, *status))) {
+		void (*on_failure)(struct circle_io *io) = io->failed;
+
 		io->failed = NULL;
 		io->status = *status;
-		ended(io);
+		on_failure(io);
 		return DM_ENDIO_INCOMPLETE;
 	}
 	trace_circle_done(io->node, (__force u32)bio_op(bio), io->block, io->start, io->len,

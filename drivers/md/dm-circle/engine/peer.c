@@ -6,6 +6,7 @@
  * A connection that ended is never taken up where it was: the peer first leaves the view (R3), and
  * comes back with nothing of ours in it, which resynchronisation sees to.
  */
+#include "replicate.h"
 #include "steward.h"
 
 #include <linux/kthread.h>
@@ -35,8 +36,8 @@ static void closed(struct circle_conn *conn, int reason)
 	struct circle_peer *p = circle_conn_priv(conn);
 	struct circle_circle *c = p->node->circle;
 
-	if (READ_ONCE(c->wait) & bit(p))
-		WRITE_ONCE(c->lease_until, jiffies - 1);
+	if ((READ_ONCE(c->wait) & bit(p)) || READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
+		circle_lease_doubt(p->node);
 	circle_call_fail_all(p, reason ?: -ECONNRESET);
 	spin_lock_irq(&p->lock);
 	p->state = CIRCLE_PEER_DOWN;
@@ -157,7 +158,7 @@ static int greet(struct circle_peer *p, struct circle_call *call, void *buf)
 		.version_max = CIRCLE_WIRE_VERSION,
 		.node_id = node->conf.id,
 		.peer_id = p->id,
-		.instance = node->circle->instance,
+		.instance = READ_ONCE(node->circle->instance),
 		.block_sectors = node->geom.block_sectors,
 		.page_sectors = node->geom.page_sectors,
 		.origin_sectors = node->origin_sectors,

@@ -12,33 +12,44 @@
 struct source {
 	u64 valid, dirty;	/* of the touched pages */
 	u32 slot;
-	bool lost;
+	bool lost, unsure;
 };
 
 static void cache_failed(struct circle_io *io);
 
-static struct source look_up(struct circle_io *io)
+/* The lock of io's shard held. */
+static struct source __look_up(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
-	struct source src = { .slot = CIRCLE_NO_SLOT };
+	struct source src = { .slot = __circle_slot_find(s, sh, 0, io->block) };
+	u64 valid, dirty;
+	u16 flags;
+
+	if (src.slot == CIRCLE_NO_SLOT)
+		return src;
+	flags = s->slot[src.slot].flags;
+	valid = circle_slot_valid(s, src.slot);
+	dirty = circle_slot_dirty(s, src.slot);
+	src.dirty = dirty & io->touched;
+	src.valid = valid & io->touched;
+	if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad) ||
+	    (flags & CIRCLE_SLOT_SICK))
+		src.valid = src.dirty;		/* is a clean one? */
+	src.lost = (flags & CIRCLE_SLOT_LOST) && src.dirty;
+	src.unsure = flags & CIRCLE_SLOT_UNSURE;
+	__circle_slot_touch(s, sh, src.slot);
+	return src;
+}
+
+static struct source look_up(struct circle_io *io)
+{
+	struct circle_shard *sh = io->range.shard;
+	struct source src;
 	unsigned long flags;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	src.slot = __circle_slot_find(s, sh, 0, io->block);
-	if (src.slot != CIRCLE_NO_SLOT) {
-		u16 flags = s->slot[src.slot].flags;
-
-		src.dirty = circle_slot_dirty(s, src.slot) & io->touched;
-		src.valid = circle_slot_valid(s, src.slot) & io->touched;
-		if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad) ||
-		    (flags & CIRCLE_SLOT_SICK))
-			src.valid = src.dirty;		/* is a clean one? */
-		src.lost = (flags & CIRCLE_SLOT_UNSURE) ||
-			   ((flags & CIRCLE_SLOT_LOST) &&
-			    (circle_slot_dirty(s, src.slot) & io->touched));
-		__circle_slot_touch(s, sh, src.slot);
-	}
+	src = __look_up(io);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return src;
 }
@@ -98,9 +109,19 @@ static bool aim(struct circle_io *io, struct bio *bio, const struct source *src)
 
 int circle_read_map(struct circle_io *io, struct bio *bio)
 {
-	struct source src = look_up(io);
+	struct circle_shard *sh = circle_shard_of(io->node->slots, 0, io->block);
+	struct source src;
+	unsigned long flags;
+	bool got;
 
-	if (!src.lost && aim(io, bio, &src))
+	spin_lock_irqsave(&sh->lock, flags);
+	got = __circle_io_lock(io, false);
+	if (got)
+		src = __look_up(io);
+	spin_unlock_irqrestore(&sh->lock, flags);
+	if (!got)
+		return DM_MAPIO_SUBMITTED;
+	if (!src.lost && !src.unsure && aim(io, bio, &src))
 		return DM_MAPIO_REMAPPED;
 	circle_io_queue(io, circle_read_step);
 	return DM_MAPIO_SUBMITTED;
@@ -170,7 +191,7 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 static void from_origin(struct circle_io *io)
 {
 	circle_io_submit(io, io->node->origin,
-			 circle_block_sector(io->node, io->block, io->start), circle_io_end);
+			 circle_block_sector(io->node, io->block, io->start), NULL);
 }
 
 /* What is dirty could not be read twice: the holders have it. */
@@ -227,6 +248,8 @@ void circle_read_step(struct circle_io *io)
 	if (src.lost) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
+	} else if (src.unsure) {
+		circle_unsure_wait(io, circle_read_step);
 	} else if (aim(io, bio, &src)) {
 		submit_bio_noacct(bio);
 	} else {

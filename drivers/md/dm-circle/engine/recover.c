@@ -161,6 +161,10 @@ static void gather(struct circle_node *node, const struct recovery *r,
 		if (r ? !(r->counted >> i & 1) : !READ_ONCE(p->greeted)) {
 			CIRCLE_WARN("recovery: peer %u of the view cannot be reached", p->id);
 			e->unreachable++;
+		} else if (!circle_same_store(r ? r->instance[i] : p->instance, p->counted)) {
+			CIRCLE_WARN("recovery: peer %u has not all that it had: its metadata are new, or it lost a replica to its disk",
+				    p->id);
+			e->unreachable++;
 		} else if ((r ? r->instance[i] : p->instance) != p->counted) {
 			CIRCLE_WARN("recovery: peer %u has restarted", p->id);
 			e->restarted++;
@@ -182,7 +186,7 @@ static int judge(struct circle_node *node, const struct recovery *r,
 		*verdict = CIRCLE_WEAK;
 		return 0;
 	}
-	CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached and %u restarted: completed writes may be missing. Bring them back, or say force",
+	CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached or have not all, and %u restarted: completed writes may be missing. Bring them back, or say force",
 		   e.floor, e.unreachable, e.restarted);
 	return -ENODATA;
 }
@@ -235,13 +239,15 @@ static int fetch(struct recovery *r, const struct circle_copy *copy, u32 from, u
 	call->rx.buf = r->buf;
 	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
 	err = circle_call_wait(p, call);
-	if (!err && (call->answer.status || call->answer.seq != copy->seq ||
-		     call->answer.length != (to - from) << SECTOR_SHIFT))
+	if (!err && call->answer.status)
+		err = -ENODATA;
+	else if (!err && (call->answer.seq != copy->seq ||
+			  call->answer.length != (to - from) << SECTOR_SHIFT))
 		err = -EREMOTEIO;
 	return err;
 }
 
-/* Sectors [from, to) of a block, from its copy to the origin. */
+/* Sectors [from, to) of a block, from its copy to the origin. -ENODATA: the copy cannot be read. */
 static int drain_run(struct recovery *r, const struct circle_copy *copy, u32 from, u32 to,
 		     struct circle_call *call)
 {
@@ -293,45 +299,75 @@ static int drain_copy(struct recovery *r, const struct circle_copy *copy, struct
 	return err;
 }
 
-/* The only copy is the SSD's, which cannot all be read: the rest is drained, that is lost. */
-static int drain_damaged(struct recovery *r, struct circle_copy *copy,
-			 struct circle_call *call)
+/* Can it be said of the block that a part of it is lost? Then reads of that fail (P4). */
+static bool may_say_lost(struct circle_node *node, u64 block)
 {
-	struct circle_slots *s = r->node->slots;
-	u32 limit = circle_block_limit(r->node, copy->block), page, from;
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	bool yes;
+
+	spin_lock_irq(&sh->lock);
+	yes = __circle_slot_find(node->slots, sh, 0, block) != CIRCLE_NO_SLOT;
+	spin_unlock_irq(&sh->lock);
+	return yes;
+}
+
+static int lose(struct recovery *r, struct circle_copy *won, u64 lost)
+{
+	const char *how = "they read as errors until overwritten";
+
+	if (r->verdict == CIRCLE_COMPLETE && r->node->circle->start == CIRCLE_START_RESTART)
+		return -ENODATA;	/* the SSD is to be asked */
+	if (!may_say_lost(r->node, won->block)) {
+		if (!r->node->conf.force) {
+			CIRCLE_ERR("recovery: pages %#llx of block %llu cannot be read from any peer: bring back another holder, or say force to give them up",
+				   lost, won->block);
+			return -EIO;
+		}
+		how = "given up by force, the origin keeps what it has";
+	}
+	CIRCLE_ERR("recovery: pages %#llx of block %llu (at sector %llu) are lost: %s", lost,
+		   won->block, circle_block_sector(r->node, won->block, 0), how);
+	won->lost = lost;
+	return 0;
+}
+
+/*
+ * The winner cannot all be read. Each of its pages comes from the first copy behind it that has it
+ * and is believed: a copy that is believed has all that the verdict calls complete.
+ */
+static int drain_pages(struct recovery *r, struct circle_copy *won, struct circle_call *call)
+{
+	const struct circle_geom *g = &r->node->geom;
+	u32 limit = circle_block_limit(r->node, won->block), page, from, to;
+	const struct circle_copy *c, *end = r->copy + r->nr;
 	u64 lost = 0;
 	int err = 0;
 
-	for (page = 0; page < s->geom.nr_pages && !err; page++) {
-		if (!(copy->pages >> page & 1))
+	for (page = 0; page < g->nr_pages && !err; page++) {
+		if (!(won->pages >> page & 1))
 			continue;
-		from = page << s->geom.page_shift;
-		err = drain_run(r, copy, from, min(from + s->geom.page_sectors, limit), call);
+		from = page << g->page_shift;
+		to = min(from + g->page_sectors, limit);
+		err = -ENODATA;
+		for (c = won; err == -ENODATA && c < end && c->block == won->block; c++)
+			if (c->believed && (c->pages >> page & 1))
+				err = drain_run(r, c, from, to, call);
 		if (err != -ENODATA)
 			continue;
 		lost |= 1ull << page;
 		err = 0;
 	}
-	if (err || !lost)
-		return err;
-	CIRCLE_ERR("recovery: %u pages of block %llu are lost: they read as errors until overwritten",
-		   (u32)hweight64(lost), copy->block);
-	copy->lost = lost;
-	return 0;
+	return !err && lost ? lose(r, won, lost) : err;
 }
 
-/* copy[i] wins its block; those behind it with the same tag are as good. */
+/* copy[i] wins its block. */
 static int drain_block(struct recovery *r, u32 i, struct circle_call *call)
 {
 	struct circle_copy *won = &r->copy[i];
-	const struct circle_copy *c;
 	int err = drain_copy(r, won, call);
 
-	for (c = won + 1; err == -ENODATA && c < r->copy + r->nr && c->block == won->block; c++)
-		if (c->believed && c->gen == won->gen && c->seq == won->seq)
-			err = drain_copy(r, c, call);
 	if (err == -ENODATA)
-		err = drain_damaged(r, won, call);
+		err = drain_pages(r, won, call);
 	if (err)
 		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", won->block, err);
 	return err;
@@ -427,6 +463,17 @@ int circle_recover(struct circle_node *node)
 	err = collect(&r);
 	if (!err)
 		err = drain(&r);
+	if (err == -ENODATA && r.verdict == CIRCLE_COMPLETE) {
+		CIRCLE_WARN("recovery: a peer that is believed cannot read all: going on with all copies");
+		r.verdict = CIRCLE_WEAK;
+		r.nr = 0;
+		r.blocks = 0;
+		r.pages = 0;
+		r.from_peers = 0;
+		err = collect(&r);
+		if (!err)
+			err = drain(&r);
+	}
 	if (!err)
 		err = drop_all(&r);
 	if (!err && r.nr)

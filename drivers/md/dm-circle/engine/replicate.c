@@ -27,6 +27,7 @@ struct circle_write {
 	struct bio *ssd;	/* made before anything is sent; NULL: not yet */
 	unsigned int max_calls, max_pages, nr_pages;
 	bool pooled;
+	unsigned int counted;	/* pages, in circle->pages_out */
 	u32 start, end;		/* sectors of the block */
 	u32 degree;		/* that it must reach */
 	u32 departures;		/* when it was sent: an answer from before a departure is void */
@@ -48,10 +49,25 @@ bool __circle_write_is_shared(struct circle_node *node, const struct circle_slot
 	return node->circle && (READ_ONCE(node->circle->degree_now) || sl->holders);
 }
 
+/* Copies of writes under way have a limit, or they would take all memory when a peer is slow. */
+static bool count_pages(struct circle_write *w)
+{
+	struct circle_circle *c = w->multi.node->circle;
+	int old = atomic_read(&c->pages_out);
+
+	do {
+		if (old && old + w->max_pages > c->pages_max)
+			return false;
+	} while (!atomic_try_cmpxchg(&c->pages_out, &old, old + w->max_pages));
+	w->counted = w->max_pages;
+	return true;
+}
+
 /* The reserve's pages go back to it first. */
 static void free_pages_of(struct circle_write *w)
 {
 	struct circle_circle *c = w->multi.node->circle;
+	unsigned int counted = w->counted;
 
 	while (w->nr_pages) {
 		struct page *page = w->bv[--w->nr_pages].bv_page;
@@ -61,6 +77,10 @@ static void free_pages_of(struct circle_write *w)
 		else
 			circle_stash_put(&c->stash, page);
 	}
+	w->counted = 0;
+	atomic_sub(counted, &c->pages_out);
+	if (counted && wq_has_sleeper(&c->page_wait))
+		wake_up(&c->page_wait);
 }
 
 static void gone(struct circle_multi *m)
@@ -77,6 +97,8 @@ static void gone(struct circle_multi *m)
 /* All or none. */
 static bool try_pages(struct circle_write *w, gfp_t gfp)
 {
+	if (!count_pages(w))
+		return false;
 	while (w->nr_pages < w->max_pages) {
 		struct page *page = circle_stash_get(&w->multi.node->circle->stash,
 						     gfp | __GFP_NOWARN | __GFP_NOMEMALLOC);
@@ -90,7 +112,7 @@ static bool try_pages(struct circle_write *w, gfp_t gfp)
 	return true;
 }
 
-/* With the pool it is one writer at a time, which waits only for writes that hold all of theirs. */
+/* Here it is one writer at a time, which waits only for writes that hold all of theirs. */
 static void alloc_pages_of(struct circle_write *w)
 {
 	struct circle_circle *c = w->io->node->circle;
@@ -98,6 +120,7 @@ static void alloc_pages_of(struct circle_write *w)
 	if (try_pages(w, GFP_NOIO | __GFP_NORETRY))
 		return;
 	mutex_lock(&c->page_mutex);
+	wait_event(c->page_wait, count_pages(w));
 	while (w->nr_pages < w->max_pages)
 		w->bv[w->nr_pages++].bv_page = mempool_alloc(&c->page_pool, GFP_NOIO);
 	mutex_unlock(&c->page_mutex);
@@ -189,13 +212,17 @@ static struct bio *ssd_bio(struct circle_write *w, gfp_t gfp)
 static void give_up(struct circle_io *io)
 {
 	struct circle_write *w = io->write;
+	bool ended = w->multi.ended;
 
 	io->write = NULL;
 	io->status = BLK_STS_OK;
 	if (w->ssd)
 		bio_put(w->ssd);
 	circle_multi_put(&w->multi);
-	circle_through_step(io);
+	if (ended && circle_ending(io->node->circle))
+		circle_io_give_up(io);
+	else
+		circle_through_step(io);
 }
 
 static void durable(struct circle_io *io)
@@ -319,6 +346,19 @@ static u32 choose(struct circle_write *w, const struct circle_slot *sl, bool dir
 	return circle_place_choose(cand, c->nr_peers, w->degree, c->domain, c->place_next++);
 }
 
+/* circle->lock held. A suspend waits no longer, and one of these would have to be waited for. */
+static bool __in_vain(struct circle_circle *c, u32 holders)
+{
+	u32 mask;
+
+	if (!circle_ending(c))
+		return false;
+	for (mask = holders & c->wait; mask; mask &= mask - 1)
+		if (READ_ONCE(c->peer[__ffs(mask)].state) != CIRCLE_PEER_READY)
+			return true;
+	return false;
+}
+
 /* Returns false if it must go through. On its way to the holders when it returns true. */
 static bool send(struct circle_write *w)
 {
@@ -340,7 +380,8 @@ static bool send(struct circle_write *w)
 	spin_lock(&c->lock);
 	w->degree = max(c->degree_now, 1u);
 	hs = choose(w, sl, circle_slot_dirty(node->slots, io->slot));
-	if (!hs) {
+	w->multi.ended = __in_vain(c, hs);
+	if (!hs || w->multi.ended) {
 		spin_unlock(&c->lock);
 		spin_unlock_irqrestore(&sh->lock, flags);
 		return false;
@@ -444,6 +485,7 @@ static struct circle_write *new_write(struct circle_io *io, gfp_t gfp)
 	w->max_calls = calls;
 	w->max_pages = pages;
 	w->nr_pages = 0;
+	w->counted = 0;
 	w->pooled = pooled;
 	w->start = start;
 	w->end = end;
@@ -467,7 +509,7 @@ bool circle_replicate_map(struct circle_io *io)
 		goto no;
 	io->write = w;
 	if (!submit(w))
-		circle_io_queue(io, give_up);
+		circle_io_continue(io, give_up);	/* which gives back what a first step waits for */
 	return true;
 no:
 	circle_multi_put(&w->multi);

@@ -44,5 +44,16 @@ bool circle_release_may(struct circle_node *node);	/* any context: more would be
  */
 bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io));
 void circle_lease_wake(struct circle_node *node);	/* any context */
+/*
+ * Process context. What io touches is UNSURE: step runs again when the label may have settled that,
+ * or io ends, if a suspend ends waits.
+ */
+void circle_unsure_wait(struct circle_io *io, void (*step)(struct circle_io *io));
+/* Any context: a look at the label that began before this does not renew the lease. */
+void circle_lease_doubt(struct circle_node *node);
+/* Any context. A look that began at `since` (jiffies), at so many losses. False: it counts not. */
+bool circle_lease_renew(struct circle_node *node, u32 losses, unsigned long since);
+/* Any context, circle_ending(): io is tried again after the suspend, or fails. */
+void circle_io_give_up(struct circle_io *io);
 
 #endif

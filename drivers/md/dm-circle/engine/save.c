@@ -57,7 +57,7 @@ static int fetch(struct saver *v, u32 from, u32 to)
 	unsigned int i;
 	int r = -EIO, err;
 
-	for (i = 0; mask >> i && i < c->nr_peers; i++) {
+	for (i = 0; mask && i < c->nr_peers; i++) {
 		struct circle_call *call = v->call;
 		struct circle_frame *f = &call->msg.f;
 

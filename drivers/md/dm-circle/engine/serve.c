@@ -10,6 +10,7 @@
 
 #include <linux/random.h>
 #include <linux/slab.h>
+#include "../core/recover.h"
 #include "../log.h"
 #include "../net/listener.h"
 #include "circle.h"
@@ -255,6 +256,13 @@ static struct circle_server *create(struct circle_node *node)
 	return srv;
 }
 
+/* Loaded, so what was in memory is gone; or a replica is lost. */
+static void draw_instance(struct circle_node *node)
+{
+	WRITE_ONCE(node->circle->instance,
+		   circle_instance(circle_meta_store_id(node->meta), get_random_u32()));
+}
+
 struct circle_server *circle_server_start(struct circle_node *node, struct net *net,
 					  const struct circle_addr *addr)
 {
@@ -264,6 +272,7 @@ struct circle_server *circle_server_start(struct circle_node *node, struct net *
 	if (!srv)
 		return ERR_PTR(-ENOMEM);
 	circle_set_load(srv);
+	draw_instance(node);
 	l = circle_listener_start(net, addr, accepted, srv);
 	if (IS_ERR(l)) {
 		free_all(srv);
@@ -306,10 +315,10 @@ static bool wait_one(struct circle_server *srv)
 	return true;
 }
 
-/* A replica was lost: what this instance promised is void. Its owners find another one. */
+/* What this instance promised is void: its owners find another one. */
 void circle_serve_renounce(struct circle_server *srv)
 {
-	get_random_bytes(&srv->node->circle->instance, sizeof(u64));
+	draw_instance(srv->node);
 	close_all(srv);
 }
 

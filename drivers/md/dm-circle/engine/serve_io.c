@@ -257,6 +257,8 @@ static void stored(struct circle_req *req)
 	LIST_HEAD(wake);
 	bool lost;
 
+	if (req->err)	/* before a commit can say that the replica is not there */
+		circle_meta_renounce(node->meta);
 	spin_lock_irq(&sh->lock);
 	if (req->err)
 		__lose(req, sh);

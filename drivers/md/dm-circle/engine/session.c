@@ -247,7 +247,7 @@ static void encode_own(struct circle_session *s, u32 client)
 		.version_max = CIRCLE_WIRE_VERSION,
 		.node_id = node->conf.id,
 		.peer_id = client,
-		.instance = node->circle->instance,
+		.instance = READ_ONCE(node->circle->instance),
 		.block_sectors = node->geom.block_sectors,
 		.page_sectors = node->geom.page_sectors,
 		.origin_sectors = node->origin_sectors,

@@ -7,7 +7,7 @@
 #include "io.h"
 
 void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 sector,
-		      void (*ended)(struct circle_io *io))
+		      bool (*ended)(struct circle_io *io))
 {
 	struct bio *bio = circle_io_bio(io);
 

@@ -16,6 +16,7 @@
 
 #define LOOK		HZ		/* between looks at the label */
 #define PERIOD		(HZ / 5)
+#define LOOKS		3		/* in a row, if peers are lost meanwhile */
 
 static bool same_activation(const struct circle_circle *c, const struct circle_label *l)
 {
@@ -40,11 +41,11 @@ void circle_fenced(struct circle_node *node, u64 gen)
 	circle_steward_kick(node);
 }
 
-/* Everything that another place says. 0: we are the rightful owner; -ESTALE; -EIO. */
-int circle_label_look(struct circle_node *node)
+static int look(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_label *cur = &c->seen;
+	u32 losses = READ_ONCE(c->losses);
 	unsigned long begin = jiffies;
 	struct circle_label_view v;
 
@@ -58,9 +59,21 @@ int circle_label_look(struct circle_node *node)
 		return -ESTALE;
 	}
 	c->label_copy = v.my_copy;
-	WRITE_ONCE(c->lease_until, begin + msecs_to_jiffies(CIRCLE_LEASE_MS));
+	if (!circle_lease_renew(node, losses, begin))
+		return -EAGAIN;
 	circle_lease_wake(node);
 	return 0;
+}
+
+/* Everything that another place says. 0: we are the rightful owner; -ESTALE; -EIO. */
+int circle_label_look(struct circle_node *node)
+{
+	unsigned int tries;
+	int r = -EAGAIN;
+
+	for (tries = 0; tries < LOOKS && r == -EAGAIN; tries++)
+		r = look(node);
+	return r == -EAGAIN ? -EIO : r;
 }
 
 /* Writes c->label to our place, then reads all the others. 0: it is durable and we are rightful. */
@@ -260,6 +273,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	spin_unlock_irq(&c->lock);
 	if (gone) {
 		circle_multi_forget(node, gone);
+		circle_lease_wake(node);	/* what waited for strike_off() */
 		circle_writeback_kick(node);
 	}
 	for (r = 0; r < c->nr_peers; r++)

@@ -22,8 +22,13 @@ static void acknowledge(struct circle_io *io)
 
 	if (!io->status && !circle_lease_wait(io, acknowledge))
 		return;
-	if (!io->status)
+	if (!io->status) {
 		atomic64_set(&node->acked_through, atomic64_read(&node->origin_written));
+		/* A FLUSH that fails: we see it here, or it sees what we have set. */
+		smp_mb();
+		if (!io->settled && io->origin_errors != atomic_read(&node->origin_errors))
+			io->status = BLK_STS_IOERR;
+	}
 	circle_io_end(io);
 }
 
@@ -117,13 +122,15 @@ static void at_origin(struct circle_io *io)
 	atomic_set(&io->pending, 1);
 	io->step = unmark;
 	if ((circle_slot_dirty(s, io->slot) & io->touched) ||
-	    READ_ONCE(s->slot[io->slot].holders))
+	    READ_ONCE(s->slot[io->slot].holders)) {
+		io->settled = true;
 		circle_io_flush_origin(io);
+	}
 	circle_io_part_done(io);
 }
 
-/* Any context. */
-static void written(struct circle_io *io)
+/* Any context. It goes on. */
+static bool written(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 
@@ -136,6 +143,7 @@ static void written(struct circle_io *io)
 		acknowledge(io);
 	else
 		circle_io_continue(io, at_origin);
+	return false;
 }
 
 /* A part of a page could not be saved from the cache device: perhaps from a holder? */
@@ -211,17 +219,23 @@ static bool __drop_clean(struct circle_io *io, struct circle_shard *sh)
 		if (sl->flags & CIRCLE_SLOT_WRITABLE)	/* durably dirty: it would come back */
 			io->undo_clean = clean;
 	}
-	if (parts && ((sl->flags & CIRCLE_SLOT_UNSURE) ||
-		      ((sl->flags & CIRCLE_SLOT_LOST) && (parts & dirty))))
+	if ((sl->flags & CIRCLE_SLOT_LOST) && (parts & dirty))
 		io->status = BLK_STS_IOERR;	/* the rest of the page is not known */
 	return believed;
+}
+
+/* shard->lock held: not known yet is the rest of a page that it touches in part. */
+static bool __unsure(const struct circle_io *io)
+{
+	return io->slot != CIRCLE_NO_SLOT && (io->touched & ~io->whole) &&
+	       (io->node->slots->slot[io->slot].flags & CIRCLE_SLOT_UNSURE);
 }
 
 void circle_through_step(struct circle_io *io)
 {
 	struct circle_shard *sh = io->range.shard;
 	unsigned long flags;
-	bool believed;
+	bool believed = false, unsure;
 
 	trace_circle_through(io->node, io->block, io->start, io->len);
 	/* What is unmarked now could not be unmarked durably, and would come back. */
@@ -229,8 +243,14 @@ void circle_through_step(struct circle_io *io)
 		return;
 	spin_lock_irqsave(&sh->lock, flags);
 	io->slot = __circle_slot_find(io->node->slots, sh, 0, io->block);
-	believed = __drop_clean(io, sh);
+	unsure = __unsure(io);
+	if (!unsure)
+		believed = __drop_clean(io, sh);
 	spin_unlock_irqrestore(&sh->lock, flags);
+	if (unsure) {
+		circle_unsure_wait(io, circle_through_step);
+		return;
+	}
 	if (!believed || io->status) {
 		save_parts(io);
 		return;

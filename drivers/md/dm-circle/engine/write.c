@@ -50,42 +50,40 @@ static bool hope(const struct circle_io *io)
 		atomic_read(&s->nr_mapped) > atomic_read(&s->nr_dirty));
 }
 
-static enum plan plan(struct circle_io *io)
+/* The lock of io's shard held. */
+static enum plan __plan(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
-	struct circle_shard *sh = io->range.shard;
 	struct circle_slots *s = node->slots;
-	enum plan p = PLAN_GO;
 	struct circle_slot *sl;
-	unsigned long flags;
 
-	spin_lock_irqsave(&sh->lock, flags);
-	io->slot = find_or_map(io, sh);
-	if (io->slot == CIRCLE_NO_SLOT || circle_node_through(node)) {
-		p = io->slot == CIRCLE_NO_SLOT && hope(io) ? PLAN_ROOM : PLAN_THROUGH;
-		goto out;
-	}
+	io->slot = find_or_map(io, io->range.shard);
+	if (io->slot == CIRCLE_NO_SLOT || circle_node_through(node))
+		return io->slot == CIRCLE_NO_SLOT && hope(io) ? PLAN_ROOM : PLAN_THROUGH;
 	sl = &s->slot[io->slot];
-	if (sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK)) {
-		p = PLAN_THROUGH;	/* nothing new becomes dirty there */
-		goto out;
-	}
-	if ((sl->flags & CIRCLE_SLOT_UNSURE) && (io->touched & ~io->whole)) {
-		p = PLAN_THROUGH;	/* which will say so */
-	} else if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
+	if (sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK))
+		return PLAN_THROUGH;	/* nothing new becomes dirty there */
+	if (!(sl->flags & CIRCLE_SLOT_WRITABLE)) {
 		sl->flags |= CIRCLE_SLOT_INTENT;
 		circle_slot_changed(s, io->slot);
-		p = PLAN_INTENT;
-		goto out;
+		return PLAN_INTENT;
 	}
 	sl->flags |= CIRCLE_SLOT_INTENT;	/* no commit: nothing durable calls it clean yet */
 	if (__circle_write_is_shared(node, sl))
-		p = PLAN_SHARE;
-	else if (io->touched & ~io->whole & ~circle_slot_valid(s, io->slot))
-		p = PLAN_FILL;
-out:
+		return PLAN_SHARE;
+	return io->touched & ~io->whole & ~circle_slot_valid(s, io->slot) ? PLAN_FILL : PLAN_GO;
+}
+
+static enum plan plan(struct circle_io *io)
+{
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+	enum plan p;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	p = __plan(io);
 	spin_unlock_irqrestore(&sh->lock, flags);
-	trace_circle_plan(node, io->block, io->slot, io->hit, p);
+	trace_circle_plan(io->node, io->block, io->slot, io->hit, p);
 	return p;
 }
 
@@ -99,12 +97,15 @@ static void committed(struct circle_waiter *w, int err)
 		circle_io_end(io);
 }
 
-/* False: a degree was asked for meanwhile, which this write has not (R7). */
+/* False: a degree was asked for meanwhile, which this write has not (R7). True: without FUA its
+ * range is given back too.
+ */
 static bool mark_dirty(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
 	unsigned long flags;
+	LIST_HEAD(wake);
 	bool alone;
 
 	spin_lock_irqsave(&sh->lock, flags);
@@ -114,12 +115,17 @@ static bool mark_dirty(struct circle_io *io)
 			__circle_slot_touch(s, sh, io->slot);
 		__circle_slot_written(s, sh, io->slot, io->touched);
 	}
+	if (alone && !io->fua) {
+		io->locked = false;
+		__circle_range_unlock(&io->range, &wake);
+	}
 	spin_unlock_irqrestore(&sh->lock, flags);
+	circle_range_wake(&wake);
 	return alone;
 }
 
-/* Any context. */
-static void written(struct circle_io *io)
+/* Any context. True: it is over. */
+static bool written(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 
@@ -128,16 +134,15 @@ static void written(struct circle_io *io)
 	if (io->status || !mark_dirty(io)) {
 		io->status = BLK_STS_OK;
 		circle_io_continue(io, circle_through_step);
-		return;
+		return false;
 	}
 	circle_stat_add(node->stats, io->hit ? CIRCLE_STAT_WRITE_HIT : CIRCLE_STAT_WRITE_MISS, 1);
-	if (!io->fua) {
-		circle_io_end(io);
-		return;
-	}
+	if (!io->fua)
+		return true;
 	io->waiter.flush = false;	/* the device got the FUA */
 	io->waiter.done = committed;
 	circle_commit_wait(node, &io->waiter);
+	return false;
 }
 
 static void planned_again(struct circle_waiter *w, int err)
@@ -192,8 +197,19 @@ static void fill(struct circle_io *io)
 
 int circle_write_map(struct circle_io *io, struct bio *bio)
 {
-	enum plan p = plan(io);
+	struct circle_shard *sh = circle_shard_of(io->node->slots, 0, io->block);
+	enum plan p = PLAN_GO;
+	unsigned long flags;
+	bool got;
 
+	spin_lock_irqsave(&sh->lock, flags);
+	got = __circle_io_lock(io, true);
+	if (got)
+		p = __plan(io);
+	spin_unlock_irqrestore(&sh->lock, flags);
+	if (!got)
+		return DM_MAPIO_SUBMITTED;
+	trace_circle_plan(io->node, io->block, io->slot, io->hit, p);
 	if (p == PLAN_SHARE && circle_replicate_map(io))
 		return DM_MAPIO_SUBMITTED;
 	if (p != PLAN_GO) {

@@ -131,7 +131,8 @@ int circle_message(struct dm_target *ti, unsigned int argc, char **argv, char *r
 	r = of_lost(t, argc, argv, result, maxlen);
 	if (r != -ENOENT)
 		return r;
-	if (t->node->meta && circle_meta_mode(t->node->meta) != CIRCLE_META_RW) {
+	if (t->node->state != CIRCLE_NODE_NEW &&
+	    circle_meta_mode(t->node->meta) != CIRCLE_META_RW) {
 		CIRCLE_ERR("message %s: not while the metadata are read-only or failed", argv[0]);
 		return -EOPNOTSUPP;
 	}

@@ -151,7 +151,7 @@ static void ima(struct circle_table *t, char *result, unsigned int maxlen)
 
 	DMEMIT_TARGET_NAME_VERSION(t->ti->type);
 	DMEMIT(",metadata_mode=%s",
-	       t->node->meta ? mode[circle_meta_mode(t->node->meta)] : "rw");
+	       t->node->state != CIRCLE_NODE_NEW ? mode[circle_meta_mode(t->node->meta)] : "rw");
 	DMEMIT(",cache_metadata_device=%s,cache_device=%s,cache_origin_device=%s", t->meta->name,
 	       t->cache->name, t->origin->name);
 	DMEMIT(",writethrough=%c,writeback=%c,passthrough=%c",

@@ -186,7 +186,10 @@ void circle_conn_push(struct circle_conn *c)
 		 * lock has queued before, and whoever gives it back looks at the queue after.
 		 */
 		smp_mb();
-		if (err || !waiting(c) || !mutex_trylock(&c->tx_lock))
+		if (err || !waiting(c))
+			break;
+		/* closing: nothing is taken, and what is queued is the transmitter's to end */
+		if (circle_conn_closing(c) || !mutex_trylock(&c->tx_lock))
 			break;
 		if (c->tx_over || c->tx_msg)	/* the end, or the transmitter waits for room */
 			err = -EBUSY;

@@ -141,6 +141,23 @@ static int alloc_table(struct circle_meta *m)
 	return m->page_lsn && m->copy && m->stale ? 0 : -ENOMEM;
 }
 
+u32 circle_meta_store_id(const struct circle_meta *m)
+{
+	__le32 renounced = cpu_to_le32(READ_ONCE(m->sb.renounced));
+	u32 id = circle_crc(~0, m->sb.meta_uuid, CIRCLE_UUID_SIZE);
+
+	return circle_crc(id, &renounced, sizeof(renounced));
+}
+
+void circle_meta_renounce(struct circle_meta *m)
+{
+	mutex_lock(&m->lock);
+	WRITE_ONCE(m->sb.renounced, m->sb.renounced + 1);
+	if (!m->failed && !__circle_meta_write_super(m))
+		__circle_meta_write_super(m);	/* no copy says less */
+	mutex_unlock(&m->lock);
+}
+
 size_t circle_meta_bytes(const struct circle_meta *m)
 {
 	size_t pages = m->sb.table_pages;

@@ -65,6 +65,14 @@ int circle_meta_format(struct circle_meta *m);
 /* Reads table and journal into a new m->slots. unclean tells whether intents were believed. */
 int circle_meta_load(struct circle_meta *m, bool *unclean);
 
+/* Names what is kept here: another once formatted anew, or renounced. After open or format. */
+u32 circle_meta_store_id(const struct circle_meta *m);
+/*
+ * Process context, before anything else tells it: a replica is lost to the disk, so what this store
+ * has promised is void. Durably so, if the metadata can be written.
+ */
+void circle_meta_renounce(struct circle_meta *m);
+
 /* RAM that grows with the number of slots: theirs, and what is kept of table pages. */
 size_t circle_meta_bytes(const struct circle_meta *m);
 
