@@ -91,7 +91,7 @@ no_label()
 {
 	local pid
 	fresh && dirty && dev_fail org1 && dev_fail_writes meta1 || return 1
-	dd if=/dev/zero of="$C" bs=4k count=1 seek=30M oflag=direct,seek_bytes conv=notrunc,fsync status=none 2>/dev/null &
+	dd if=/dev/zero of="$C" bs=4k count=1 seek=30M oflag=direct,dsync,seek_bytes conv=notrunc status=none 2>/dev/null &
 	pid=$!
 	wait_for 30 "the failure" failing && within 25 dmsetup suspend c1 && dmsetup resume c1 || return 1
 	wait "$pid" && return 1		# the suspend ended it

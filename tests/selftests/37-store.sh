@@ -1,0 +1,111 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: mem=1024 smp=2 timeout=400 modules=dm-circle,null_blk kernels=newest
+#
+# What a recovery must not take for more than it is: a holder whose metadata are new, one that lost a
+# replica to its disk, and what a holder kept of pages that were discarded.
+# shellcheck disable=SC2317	# called by ktap_test
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+# shellcheck source=tests/lib/circle.sh
+. "$REPO/tests/lib/circle.sh"
+# shellcheck source=tests/lib/local.sh
+. "$REPO/tests/lib/local.sh"
+ktap_header
+
+RECOVER="3 writeback recover fenced"
+
+# pages <letter> <seek in pages> <number> [<circle>]: written, each durably (an fsync behind a write that
+# failed would wait again)
+pages()
+{
+	head -c $(($3 * 4096)) /dev/zero | tr '\0' "$1" |
+		dd "of=/dev/mapper/${4:-c1}" bs=4k seek="$2" conv=notrunc oflag=direct,dsync iflag=fullblock \
+			status=none
+}
+
+letter_at()
+{
+	dd "if=/dev/mapper/$1" bs=4k skip="$2" count=1 iflag=direct status=none | head -c 1 | tr '\0' -
+}
+
+said() { dmesg | grep -q "$1"; }
+
+refused_for()	# <text> <arguments of circle_node_create>
+{
+	dmesg -C
+	circle_refused "${@:2}" && said "$1"
+}
+
+for n in 1 2; do
+	node_add $n && circle_node_devices $n 32 || exit 1
+done
+ktap_test "a peer" circle_node_create 2 0 ""
+ktap_test "its owner" circle_node_create 1 1 "2"
+ktap_test "counts it" wait_for 20 "the view of node 1" circle_view_is 1 1
+
+# Of a block one page becomes clean, the other never does, so that the holder keeps both: it is written
+# again before the origin has answered.
+keep_writing() { while [ ! -e /tmp/enough ]; do pages q 1 1 || return; done; }
+one_page_dirty() { [ "$(circle_get 1 dirty_bytes)" = 4096 ]; }
+clean_but_held()
+{
+	pages p 0 1 || return
+	keep_writing &
+	writer=$!
+	dev_delay org1 0 500 && dmsetup message c1 0 drain && wait_for 60 "one dirty page" one_page_dirty
+}
+discarded()
+{
+	blkdiscard -o 0 -l 4096 /dev/mapper/c1 && shown=$(letter_at c1 0) || return
+	: >/tmp/enough
+	wait "$writer" && dmsetup message c1 0 undrain && dev_heal org1 && pages q 1 1
+}
+same_again()
+{
+	local now
+	now=$(letter_at c1 0)
+	echo "#   before: '$shown', after: '$now'"
+	[ "$now" = "$shown" ] && [ "$(letter_at c1 1)" = q ]
+}
+ktap_test "a clean page of a block that is held" clean_but_held
+ktap_test "is discarded, and read" discarded
+ktap_test "the owner dies" circle_node_die 1
+circle_node_wipe 1
+ktap_test "it is taken over" circle_node_create 1 1 "2" "$RECOVER"
+ktap_test "what was read stays" same_again
+ktap_test "counts its peer again" wait_for 20 "the view of node 1" circle_view_is 1 1
+
+ktap_test "writes" pages a 64 64
+ktap_test "the owner dies again" circle_node_die 1
+circle_node_wipe 1
+new_peer() { dmsetup remove c2 && circle_node_wipe 2 && circle_node_create 2 0 ""; }
+ktap_test "its peer gets new metadata" new_peer
+ktap_test "no recovery without what it had" refused_for "peer 2 has not all that it had" 1 1 "2" "$RECOVER"
+ktap_test "nor a second time" refused_for "peer 2 has not all that it had" 1 1 "2" "$RECOVER"
+ktap_test "but by force" circle_node_create 1 1 "2" "4 writeback recover fenced force"
+ktap_test "counts the new one" wait_for 20 "the view of node 1" circle_view_is 1 1
+
+ktap_test "writes" pages b 64 64
+# The owner cannot say in the label that it lost its peer.
+loses_a_replica()
+{
+	dev_fail org1 && bad_sectors ssd2 0 65536 || return
+	pages c 65 1 2>/dev/null &
+	wait_for 20 "the loss" said "a replica of node 1 could not be written" &&
+		dmsetup suspend c1 || return	# which ends the write
+	wait $!
+	circle_node_die 1 && good_sectors ssd2 0 65536
+}
+ktap_test "the peer loses a replica, then the owner dies" loses_a_replica
+circle_node_wipe 1
+ktap_test "no recovery without it" refused_for "peer 2 has not all that it had" 1 1 "2" "$RECOVER"
+again() { dmsetup remove c2 && circle_node_create 2 0 ""; }
+ktap_test "the peer is started again" again
+ktap_test "and knows it still" refused_for "peer 2 has not all that it had" 1 1 "2" "$RECOVER"
+ktap_test "remove" dmsetup remove c2
+check_dmesg
+ktap_done
