@@ -10,17 +10,6 @@
 #include "disk.h"
 #include "pages.h"
 
-/* Bits first .. end - 1; end <= 64. */
-static u64 mask_of(u32 first, u32 end)
-{
-	u64 below;
-
-	if (first >= end)
-		return 0;
-	below = end >= CIRCLE_MAX_PAGES ? ~0ULL : BIT_ULL(end) - 1;
-	return below & (~0ULL << first);
-}
-
 void circle_geom_init(struct circle_geom *g, u32 block_sectors)
 {
 	g->block_sectors = block_sectors;
@@ -29,17 +18,7 @@ void circle_geom_init(struct circle_geom *g, u32 block_sectors)
 	while ((1u << g->page_shift) < g->page_sectors)
 		g->page_shift++;
 	g->nr_pages = ((u64)block_sectors + g->page_sectors - 1) >> g->page_shift;
-	g->all = mask_of(0, g->nr_pages);
-}
-
-u64 circle_pages_touched(const struct circle_geom *g, u32 start, u32 n)
-{
-	u64 end = (u64)start + n;
-
-	if (!n || start >= g->block_sectors)
-		return 0;
-	end = min_t(u64, end, g->block_sectors);
-	return mask_of(start >> g->page_shift, ((end - 1) >> g->page_shift) + 1);
+	g->all = circle_pages_mask(0, g->nr_pages);
 }
 
 u64 circle_pages_whole(const struct circle_geom *g, u32 start, u32 n, u32 limit)
@@ -55,7 +34,7 @@ u64 circle_pages_whole(const struct circle_geom *g, u32 start, u32 n, u32 limit)
 		behind = ((u64)limit + g->page_sectors - 1) >> g->page_shift;
 	else
 		behind = end >> g->page_shift;
-	return mask_of(first, behind);
+	return circle_pages_mask(first, behind);
 }
 
 u32 circle_pages_run(const struct circle_geom *g, u64 mask, u32 start, u32 end, bool *set)

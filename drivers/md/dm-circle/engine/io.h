@@ -21,22 +21,22 @@ struct circle_io {
 	void (*failed)(struct circle_io *io);	/* instead of the end, if it is an error */
 	struct bvec_iter iter;		/* of the bio, before the first submission */
 	u64 block;
-	u64 touched, whole;		/* pages */
+	u64 touched, whole;		/* pages; whole: not of a read */
 	u32 start, len;			/* sectors within the block */
 	u32 slot;			/* CIRCLE_NO_SLOT: none */
 	atomic_t pending;
-	blk_status_t status;
+	blk_status_t status;		/* from here to settled: cleared by one store */
 	bool locked;
 	bool hit;
 	u8 tries;			/* a write's, to find a free slot */
 	bool direct;			/* step may run where the last part ends: any context */
 	bool uncommitted;	/* its commit failed */
 	bool cache_failed;	/* a copy failed at the cache device's end */
+	bool settled;		/* a FLUSH of its own covered what it wrote to the origin */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
 	int origin_errors;	/* node's, when it wrote to the origin */
-	bool settled;		/* ... and a FLUSH of its own covered that */
 	void *write;			/* replicate.c's part */
 };
 
@@ -45,8 +45,8 @@ struct bio *circle_io_bio(struct circle_io *io);
 /* Fills in block, pages and limits of a data request; cuts it at the block's end. */
 void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector);
 
-/* Lock of io->block's shard held: takes the range. False: later, and io is not ours any more. */
-bool __circle_io_lock(struct circle_io *io, bool excl);
+/* Lock of sh, io->block's, held: takes the range. False: later, and io is not ours any more. */
+bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl);
 
 /* Any context: run step on node->wq. */
 void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io));

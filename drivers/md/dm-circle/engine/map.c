@@ -29,12 +29,14 @@ static void run_step(struct work_struct *work)
 void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io))
 {
 	io->step = step;
+	INIT_WORK(&io->work, run_step);
 	queue_work(io->node->wq, &io->work);
 }
 
 void circle_io_continue(struct circle_io *io, void (*step)(struct circle_io *io))
 {
 	io->step = step;
+	INIT_WORK(&io->work, run_step);
 	queue_work(io->node->next_wq, &io->work);
 }
 
@@ -69,26 +71,27 @@ static void granted(struct circle_range *r)
 
 void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector)
 {
-	u32 left, limit;
+	u32 left;
 
 	io->node = node;
 	io->ended = NULL;
 	io->failed = NULL;
 	io->status = BLK_STS_OK;
 	io->locked = false;
+	io->hit = false;
+	io->tries = 0;
+	io->direct = false;
 	io->uncommitted = false;
 	io->cache_failed = false;
+	io->settled = false;
 	io->undo = 0;
 	io->undo_clean = 0;
-	io->direct = false;
-	io->settled = false;
 	io->slot = CIRCLE_NO_SLOT;
-	io->tries = 0;
 	io->write = NULL;
 	io->fua = bio->bi_opf & REQ_FUA;
 	bio->bi_opf &= ~REQ_POLLED;	/* parts and resubmissions could not be polled */
-	INIT_WORK(&io->work, run_step);
 	io->block = 0;
+	io->whole = 0;
 	io->start = 0;
 	io->len = 0;
 	if (!bio_sectors(bio))
@@ -102,12 +105,13 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->len = bio_sectors(bio);
 	bio->bi_iter.bi_sector = sector;
 	io->iter = bio->bi_iter;
-	limit = circle_block_limit(node, io->block);
 	io->touched = circle_pages_touched(&node->geom, io->start, io->len);
-	io->whole = circle_pages_whole(&node->geom, io->start, io->len, limit);
+	if (bio_op(bio) != REQ_OP_READ)
+		io->whole = circle_pages_whole(&node->geom, io->start, io->len,
+					       circle_block_limit(node, io->block));
 }
 
-bool __circle_io_lock(struct circle_io *io, bool excl)
+bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl)
 {
 	io->range.owner = 0;
 	io->range.block = io->block;
@@ -115,7 +119,7 @@ bool __circle_io_lock(struct circle_io *io, bool excl)
 	io->range.excl = excl;
 	io->range.grant = granted;
 	io->locked = true;
-	return __circle_range_lock(io->node->slots, &io->range, false);
+	return __circle_range_lock_in(sh, &io->range, false);
 }
 
 static int map_discard(struct circle_io *io)
@@ -125,7 +129,7 @@ static int map_discard(struct circle_io *io)
 	bool got;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	got = __circle_io_lock(io, true);
+	got = __circle_io_lock(io, sh, true);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	if (got)
 		circle_io_queue(io, circle_discard_step);

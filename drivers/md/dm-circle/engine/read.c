@@ -17,29 +17,26 @@ struct source {
 
 static void cache_failed(struct circle_io *io);
 
-/* The lock of io's shard held. */
-static struct source __look_up(struct circle_io *io)
+/* The lock of sh, which is io's shard, held. */
+static __always_inline void __look_up(const struct circle_io *io, struct circle_shard *sh,
+				      struct source *src)
 {
 	struct circle_slots *s = io->node->slots;
-	struct circle_shard *sh = io->range.shard;
-	struct source src = { .slot = __circle_slot_find(s, sh, 0, io->block) };
-	u64 valid, dirty;
+	u32 n = __circle_slot_find(s, sh, 0, io->block);
 	u16 flags;
 
-	if (src.slot == CIRCLE_NO_SLOT)
-		return src;
-	flags = s->slot[src.slot].flags;
-	valid = circle_slot_valid(s, src.slot);
-	dirty = circle_slot_dirty(s, src.slot);
-	src.dirty = dirty & io->touched;
-	src.valid = valid & io->touched;
+	*src = (struct source){ .slot = n };
+	if (n == CIRCLE_NO_SLOT)
+		return;
+	flags = s->slot[n].flags;
+	src->dirty = circle_slot_dirty(s, n) & io->touched;
+	src->valid = circle_slot_valid(s, n) & io->touched;
 	if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad) ||
 	    (flags & CIRCLE_SLOT_SICK))
-		src.valid = src.dirty;		/* is a clean one? */
-	src.lost = (flags & CIRCLE_SLOT_LOST) && src.dirty;
-	src.unsure = flags & CIRCLE_SLOT_UNSURE;
-	__circle_slot_touch(s, sh, src.slot);
-	return src;
+		src->valid = src->dirty;	/* is a clean one? */
+	src->lost = (flags & CIRCLE_SLOT_LOST) && src->dirty;
+	src->unsure = flags & CIRCLE_SLOT_UNSURE;
+	__circle_slot_touch(s, sh, n);
 }
 
 static struct source look_up(struct circle_io *io)
@@ -49,7 +46,7 @@ static struct source look_up(struct circle_io *io)
 	unsigned long flags;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	src = __look_up(io);
+	__look_up(io, sh, &src);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	return src;
 }
@@ -115,9 +112,9 @@ int circle_read_map(struct circle_io *io, struct bio *bio)
 	bool got;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	got = __circle_io_lock(io, false);
+	got = __circle_io_lock(io, sh, false);
 	if (got)
-		src = __look_up(io);
+		__look_up(io, sh, &src);
 	spin_unlock_irqrestore(&sh->lock, flags);
 	if (!got)
 		return DM_MAPIO_SUBMITTED;

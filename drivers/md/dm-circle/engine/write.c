@@ -203,7 +203,7 @@ int circle_write_map(struct circle_io *io, struct bio *bio)
 	bool got;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	got = __circle_io_lock(io, true);
+	got = __circle_io_lock(io, sh, true);
 	if (got)
 		p = __plan(io);
 	spin_unlock_irqrestore(&sh->lock, flags);

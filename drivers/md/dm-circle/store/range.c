@@ -37,11 +37,15 @@ static bool must_wait(struct list_head *l, const struct circle_range *r)
 
 bool __circle_range_lock(struct circle_slots *s, struct circle_range *r, bool try)
 {
-	struct list_head *l;
+	return __circle_range_lock_in(circle_shard_of(s, r->owner, r->block), r, try);
+}
 
-	r->shard = circle_shard_of(s, r->owner, r->block);
-	lockdep_assert_held(&r->shard->lock);
-	l = list_of(r->shard, r->block);
+bool __circle_range_lock_in(struct circle_shard *sh, struct circle_range *r, bool try)
+{
+	struct list_head *l = list_of(sh, r->block);
+
+	lockdep_assert_held(&sh->lock);
+	r->shard = sh;
 	r->granted = !must_wait(l, r);
 	if (r->granted || !try)
 		list_add_tail(&r->link, l);

@@ -154,6 +154,8 @@ u32 circle_slot_next_changed(struct circle_slots *s, u32 *cursor);
 
 /* shard->lock held. True: granted now. False: r->grant will be called later (or, with try, not). */
 bool __circle_range_lock(struct circle_slots *s, struct circle_range *r, bool try);
+/* The same, if the caller knows the shard. */
+bool __circle_range_lock_in(struct circle_shard *sh, struct circle_range *r, bool try);
 /* Any context, shard lock not held. */
 void circle_range_unlock(struct circle_range *r);
 /* shard->lock held: takes it off; granted waiters are put on out, for circle_range_wake(). */
