@@ -21,7 +21,7 @@ struct circle_io {
 	void (*failed)(struct circle_io *io);	/* instead of the end, if it is an error */
 	struct bvec_iter iter;		/* of the bio, before the first submission */
 	u64 block;
-	u64 touched, whole;		/* pages; whole: not of a read */
+	u64 touched, whole;		/* pages; whole: of a read maybe not all */
 	u32 start, len;			/* sectors within the block */
 	u32 slot;			/* CIRCLE_NO_SLOT: none */
 	atomic_t pending;

@@ -106,7 +106,9 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	bio->bi_iter.bi_sector = sector;
 	io->iter = bio->bi_iter;
 	io->touched = circle_pages_touched(&node->geom, io->start, io->len);
-	if (bio_op(bio) != REQ_OP_READ)
+	if (!((io->start | io->len) & (node->geom.page_sectors - 1)))
+		io->whole = io->touched;
+	else if (bio_op(bio) != REQ_OP_READ)
 		io->whole = circle_pages_whole(&node->geom, io->start, io->len,
 					       circle_block_limit(node, io->block));
 }

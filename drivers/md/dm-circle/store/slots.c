@@ -365,9 +365,13 @@ void __circle_slot_set_wb(struct circle_slots *s, struct circle_shard *sh, u32 n
 
 void __circle_slot_written(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages)
 {
-	__circle_slot_set_wb(s, sh, n, circle_slot_wb(s, n) & ~pages);
-	__circle_slot_set(s, sh, n, circle_slot_valid(s, n) | pages,
-			  circle_slot_dirty(s, n) | pages);
+	u64 dirty = circle_slot_dirty(s, n), wb = circle_slot_wb(s, n);
+
+	lockdep_assert_held(&sh->lock);
+	if (wb & pages)
+		__circle_slot_set_wb(s, sh, n, wb & ~pages);
+	if (pages & ~dirty)		/* which is within valid */
+		__circle_slot_set(s, sh, n, circle_slot_valid(s, n) | pages, dirty | pages);
 }
 
 bool circle_slot_lock_unannotated(struct circle_slots *s, u32 n, struct circle_shard **sh,
