@@ -81,7 +81,7 @@ static int wait_for_peers(struct circle_circle *c, u32 mask, bool fenced)
 /* Also when an earlier attempt of ours wrote its label and did not get through. */
 static bool taking_over(const struct circle_circle *c)
 {
-	return c->start == CIRCLE_START_TAKE || c->usurped ||
+	return c->start == CIRCLE_START_TAKE ||
 	       (c->start == CIRCLE_START_RESTART && c->found.state == CIRCLE_LS_TAKING);
 }
 
@@ -320,10 +320,9 @@ int circle_activate(struct circle_node *node)
 	int r = 0;
 
 	c->was_unseen = c->start != CIRCLE_START_FRESH && (c->seen.flags & CIRCLE_LBF_UNSEEN);
-	if (!c->usurped) {		/* then it is the label that was ours */
-		c->found = c->seen;
-		r = c->was_unseen ? last_owner(c) : 0;
-	}
+	c->found = c->seen;
+	if (c->was_unseen)
+		r = last_owner(c);
 	if (!r && c->start != CIRCLE_START_FRESH)
 		r = add_label_peers(c);
 	if (!r)

@@ -168,7 +168,6 @@ struct circle_circle {
 	struct block_device *label_dev;
 	u64 label_sector;
 	u8 start;			/* enum circle_start */
-	bool usurped;			/* RESTART after a taker that did not get beyond taking */
 	bool was_unseen;		/* the label that we found had the flag UNSEEN */
 	bool may_fence;			/* the label is ours: peers are to be told */
 	u32 old_view;			/* of the label that was found */

@@ -3,8 +3,8 @@
  * discard: of whole pages only; what a discard covers in part is left alone. Clean copies are
  * dropped durably, then the origin is told. Dirty pages are kept, and written back again if they
  * were: a discard is advice, which an origin may ignore or lose, and what it then shows must not be
- * older than what was dirty here. A block that holders have is left alone: what they hold of it would
- * come back in a recovery. It must never drop the only copy of anything.
+ * older than what was dirty here. A block that holders have is left alone: what they hold of it
+ * would come back in a recovery. It must never drop the only copy of anything.
  */
 #include <linux/device-mapper.h>
 #include "degrade.h"

@@ -156,9 +156,8 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 static int check_label(struct circle_node *node, const struct circle_config *conf)
 {
 	const struct circle_circle *c = node->circle;
-	const struct circle_label *own = c->usurped ? &c->found : &c->seen;
 
-	if (c->start != CIRCLE_START_RESTART || !(own->flags & CIRCLE_LBF_VOID))
+	if (c->start != CIRCLE_START_RESTART || !(c->seen.flags & CIRCLE_LBF_VOID))
 		return 0;
 	if (conf->force) {
 		CIRCLE_WARN("void metadata are believed by force: what only they call dirty is written over the origin, though it may be older");

@@ -130,26 +130,6 @@ bool circle_label_newest(struct circle_circle *c, u32 id, u32 but, struct circle
 	return got;
 }
 
-/*
- * A taker that only says taking has drained nothing: it says recovering before it does. If it got
- * no further, our SSD may be what has the newest data, and the owner may come back.
- */
-static bool taker_stuck(struct circle_node *node)
-{
-	struct circle_circle *c = node->circle;
-	const struct circle_super *sb = &node->meta->sb;
-	struct circle_label *l = &c->found, *scratch = &c->label;
-	u64 seq = c->label.seq;
-	bool mine;
-
-	if (c->seen.state != CIRCLE_LS_TAKING || c->seen.node_id == node->conf.id)
-		return false;
-	mine = circle_label_newest(c, node->conf.id, 0, l, scratch) && ours(sb, l) &&
-	       c->seen.generation > l->generation;
-	c->label.seq = seq;
-	return mine;
-}
-
 static int fit(struct circle_node *node, const struct circle_config *conf)
 {
 	struct circle_circle *c = node->circle;
@@ -168,18 +148,16 @@ static int fit(struct circle_node *node, const struct circle_config *conf)
 		c->start = CIRCLE_START_RESTART;
 		return 0;
 	}
-	if (taker_stuck(node)) {
-		CIRCLE_WARN("node %u began to take over (generation %llu), but recovered nothing: restarting above it",
-			    l->node_id, l->generation);
-		c->start = CIRCLE_START_RESTART;
-		c->usurped = true;
-		return 0;
+	/* It has drained nothing yet, so what is dirty on this SSD may be nowhere else. */
+	if (l->generation >= sb->generation && l->state == CIRCLE_LS_TAKING) {
+		CIRCLE_ERR("node %u has begun to take over (generation %llu), these metadata are of generation %llu: refused. It has to go on, or another one with recover; keep these devices as they are until one has",
+			   l->node_id, l->generation, sb->generation);
+		return -ESTALE;
 	}
 	if (l->generation >= sb->generation)
 		CIRCLE_ERR("node %u has taken over at generation %llu, these metadata are of generation %llu: refused. Wipe the metadata device (first 128 KiB) to rejoin; what was dirty here %s from the peers",
 			   l->node_id, l->generation, sb->generation,
-			   l->state == CIRCLE_LS_RECOVERING || l->state == CIRCLE_LS_TAKING ?
-			   "is being recovered" : "was recovered");
+			   l->state == CIRCLE_LS_RECOVERING ? "is being recovered" : "was recovered");
 	else
 		CIRCLE_ERR("the label is older than the metadata (generation %llu, metadata %llu): was the origin rolled back? Refused; wipe the metadata and say recover only if the origin's state is wanted",
 			   l->generation, sb->generation);
@@ -196,7 +174,6 @@ int circle_activate_plan(struct circle_node *node, const struct circle_devices *
 	if (r)
 		return r;
 	c->start = CIRCLE_START_RESTART;
-	c->usurped = false;
 	r = read_label(node, conf);
 	if (r == -ENODATA && blank)
 		r = find_older_label(node, dev, conf);

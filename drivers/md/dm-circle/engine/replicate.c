@@ -509,7 +509,7 @@ bool circle_replicate_map(struct circle_io *io)
 		goto no;
 	io->write = w;
 	if (!submit(w))
-		circle_io_continue(io, give_up);	/* which gives back what a first step waits for */
+		circle_io_continue(io, give_up);	/* it has what first steps may wait for */
 	return true;
 no:
 	circle_multi_put(&w->multi);
