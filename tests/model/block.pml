@@ -401,9 +401,7 @@ proctype Owner()
 		if
 		:: !unsure && wview == view && wview == wait && wfloor == floor && wdegree == degree_now && wssd == lssd && wvoid == lvoid -> no_write()
 		:: else -> lw = 1; unsure = 1;
-#ifndef NO_R3_ADD
 			wait = wait | wview
-#endif
 		fi }
 	:: d_step { role == OWNER && lw ->
 		label_durable(); unsure = 0;
@@ -500,7 +498,7 @@ proctype Owner()
 #if SEEN == 1
 	:: d_step { role == OWNER && gen == 2 && dirty && floor == R && fl == MAXV -> assert(false) }	/* recovered, and replicating again */
 #elif SEEN == 2
-	:: d_step { role == OWNER && floor < R && dirty && ack == cv && lw && wfloor == R -> assert(false) }	/* healing ends */
+	:: d_step { role == OWNER && gen == 1 && lw && wfloor == R && floor < R && faults && ack == MAXV && !ackthrough -> assert(false) }	/* healing ends */
 #elif SEEN == 3
 	:: d_step { role == OWNER && !ssd && !dirty && holders == 0 && lvoid && odur == MAXV -> assert(false) }	/* void, and drained */
 #elif SEEN == 4
@@ -512,7 +510,7 @@ proctype Owner()
 #elif SEEN == 7
 	:: d_step { role == OWNER && unsure && !lw && view != lview && pstep == 1 -> assert(false) }		/* a label that failed, but is there */
 #elif SEEN == 8
-	:: d_step { role == OWNER && DX && degree_now == 2 && floor == 2 && dirty && dx == 2 && degree == 1 -> assert(false) }
+	:: d_step { role == OWNER && dx == 1 && degree == 1 && degree_now == 2 && floor == 2 && dirty && lw && wdegree == 1 -> assert(false) }
 #endif
 	od
 }

@@ -11,7 +11,8 @@
  * as long as the clocks run (the lease).
  *
  * Sizes: -DNODES=, -DPEERS=, -DF= (a node dies, a peer is cut off from a node), -DMAXV= writes, -DMAXG= generations,
- * -DVX= changes of a view. -DUSURP=0: nobody restarts above a taker that is stuck.
+ * -DVX= changes of a view. -DUSURP=0: nobody restarts above a taker that is stuck. -DBASE: what is not in the code yet,
+ * a label that also says up to which generation somebody got beyond taking; without it a violation is found.
  * -DNO_... takes a rule away; README.rst has the list. -DSEEN=n fails in a state of interest.
  */
 #ifndef NODES
@@ -71,7 +72,7 @@
 
 /* The label area: two copies for each node, and which of them was written last. */
 byte state[2 * NODES], gen[2 * NODES], view[2 * NODES];
-byte base[2 * NODES];		/* not in the code: the last generation that got beyond taking */
+byte base[2 * NODES];		/* not in the code; see BASE */
 bit unseen[2 * NODES], ssd[2 * NODES], vacant[2 * NODES];
 bit last[NODES];
 
@@ -158,10 +159,10 @@ inline look(i)
 inline begin(i)
 {
 	newest(i, 0);
+	if :: xk != NOBODY -> last[i] = xk - 2 * i :: else -> last[i] = 1 fi;
 #ifdef NO_R5_COPIES
 	last[i] = 1 - last[i];
 #endif
-	if :: xk != NOBODY -> last[i] = xk - 2 * i :: else -> last[i] = 1 fi;
 	state[AT(i, 1 - last[i])] = BLANK
 }
 
@@ -170,19 +171,6 @@ inline put(i, s, v, u, d, e, o)
 	last[i] = 1 - last[i];
 	xk = AT(i, last[i]);
 	gen[xk] = mygen[i]; state[xk] = s; view[xk] = v; unseen[xk] = u; ssd[xk] = d; vacant[xk] = e; base[xk] = o
-}
-
-/* The label that says what counts: nobody has got beyond taking after it. */
-inline best()
-{
-	xg = 0; xe = 0; xn = NOBODY; xb = NOBODY;
-	EACH(xi, NODES,
-		newest(xi, 1);
-		if
-		:: xk != NOBODY && (base[xk] > xe || (base[xk] == xe && gen[xk] > xg)) ->
-			xe = base[xk]; xg = gen[xk]; xn = xi; xb = xk
-		:: else
-		fi)
 }
 
 /* It dies, or ends in an error: what is in flight stays torn. */
@@ -201,21 +189,7 @@ inline found(i, k, n)
 }
 
 /* fit() and circle_activate(): what to go by. */
-#ifdef FIX_BASE
-#define OURS(i)	false
-#define TAKE_OVER(i)	best(); start[i] = TAKE; mver[i] = 0; found(i, xb, xn); at[i] = PLANNED
-#define RESTART_ABOVE(i) \
-	best(); newest(i, 1); \
-	if \
-	:: xk != NOBODY && (gen[xk] == mgen[i] || gen[xk] == mnext[i]) && base[xk] == base[xb] -> \
-		usurped[i] = (snode[i] != i); start[i] = RESTART; xn = i; found(i, xk, xn); at[i] = PLANNED \
-	:: else -> \
-		if \
-		:: i != 0 && mgen[i] == 0 -> TAKE_OVER(i) \
-		:: else \
-		fi \
-	fi
-#else
+#define IS_BLANK(i)	(i != 0 && mgen[i] == 0 && !(xn == i && xg == mnext[i]))
 #define OURS(i)	(xn == i && (xg == mgen[i] || xg == mnext[i]))
 #define TAKE_OVER(i) \
 	start[i] = TAKE; at[i] = PLANNED; \
@@ -229,14 +203,11 @@ inline found(i, k, n)
 #define RESTART_ABOVE(i) \
 	newest(i, 0); \
 	if \
-	:: USURP && xn != i && xe == TAKING && xk != NOBODY && (gen[xk] == mgen[i] || gen[xk] == mnext[i]) && xg > gen[xk] -> \
+	:: USURP && xn != i && xe == TAKING && xk != NOBODY && (gen[xk] == mgen[i] || gen[xk] == mnext[i]) && \
+	   xg > gen[xk] && STUCK(xb, xk) -> \
 		start[i] = RESTART; usurped[i] = 1; at[i] = PLANNED; xn = i; found(i, xk, xn) \
 	:: else \
 	fi
-#endif
-#ifdef FIX_BASE
-#define RESTART_OWN(i)	skip
-#endif
 
 #define REACHED(i, p)	(!((cut[i] >> (p)) & 1))
 #ifdef NO_R5_FENCE
@@ -249,10 +220,12 @@ inline found(i, k, n)
 #else
 #define MAY(i)	lease[i]
 #endif
-#ifdef FIX_BASE
-#define WENT_ON(i)	obase[i]
+#ifdef BASE
+#define STUCK(k, own)	(base[k] <= base[own])
+#define WENT_ON(k, i)	(base[k] > obase[i])
 #else
-#define WENT_ON(i)	ogen[i]
+#define STUCK(k, own)	true
+#define WENT_ON(k, i)	(state[k] != TAKING && gen[k] > ogen[i])
 #endif
 #define OWNS(i)	(at[i] == LIVE || at[i] == CHANGES || at[i] == CHANGED)
 #define USES_LABEL(i)	(at[i] >= DRAINS)
@@ -270,8 +243,8 @@ proctype Node(byte i)
 		:: xn == NOBODY || xg >= MAXG -> skip
 		:: else ->
 			if
-			:: i != 0 && mgen[i] == 0 && !(xn == i && xg == mnext[i]) -> TAKE_OVER(i)
-			:: !(i != 0 && mgen[i] == 0 && !(xn == i && xg == mnext[i])) && OURS(i) -> RESTART_OWN(i)
+			:: IS_BLANK(i) -> TAKE_OVER(i)
+			:: !IS_BLANK(i) && OURS(i) -> RESTART_OWN(i)
 			:: else -> RESTART_ABOVE(i)
 			fi
 		fi;
@@ -303,7 +276,7 @@ proctype Node(byte i)
 		EACH(xi, NODES,
 			newest(xi, 1);
 			if
-			:: xi != i && xk != NOBODY && state[xk] != TAKING && gen[xk] > WENT_ON(i) -> xv = 0
+			:: xi != i && xk != NOBODY && WENT_ON(xk, i) -> xv = 0
 			:: else
 			fi);
 #endif
