@@ -312,6 +312,12 @@ inline winner()
 		fi)
 }
 
+#ifdef NO_R7_CLEAN
+#define DRAINED_ALL	true
+#else
+#define DRAINED_ALL	(!dirty && holders == 0)
+#endif
+
 /* What keep_view() wants: all READY peers; the floor that is true then; the flags of label_flags(). */
 inline wanted()
 {
@@ -413,7 +419,7 @@ proctype Owner()
 	:: d_step { role == OWNER && lw && lx < LX -> lx++; no_write() }		/* an error, and nothing was written */
 	:: d_step { role == OWNER && lw && lx < LX -> lx++; label_durable(); no_write() }	/* ... although it was */
 	/* -------- say_clean(), and the device is removed -------- */
-	:: d_step { role == OWNER && !lw && !unsure && !dirty && holders == 0 && pv == 0 && !fp && wbs == 0 ->
+	:: d_step { role == OWNER && !lw && !unsure && DRAINED_ALL && pv == 0 && !fp && wbs == 0 ->
 		if :: ssd -> COMMIT :: else fi;
 		lvoid = !ssd;
 		EACH(CLEAR(xi)); forget_all();

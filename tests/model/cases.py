@@ -98,6 +98,7 @@ CASES = [
     without("R7_FLOOR", "R7: the label without a holder lowers the floor"),
     without("R7_RAISE", "R7: the floor rises when all dirty pages have their holders"),
     without("R7_DEGREE", "R7: a lower degree is in force with the label", DEGREE, short=False),
+    without("R7_CLEAN", "R7: a label is clean when nothing is dirty or held"),
     unlabelled("R5_READ", "R5: a label counts when all others have been read after it was written"),
     unlabelled("R5_LEASE", "R5: the origin is written with a young lease only"),
     unlabelled("R5_FENCE", "R5: peers refuse who was replaced"),
