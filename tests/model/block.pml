@@ -11,7 +11,7 @@
  *
  * Sizes: -DN= peers, -DR= degree, -DMAXV= writes, -DF= failures, -DOX= power losses of the origin, -DLX= label
  * writes that fail, -DDX= changes of the degree, -DMAXG= generations; -DWIPE=1: also peers that lose what they hold.
- * -DNO_... takes a rule away; README.rst has the list. -DSEEN=n fails in a state of interest, to show that it is reached.
+ * -DNO_... takes a rule away; cases.py has the list. -DSEEN=n fails in a state of interest, to show that it is reached.
  */
 #ifndef N
 #define N 1
@@ -79,6 +79,7 @@ bit wssd, wempty, wvoid;
 /* The peers. */
 byte net = ALL;			/* running, and reachable */
 byte cont;			/* same instance as when it became READY */
+byte kept;			/* ... or at least the same store: circle_same_store() */
 byte rt[N], rv[N];		/* replica: tag, version; tag 0: there is none */
 byte dt[N], dv[N];		/* ... durable */
 chan c[N] = [3] of { byte, byte, byte };
@@ -216,8 +217,8 @@ proctype Peer(byte p)
 		faults++; DEL(net, p); DEL(cont, p); rt[p] = dt[p]; rv[p] = dv[p]; lost(p) }
 	:: d_step { (IN(net, p) || IN(cont, p)) && (dt[p] != rt[p] || dv[p] != rv[p]) && faults < F ->	/* ... was durable */
 		faults++; DEL(net, p); DEL(cont, p); dt[p] = rt[p]; dv[p] = rv[p]; lost(p) }
-	:: d_step { WIPE && rt[p] != 0 && faults < F ->			/* its SSD is lost: circle_serve_renounce() */
-		faults++; DEL(cont, p); rt[p] = 0; rv[p] = 0; dt[p] = 0; dv[p] = 0; lost(p) }
+	:: d_step { WIPE && rt[p] != 0 && faults < F ->			/* its SSD is lost, or circle_serve_renounce() */
+		faults++; DEL(cont, p); DEL(kept, p); rt[p] = 0; rv[p] = 0; dt[p] = 0; dv[p] = 0; lost(p) }
 	:: d_step { IN(net, p) && faults < F -> faults++; DEL(net, p); lost(p) }	/* cut off */
 	:: d_step { !IN(net, p) -> ADD(net, p) }
 	/* -------- set_up(): UP to READY, with nothing of ours -------- */
@@ -225,7 +226,7 @@ proctype Peer(byte p)
 #ifndef NO_R3_DROP
 		release_all(p);
 #endif
-		ADD(ready, p); ADD(cont, p) }
+		ADD(ready, p); ADD(cont, p); ADD(kept, p) }
 	/* -------- drop_all(): one peer after the other; who does not answer does it before it counts again -------- */
 	:: d_step { role == DROPPED && IN(net, p) && rt[p] != 0 -> rt[p] = 0; rv[p] = 0; dt[p] = 0; dv[p] = 0 }
 	od
@@ -286,6 +287,11 @@ inline send_release()
 		    ((u) < lfloor || (lssd && restart) -> WEAK : REFUSED)))
 #endif
 
+#ifdef NO_R6_STORE		/* a peer with another store counts as one that restarted */
+#define STORES	ALL
+#else
+#define STORES	kept
+#endif
 #ifdef NO_R6_BELIEVE		/* also who restarted is believed */
 #define BELIEVED(p)	true
 #else
@@ -306,7 +312,8 @@ inline winner()
 	if :: SSD_WINS && stag != 0 -> xbest = stag; xbver = sver :: else fi;
 	EACH(
 		if
-		:: PEERS_COUNT && IN(counted, xi) && rt[xi] != 0 && BELIEVED(xi) && (rt[xi] > xbest || (rt[xi] == xbest && xbver == sver)) ->
+		:: PEERS_COUNT && IN(counted, xi) && rt[xi] != 0 && BELIEVED(xi) &&
+		   (rt[xi] > xbest || (rt[xi] == xbest && xbver == sver)) ->
 			xbest = rt[xi]; xbver = rv[xi]
 		:: else
 		fi)
@@ -357,7 +364,8 @@ proctype Owner()
 	:: atomic { role == OWNER && pstep == 1 && await == 0 && !ENOUGH && VOIDED ->
 		ORIGIN(pv); pstep = 2; pt = 0; pbad = 0; wbs = 0 }
 	/* -------- circle_through_step() -------- */
-	:: atomic { role == OWNER && pv == 0 && nextv < MAXV && VOIDED && (!ssd || NR(view & wait & ready) < degree_now || floor < degree_now) ->
+	:: atomic { role == OWNER && pv == 0 && nextv < MAXV && VOIDED &&
+		    (!ssd || NR(view & wait & ready) < degree_now || floor < degree_now) ->
 		nextv++; pv = nextv; pstep = 2; wbs = 0; ORIGIN(pv);
 #ifdef NO_R4_MARK
 		stag = 0; dirty = 0
@@ -398,16 +406,21 @@ proctype Owner()
 		dirty = 0; cv = 0; wbs = 0; KEEP; stag = 0;
 		send_release() }
 	/* -------- keep_view(), change_view() -------- */
-	:: d_step { role == OWNER && !lw && (unsure || ready != view || ready != wait || floor < degree || degree_now != degree || (!ssd && lssd) || (ssd && !lssd && ready)) ->
+	:: d_step { role == OWNER && !lw &&
+		    (unsure || ready != view || ready != wait || floor < degree || degree_now != degree ||
+		     (!ssd && lssd) || (ssd && !lssd && ready)) ->
 		if :: degree > degree_now -> degree_now = degree :: else fi;
 #ifdef NO_R7_DEGREE
 		degree_now = degree;
 #endif
 		wanted();
 		if
-		:: !unsure && wview == view && wview == wait && wfloor == floor && wdegree == degree_now && wssd == lssd && wvoid == lvoid -> no_write()
+		:: !unsure && wview == view && wview == wait && wfloor == floor && wdegree == degree_now &&
+		   wssd == lssd && wvoid == lvoid -> no_write()
 		:: else -> lw = 1; unsure = 1;
+#ifndef NO_R3_ADD
 			wait = wait | wview
+#endif
 		fi }
 	:: d_step { role == OWNER && lw ->
 		label_durable(); unsure = 0;
@@ -455,8 +468,8 @@ proctype Owner()
 	/* -------- circle_recover(): verdict, label, lists -------- */
 	:: d_step { role == TAKING ->
 		counted = net & lview;
-		xu = NR(SUB(lview, counted));
-		xn = NR(SUB(counted, cont));
+		xu = NR(SUB(lview, counted & STORES));
+		xn = NR(SUB(counted & STORES, cont));
 #ifdef NO_R6_RESTARTED
 		xn = 0;
 #endif
@@ -502,19 +515,25 @@ proctype Owner()
 		if :: fl > ack -> fl = ack :: else fi }
 	/* -------- states of interest -------- */
 #if SEEN == 1
-	:: d_step { role == OWNER && gen == 2 && dirty && floor == R && fl == MAXV -> assert(false) }	/* recovered, and replicating again */
+	/* recovered, and replicating again */
+	:: d_step { role == OWNER && gen == 2 && dirty && floor == R && fl == MAXV -> assert(false) }
 #elif SEEN == 2
-	:: d_step { role == OWNER && gen == 1 && lw && wfloor == R && floor < R && faults && ack == MAXV && !ackthrough -> assert(false) }	/* healing ends */
+	/* healing ends */
+	:: d_step { role == OWNER && gen == 1 && lw && wfloor == R && floor < R && faults && ack == MAXV && !ackthrough -> assert(false) }
 #elif SEEN == 3
-	:: d_step { role == OWNER && !ssd && !dirty && holders == 0 && lvoid && odur == MAXV -> assert(false) }	/* void, and drained */
+	/* void, and drained */
+	:: d_step { role == OWNER && !ssd && !dirty && holders == 0 && lvoid && odur == MAXV -> assert(false) }
 #elif SEEN == 4
-	:: d_step { role == JUDGED && verdict == COMPLETE && restart && counted && rt[0] > stag && stag != 0 -> assert(false) }	/* a peer has newer data */
+	/* a peer has newer data */
+	:: d_step { role == JUDGED && verdict == COMPLETE && restart && counted && rt[0] > stag && stag != 0 -> assert(false) }
 #elif SEEN == 5
 	:: d_step { role == JUDGED && verdict == WEAK && lfloor && nextv == 2 -> assert(false) }
 #elif SEEN == 6
-	:: d_step { role == NONE && lempty && lgen == 2 && odur == MAXV -> assert(false) }			/* recovered, and clean */
+	/* recovered, and clean */
+	:: d_step { role == NONE && lempty && lgen == 2 && odur == MAXV -> assert(false) }
 #elif SEEN == 7
-	:: d_step { role == OWNER && unsure && !lw && view != lview && pstep == 1 -> assert(false) }		/* a label that failed, but is there */
+	/* a label that failed, but is there */
+	:: d_step { role == OWNER && unsure && !lw && view != lview && pstep == 1 -> assert(false) }
 #elif SEEN == 8
 	:: d_step { role == OWNER && dx == 1 && degree == 1 && degree_now == 2 && floor == 2 && dirty && lw && wdegree == 1 -> assert(false) }
 #endif

@@ -55,6 +55,7 @@ def seen(model, nr, what, defs, **more):
 
 CASES = [
     clean("block-1", "one peer, degree 1, two failures", "block", ONE),
+    clean("block-1-wipe", "one peer, which may lose what it holds", "block", ONE + " -DWIPE=1", short=False),
     clean("block-1-label-errors", "one peer, a label write that fails", "block", ONE + " -DLX=1", short=False),
     clean("block-1-three", "one peer, degree 1, three failures", "block", "-DN=1 -DR=1 -DF=3 -DMAXV=2",
           short=False),
@@ -91,6 +92,7 @@ CASES = [
     without("R6_RESTARTED", "R6: a peer that restarted does not count as one that did not"),
     without("R6_BELIEVE", "R6: in a complete recovery who restarted is not believed",
             "-DN=2 -DR=2 -DF=2 -DMAXV=2 -DOX=0 -DMAXG=2", short=False),
+    without("R6_STORE", "R6: a peer with another store counts as unreachable", ONE + " -DWIPE=1"),
     without("R6_PEERS", "R6: peers are believed at a restart with the SSD"),
     without("R6_NEW_SSD", "R6: an SSD that is gone is not in the label"),
     without("R6_FLUSH", "R6: an origin FLUSH before the copies are dropped"),
@@ -121,10 +123,8 @@ CASES = [
     seen("label", 3, "two labels written, neither looked at", PLACES + " -DBASE", short=False),
     seen("label", 4, "two nodes withdrew", PLACES + " -DBASE", short=False),
 
-    Case("known-restart-above", "a restart above a label that is taking believes that nobody went on before it",
+    Case("known-restart-above", "who restarts above a label that is taking believes that nobody went on before it",
          KNOWN, "label", PLACES),
-    Case("known-empty-peer", "a peer that lost its SSD counts as one that restarted", KNOWN, "block",
-         ONE + " -DWIPE=1"),
     Case("known-first-view", "between the first view and the first floor one failure is refused", KNOWN, "block",
          ONE + " -DSTRICT"),
 ]

@@ -2,7 +2,7 @@
 /*
  * label: who owns the set: R5 of Documentation/design.rst as engine/{plan,activate,steward,lease}.c and core/label.c do
  * it. Nodes that start, restart with their SSD, take over, die at any step or are only slow; each has a place of two
- * copies in the label area, which it writes in turn. A write of a copy has a beginning, after which the copy is torn, and
+ * copies in the label area, which it writes in turn. A write of a copy has a beginning, after which it is torn, and
  * an end; then the node reads all places in one step, and acts in a third. One block, degree 1: what is
  * replicated where, and what a recovery finds, is as simple here as it can be; block.pml has the rest.
  *
@@ -11,9 +11,9 @@
  * as long as the clocks run (the lease).
  *
  * Sizes: -DNODES=, -DPEERS=, -DF= (a node dies, a peer is cut off from a node), -DMAXV= writes, -DMAXG= generations,
- * -DVX= changes of a view. -DUSURP=0: nobody restarts above a taker that is stuck. -DBASE: what is not in the code yet,
- * a label that also says up to which generation somebody got beyond taking; without it a violation is found.
- * -DNO_... takes a rule away; README.rst has the list. -DSEEN=n fails in a state of interest.
+ * -DVX= changes of a view. -DUSURP=0: nobody restarts above a taker that is stuck, as today. -DBASE: what is not in
+ * the code yet, a label that also says up to which generation somebody got beyond taking; without it a violation is found.
+ * -DNO_... takes a rule away; cases.py has the list. -DSEEN=n fails in a state of interest.
  */
 #ifndef NODES
 #define NODES 2
@@ -176,8 +176,8 @@ inline put(i, s, v, u, d, e, o)
 /* It dies, or ends in an error: what is in flight stays torn. */
 inline stop(i)
 {
-	start[i] = 0; usurped[i] = 0; sgen[i] = 0; snode[i] = 0; sunseen[i] = 0; ogen[i] = 0; onode[i] = 0; oview[i] = 0; obase[i] = 0;
-	ossd[i] = 0; oempty[i] = 0; otaking[i] = 0; mygen[i] = 0; myview[i] = 0; want[i] = 0; dirty[i] = 0; held[i] = 0;
+	start[i] = 0; usurped[i] = 0; sgen[i] = 0; snode[i] = 0; sunseen[i] = 0; ogen[i] = 0; onode[i] = 0; oview[i] = 0;
+	obase[i] = 0; ossd[i] = 0; oempty[i] = 0; otaking[i] = 0; mygen[i] = 0; myview[i] = 0; want[i] = 0; dirty[i] = 0; held[i] = 0;
 	lease[i] = 0; at[i] = OFF
 }
 
@@ -235,7 +235,7 @@ proctype Node(byte i)
 	byte p;
 
 	do
-	/* -------- circle_activate_plan(): blank metadata take over; ours restart; also above a taker that is stuck -------- */
+	/* -------- circle_activate_plan(): blank metadata take over; ours restart -------- */
 	:: d_step { at[i] == OFF ->
 		judge(0);
 		sgen[i] = xg; snode[i] = xn; sunseen[i] = xu;
@@ -378,7 +378,8 @@ proctype Node(byte i)
 		at[i] = OPENED }
 	:: d_step { at[i] == OPENED ->
 		look(i);
-		if :: xv -> at[i] = LIVE; oview[i] = 0; ossd[i] = 0; oempty[i] = 1; ogen[i] = 0; onode[i] = 0; obase[i] = 0; otaking[i] = 0;
+		if :: xv -> at[i] = LIVE;
+			oview[i] = 0; ossd[i] = 0; oempty[i] = 1; ogen[i] = 0; onode[i] = 0; obase[i] = 0; otaking[i] = 0;
 			start[i] = 0; usurped[i] = 0; sgen[i] = 0; snode[i] = 0; sunseen[i] = 0
 		:: else -> stop(i)
 		fi }
@@ -444,13 +445,17 @@ proctype Node(byte i)
 	:: d_step { cut[i] != 0 -> cut[i] = 0 }
 	/* -------- states of interest -------- */
 #if SEEN == 1
-	:: d_step { at[i] == LIVE && i == 1 && myview[i] != 0 && dirty[i] != 0 && at[0] == LIVE -> assert(false) }	/* a zombie */
+	/* a zombie */
+	:: d_step { at[i] == LIVE && i == 1 && myview[i] != 0 && dirty[i] != 0 && at[0] == LIVE -> assert(false) }
 #elif SEEN == 2
-	:: d_step { at[i] == LIVE && i == 0 && mygen[i] == 3 && mgen[1] == 2 && ack == 2 -> assert(false) }	/* above one that was stuck */
+	/* above one that was stuck */
+	:: d_step { at[i] == LIVE && i == 0 && mygen[i] == 3 && mgen[1] == 2 && ack == 2 -> assert(false) }
 #elif SEEN == 3
-	:: d_step { i == 1 && at[i] == CLAIMED && at[0] == CHANGED -> assert(false) }	/* both have written, neither has looked */
+	/* both have written, neither has looked */
+	:: d_step { i == 1 && at[i] == CLAIMED && at[0] == CHANGED -> assert(false) }
 #elif SEEN == 4
-	:: d_step { i == 1 && at[i] == OFF && at[0] == OFF && gen[AT(0, last[0])] == gen[AT(1, last[1])] -> assert(false) }	/* a tie */
+	/* a tie */
+	:: d_step { i == 1 && at[i] == OFF && at[0] == OFF && gen[AT(0, last[0])] == gen[AT(1, last[1])] -> assert(false) }
 #endif
 	od
 }
