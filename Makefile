@@ -112,7 +112,7 @@ bench bench-short: deps
 .PHONY: clean
 clean:
 	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
-	$(Q)rm -rf build/results
+	$(Q)rm -rf build/results build/model
 	$(Q)$(MAKE) -C tools clean
 	$(Q)$(MAKE) -C tests/sim/policy clean
 	$(Q)for d in unit fuzz bench; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
