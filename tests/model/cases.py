@@ -70,7 +70,7 @@ CASES = [
     clean("label-2-plain", "two nodes, one dies, nobody restarts above a taker", "label", PLACES + " -DUSURP=0"),
     clean("label-2-two", "two nodes, two failures, two peers", "label",
           "-DNODES=2 -DPEERS=2 -DF=2 -DMAXV=2 -DMAXG=4 -DVX=2 -DBASE", short=False, compact=True, seconds=1800),
-    clean("label-3", "three nodes, one dies", "label", "-DNODES=3 -DPEERS=1 -DF=1 -DMAXV=2 -DMAXG=4 -DVX=1 -DBASE",
+    clean("label-3", "three nodes, one dies, two takeovers", "label", "-DNODES=3 -DPEERS=1 -DF=1 -DMAXV=1 -DMAXG=3 -DVX=1 -DBASE",
           short=False, compact=True, seconds=3600),
 
     without("R2_HOLDERS", "R2: a write reaches all holders"),
