@@ -73,6 +73,11 @@ tools_check:
 policy-sim:
 	$(Q)$(MAKE) -C tests/sim/policy TRACES="$(abspath $(TRACES))" ARGS="$(ARGS)"
 
+# The rules, with spin: all cases, or those that make check runs; T="pattern..." selects by name.
+.PHONY: model model-short
+model model-short:
+	$(Q)tests/model/run $(if $(filter %-short,$@),--short) $(JOBS:%=--jobs %) $(T)
+
 .PHONY: selftests
 selftests: modules
 	$(Q)tests/selftests/run --kver $(KVER) $(T)
@@ -107,7 +112,7 @@ bench bench-short: deps
 .PHONY: clean
 clean:
 	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
-	$(Q)rm -rf build/results
+	$(Q)rm -rf build/results build/model
 	$(Q)$(MAKE) -C tools clean
 	$(Q)$(MAKE) -C tests/sim/policy clean
 	$(Q)for d in unit fuzz bench; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
@@ -122,6 +127,7 @@ help:
 	@echo "deps              packages and test kernels that the rest needs (root)"
 	@echo "lint unit fuzz    checks without a VM"
 	@echo "policy-sim [TRACES=]  hit ratios of caching policies over block traces"
+	@echo "model [T=pattern] [JOBS=]  Promela models of the rules, an hour or two; model-short: a minute"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
 	@echo "check-debug [T=]  selftests on a kernel with KASAN, lockdep, kmemleak (built first)"
