@@ -145,6 +145,17 @@ dev_brd()
 	return 1
 }
 
+# dev_zram <name> <MiB>: keeps its data compressed in memory: for large devices whose contents take
+# little. Sectors of 4 KiB; no volatile cache.
+dev_zram()
+{
+	local id
+	__devs_begin || return 1
+	[ -d /sys/class/zram-control ] || modprobe zram num_devices=0 || return 1
+	id=$(cat /sys/class/zram-control/hot_add) && echo "$2M" >"/sys/block/zram$id/disksize" &&
+		__dev_wrap "$1" "/dev/zram$id" "$2"
+}
+
 # __dev_table <name> <target and arguments>: exchange the table; I/O in flight
 # goes through the old one, what comes meanwhile waits.
 __dev_table()
@@ -208,6 +219,8 @@ dev_remove()
 		echo 0 >"/sys/kernel/config/nullb/b_$name/power"
 		rmdir "/sys/kernel/config/nullb/b_$name"
 	fi
+	[[ ${DEV_LOWER[$name]} != /dev/zram* ]] ||
+		echo "${DEV_LOWER[$name]#/dev/zram}" >/sys/class/zram-control/hot_remove
 	unset "DEV_LOWER[$name]" "DEV_SECTORS[$name]"
 	for d in "${DEVS[@]}"; do
 		[ "$d" = "$name" ] || keep+=("$d")
