@@ -58,11 +58,17 @@ def emulator_fault(out):
     """The line that proves that the emulated CPU, not the guest, went wrong; or None.
 
     TCG has been seen to lose track of how the flags were computed: a trace then
-    shows EFLAGS that are a piece of another register.
+    shows EFLAGS that are a piece of another register. And to run an int3 where,
+    as the trace shows, none stands any more: the guest had patched its code back.
     """
     for path in glob.glob(os.path.join(out, "**", "console.log"), recursive=True):
         with open(path, encoding="utf-8", errors="replace") as f:
+            int3 = False
             for line in f:
+                int3 |= "Oops: int3" in line
+                m = re.search(r"Code: .*\b([0-9a-f]{2}) <[0-9a-f]{2}>", line)
+                if int3 and m and m[1] != "cc":
+                    return "int3 that is not there, " + line.strip()
                 m = re.search(r"EFLAGS: ([0-9a-f]{8})\b", line)
                 flags = int(m[1], 16) if m else EFLAGS_ONE
                 if flags & EFLAGS_ZERO or not flags & EFLAGS_ONE:

@@ -157,6 +157,7 @@ static bool failed(const struct circle_io *io, blk_status_t status)
 int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 {
 	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
+	unsigned long now = jiffies;
 
 	circle_io_init(io, node, bio, sector);
 	trace_circle_map(node, (__force u32)bio_op(bio), io->block, io->start, io->len);
@@ -165,7 +166,8 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 		circle_io_end(io);
 		return DM_MAPIO_SUBMITTED;
 	}
-	WRITE_ONCE(node->last_io, jiffies);
+	if (READ_ONCE(node->last_io) != now)	/* all CPUs share its cache line */
+		WRITE_ONCE(node->last_io, now);
 	if (!bio_sectors(bio)) {
 		if (circle_flush_is_plain(node)) {
 			io->failed = plain_flush_failed;

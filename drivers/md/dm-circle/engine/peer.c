@@ -20,7 +20,6 @@
 #define BACKOFF_MAX_MS	5000
 #define LOOK_MS		100
 #define HEARTBEAT_MS	500u
-#define LIST_ITEMS	1024
 
 static u32 bit(const struct circle_peer *p)
 {

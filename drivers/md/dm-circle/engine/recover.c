@@ -390,14 +390,24 @@ static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 	spin_unlock_irq(&sh->lock);
 }
 
+/* Millions take seconds. */
+static int order(const void *a, const void *b, const void *priv)
+{
+	u32 *calls = (u32 *)priv;
+
+	if (!(++*calls & 0xffff))
+		cond_resched();
+	return circle_copy_order(a, b);
+}
+
 /* The winner of each block to the origin, if it is believed. */
 static int drain(struct recovery *r)
 {
 	struct circle_call *call = kzalloc(sizeof(*call), GFP_KERNEL);
 	int err = call ? 0 : -ENOMEM;
-	u32 i;
+	u32 i, calls = 0;
 
-	sort(r->copy, r->nr, sizeof(*r->copy), circle_copy_order, NULL);
+	sort_r(r->copy, r->nr, sizeof(*r->copy), order, NULL, &calls);
 	for (i = 0; i < r->nr && !err; i++)
 		if ((!i || r->copy[i].block != r->copy[i - 1].block) && r->copy[i].believed)
 			err = drain_block(r, i, call);
