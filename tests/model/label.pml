@@ -199,7 +199,7 @@ inline found(i, k, n)
 	start[i] = RESTART; at[i] = PLANNED; \
 	if :: xu -> judge(1); start[i] = TAKE :: else fi; \
 	found(i, xb, xn)
-/* taker_stuck() */
+/* what the code refuses: to restart above a taker that is stuck */
 #define RESTART_ABOVE(i) \
 	newest(i, 0); \
 	if \
