@@ -44,10 +44,11 @@ static unsigned int faults(struct circle_node *node, char *result, unsigned int 
 
 	DMEMIT("health %s caching %s ", health[circle_node_health(node)],
 	       circle_node_through(node) ? "off" : "on");
-	DMEMIT("cache_errors %llu origin_errors %llu retired %d lost_pages %llu ",
+	DMEMIT("cache_errors %llu origin_errors %llu retired %d lost_pages %llu loading %d ",
 	       circle_stat_sum(node->stats, CIRCLE_STAT_CACHE_ERROR),
 	       circle_stat_sum(node->stats, CIRCLE_STAT_ORIGIN_ERROR),
-	       atomic_read(&node->slots->nr_retired), (u64)atomic64_read(&node->slots->lost_pages));
+	       atomic_read(&node->slots->nr_retired), (u64)atomic64_read(&node->slots->lost_pages),
+	       circle_is_behind(node));
 	return sz;
 }
 
@@ -56,7 +57,7 @@ static unsigned int ours(struct circle_node *node, char *result, unsigned int ma
 {
 	unsigned int sz = 0;
 
-	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 34 : 20,
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 36 : 22,
 	       node->gen, node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
 	if (node->circle)
 		sz += in_a_circle(node, result + sz, maxlen - sz);
