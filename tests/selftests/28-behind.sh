@@ -22,14 +22,17 @@ ktap_header
 
 SMALL=65536
 
-# Reads of the metadata take long, so that there is time to do things while it loads.
+# Reads of the metadata take long, so that a load is still under way when it is held up.
 slow() { __dev_table meta delay "${DEV_LOWER[meta]}" 0 150 "${DEV_LOWER[meta]}" 0 0; }
 
-# write_now <block> <word>: it does not wait for the load, nor does a FLUSH
+hold() { dmsetup suspend --nolockfs --noflush meta && loading; }
+release() { dmsetup resume meta; }
+
+# write_now <block> <word>: it does not wait for the load
 write_now()
 {
 	NOW[$1]=$2
-	within 2 put c "$1" "$2" && dd of=/dev/mapper/c count=0 conv=fsync status=none && loading
+	within 10 put c "$1" "$2" && loading
 }
 
 # under_way <n>: requests that c has and has not answered
@@ -56,6 +59,7 @@ writes_wait()
 		echo "# one of them is over, or the load: $first $second $third, $(jobs -r -p | tr '\n' ' '), loading $(circle_status c loading)"
 		return 1
 	fi
+	release
 	wait $first || { echo "# write: $?"; return 1; }
 	wait $second || { echo "# write and FLUSH: $?"; return 1; }
 	wait $third || { echo "# discard: $?"; return 1; }
@@ -76,9 +80,23 @@ once()		# each block has one slot
 	[ "${l%/*}" -le "${l#*/}" ]
 }
 
-crashed() { crash c ssd meta && slow && create; }
-suspended() { loading && within 60 dmsetup suspend c && dmsetup resume c && all_loaded; }
-removed() { loading && within 60 dmsetup remove --retry c && create; }
+begin() { slow && create && hold; }
+crashed() { crash c ssd meta && begin; }
+
+# meanwhile <command...>: it begins while the load is held up, and ends when that goes on
+meanwhile()
+{
+	local pid
+	loading || return 1
+	"$@" & pid=$!
+	sleep 0.5
+	kill -0 $pid || { echo "# did not wait: $*"; return 1; }
+	release
+	wait $pid
+}
+suspended() { meanwhile dmsetup suspend c && dmsetup resume c && all_loaded; }
+removed() { meanwhile dmsetup remove c && begin; }
+flushed() { within 60 dd of=/dev/mapper/c count=0 conv=fsync status=none; }
 
 # The rest cannot be read: nothing that is not loaded is believed any more.
 fails()
@@ -93,8 +111,8 @@ fails()
 
 small_cases()
 {
-	rig $SMALL mixed || return 1
-	slow && ktap_test "a crash: it loads" create || return 1
+	rig "$SMALL" mixed || return 1
+	ktap_test "a crash: it loads" begin || return 1
 	ktap_test "a dirty block is written at once" write_now "$(block dirty late 1)" again
 	ktap_test "other writes wait" writes_wait
 	forget_discarded
@@ -104,6 +122,9 @@ small_cases()
 	ktap_test "all blocks are right, while loading" all_right
 	ktap_test "a dirty block is written at once, again" write_now "$(block dirty early 1)" twice
 	ktap_test "a crash while loading" crashed
+	release
+	ktap_test "a FLUSH" flushed
+	ktap_test "a crash" crashed
 	ktap_test "all blocks are right" all_right
 	ktap_test "suspended while loading" suspended
 	ktap_test "all blocks are right" all_right
@@ -122,7 +143,7 @@ small_cases()
 no_map()	# <nomap, or nothing: it is damaged>
 {
 	NOW=()
-	rig $SMALL mixed "$@" || return 1
+	rig "$SMALL" mixed "$@" || return 1
 	[ -n "${1-}" ] || dd if=/dev/urandom of=/dev/mapper/meta bs=4096 seek=1 count=1 oflag=direct \
 		status=none || return 1
 	create && all_right && wait_for 60 "all to be loaded" all_loaded && all_right || return 1

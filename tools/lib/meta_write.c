@@ -65,7 +65,8 @@ int meta_write_super(struct meta *m)
 
 /*
  * The lsn of a checkpoint of ours is in no record. Were it to end in the middle, a load that goes
- * by the copy map would not see it and use it for records, which pages that have it seem to contain.
+ * by the copy map would not see it and use it for records, which pages that have it would seem to
+ * contain.
  */
 static int forget_map(struct meta *m)
 {

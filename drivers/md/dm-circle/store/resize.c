@@ -15,8 +15,8 @@
  *  4. The superblock says q. The new B is whole.
  *  5. Longer: the end of the new A is written.
  *
- * There is no copy map meanwhile. The superblock is written to both its copies, so that none of them
- * speaks of what was.
+ * There is no copy map meanwhile. The superblock is written to both its copies, so that none of
+ * them speaks of what was.
  */
 #include "meta.h"
 
