@@ -173,7 +173,24 @@ static int look_back(struct circle_node *node)
 	return r ?: circle_recover_check(node);
 }
 
-/* Formatting, loading and asking took their time: is the label still the one that we plan with? */
+/* Is the label of the old owner, behind that of a taker, still what we found? */
+static bool as_found(struct circle_circle *c, struct circle_label *now)
+{
+	struct circle_label *scratch = kmalloc(sizeof(*scratch), GFP_KERNEL);
+	bool same;
+
+	same = scratch &&
+	       circle_label_newest(c, c->found.node_id, CIRCLE_LBF_UNSEEN, now, scratch) &&
+	       now->generation == c->found.generation && now->seq == c->found.seq;
+	kfree(scratch);
+	return same;
+}
+
+/*
+ * Formatting, loading and asking took their time: is the label still the one that we plan with?
+ * An owner that has just changed its view is alive, and may have on its SSD alone what we would
+ * not find: then it must not be stopped by us.
+ */
 static int still_as_planned(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
@@ -190,7 +207,11 @@ static int still_as_planned(struct circle_node *node)
 		same = !v.status && now->generation == c->seen.generation &&
 		       now->activation == c->seen.activation &&
 		       !(c->was_unseen && !(now->flags & CIRCLE_LBF_UNSEEN));
-	return same ? 0 : -ESTALE;
+	if (!same)
+		return -ESTALE;
+	if (c->start == CIRCLE_START_FRESH)
+		return 0;
+	return now->seq == c->seen.seq && (!c->was_unseen || as_found(c, now)) ? 0 : -EAGAIN;
 }
 
 static int take_label(struct circle_node *node)
@@ -237,6 +258,8 @@ static int take_label(struct circle_node *node)
 out:
 	if (r == -ESTALE)
 		CIRCLE_ERR("another node is taking over at the same time: withdrawn, try again");
+	else if (r == -EAGAIN)
+		CIRCLE_ERR("the old owner has just changed its label: it is alive, or was a moment ago. Nothing was done; look whether it is stopped, then try again");
 	else if (r == -EIO)
 		CIRCLE_ERR("the label cannot be written");
 	if (r)

@@ -335,6 +335,8 @@ void circle_node_suspend(struct circle_node *node)
 		return;
 	mutex_lock(&node->admin);
 	flush_workqueue(node->wq);
+	if (node->circle)
+		flush_workqueue(node->circle->copy_wq);
 	flush_workqueue(node->next_wq);
 	flush_workqueue(node->commit_wq);
 	circle_writeback_stop(node);	/* if a FLUSH began it again */

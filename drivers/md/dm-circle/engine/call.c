@@ -298,6 +298,8 @@ static void forget(struct circle_node *node, u32 mask, bool ending)
 	spin_lock_irq(&c->lock);
 	if (ending && !circle_ending(c))	/* live again meanwhile */
 		mask = 0;
+	if (ending)
+		c->in_vain = mask;
 	list_for_each_entry_safe(m, tmp, &c->multis, link) {
 		if (!(m->await & mask))
 			continue;

@@ -68,7 +68,8 @@ struct circle_circle *circle_circle_create(struct circle_node *node)
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
 		init_peer(c, i);
 	c->area = vmalloc(CIRCLE_LABEL_AREA);
-	if (!c->area || init_pools(c)) {
+	c->copy_wq = alloc_workqueue("circle_copy", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!c->area || !c->copy_wq || init_pools(c)) {
 		circle_circle_destroy(c);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -79,6 +80,8 @@ void circle_circle_destroy(struct circle_circle *c)
 {
 	if (!c)
 		return;
+	if (c->copy_wq)
+		destroy_workqueue(c->copy_wq);
 	circle_stash_empty(&c->stash);
 	mempool_exit(&c->page_pool);
 	mempool_exit(&c->multi_pool);

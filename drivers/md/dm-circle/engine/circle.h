@@ -15,7 +15,6 @@
 #define CIRCLE_ENGINE_CIRCLE_H
 
 #include <linux/completion.h>
-#include <linux/mutex.h>
 #include "../core/label.h"
 #include "../core/wire.h"
 #include "../net/conn.h"
@@ -161,6 +160,7 @@ struct circle_circle {
 	u32 wait;			/* peers that a write waits for: view, view in flight */
 	u32 floor;			/* of the durable label */
 	u32 departures;			/* how often peers left the view */
+	u32 in_vain;			/* peers that a suspend waits for no longer */
 	struct list_head multis;
 	u32 place_next;			/* rotates the choice of holders */
 
@@ -201,6 +201,7 @@ struct circle_circle {
 	atomic_t pages_out;		/* of writes under way; above pages_max others wait */
 	unsigned int pages_max;
 	wait_queue_head_t page_wait;	/* pages_out has fallen */
+	struct workqueue_struct *copy_wq;	/* for who waits for that */
 };
 
 static inline bool circle_ending(const struct circle_circle *c)

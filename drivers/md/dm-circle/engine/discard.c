@@ -9,6 +9,7 @@
 #include <linux/device-mapper.h>
 #include "degrade.h"
 #include "io.h"
+#include "origin.h"
 #include "replicate.h"
 
 static bool passes_down(const struct circle_node *node)

@@ -6,6 +6,7 @@
  */
 #include <linux/device-mapper.h>
 #include "degrade.h"
+#include "origin.h"
 #include "replicate.h"
 
 /* Once, as fsync does: what had been completed was lost, by somebody's FLUSH or by the SSD. */
@@ -17,7 +18,8 @@ static void tell_loss(struct circle_io *io)
 
 static void over(struct circle_io *io)
 {
-	tell_loss(io);		/* again: it may have happened while we were under way */
+	if (!io->status || io->status == BLK_STS_DM_REQUEUE)	/* who fails anyway leaves it */
+		tell_loss(io);
 	circle_io_end(io);
 }
 
@@ -70,7 +72,6 @@ bool circle_flush_is_plain(struct circle_node *node)
 
 void circle_flush_step(struct circle_io *io)
 {
-	tell_loss(io);
 	atomic_set(&io->pending, 2);
 	io->step = parts_over;
 	io->waiter.flush = true;

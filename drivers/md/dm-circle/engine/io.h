@@ -37,6 +37,7 @@ struct circle_io {
 	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
 	int origin_errors;	/* node's, when it wrote to the origin */
+	s64 flushed;		/* node's origin_flushed when its FLUSH was issued */
 	void *write;			/* replicate.c's part */
 };
 
@@ -50,6 +51,9 @@ bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl);
 
 /* Any context: run step on node->wq. */
 void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io));
+
+void circle_io_queue_on(struct circle_io *io, struct workqueue_struct *wq,
+			void (*step)(struct circle_io *io));
 
 /*
  * The same for a later step, on a queue where nothing waits for a reserve that only later steps of

@@ -78,22 +78,25 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 	return false;
 }
 
+static void look_again(struct circle_waiter *waiter, int err)
+{
+	struct circle_io *io = container_of(waiter, struct circle_io, waiter);
+
+	resume(waiter, !err && circle_ending(io->node->circle) ? -EAGAIN : err);
+}
+
 void circle_unsure_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 {
 	struct circle_node *node = io->node;	/* io may be gone once it is on the list */
 	struct circle_circle *c = node->circle;
 
-	if (circle_ending(c)) {
-		circle_io_give_up(io);
-		return;
-	}
 	io->step = step;
-	io->waiter.done = resume;
+	io->waiter.done = look_again;
 	spin_lock_irq(&c->lease_lock);
 	list_add_tail(&io->waiter.link, &c->lease_waiters);
 	spin_unlock_irq(&c->lease_lock);
-	/* The steward wakes at each look at the label, once a second. */
-	if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER || circle_ending(c))
+	/* The steward wakes at each look at the label; while waits end, it or end_work() does. */
+	if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
 		circle_lease_wake(node);
 	else
 		circle_steward_kick(node);

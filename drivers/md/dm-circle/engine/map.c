@@ -26,18 +26,22 @@ static void run_step(struct work_struct *work)
 	io->step(io);
 }
 
-void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io))
+void circle_io_queue_on(struct circle_io *io, struct workqueue_struct *wq,
+			void (*step)(struct circle_io *io))
 {
 	io->step = step;
 	INIT_WORK(&io->work, run_step);
-	queue_work(io->node->wq, &io->work);
+	queue_work(wq, &io->work);
+}
+
+void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io))
+{
+	circle_io_queue_on(io, io->node->wq, step);
 }
 
 void circle_io_continue(struct circle_io *io, void (*step)(struct circle_io *io))
 {
-	io->step = step;
-	INIT_WORK(&io->work, run_step);
-	queue_work(io->node->next_wq, &io->work);
+	circle_io_queue_on(io, io->node->next_wq, step);
 }
 
 void circle_io_end(struct circle_io *io)

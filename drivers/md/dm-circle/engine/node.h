@@ -171,48 +171,6 @@ static inline u32 circle_block_limit(const struct circle_node *node, u64 block)
 		     node->origin_sectors - block * node->geom.block_sectors);
 }
 
-/* Origin writes and the FLUSHes that cover them: a FLUSH covers what had completed when it was
- * issued. mark: what a FLUSH issued now would cover, 0 if that is covered already. Any context.
- */
-static inline void circle_origin_wrote(struct circle_node *node)
-{
-	atomic64_inc(&node->origin_written);
-}
-
-/* Of a write: counts and remembers how it went. */
-static inline void circle_origin_answered(struct circle_node *node, bool error)
-{
-	if (error)
-		circle_stat_add(node->stats, CIRCLE_STAT_ORIGIN_ERROR, 1);
-	if (READ_ONCE(node->origin_bad) != error)
-		WRITE_ONCE(node->origin_bad, error);
-}
-
-static inline u64 circle_origin_mark(struct circle_node *node)
-{
-	u64 written = atomic64_read(&node->origin_written);
-
-	return written > atomic64_read(&node->origin_flushed) ? written : 0;
-}
-
-/* Any context: a FLUSH failed, and what the host was told is there may not be. */
-static inline void circle_origin_failed(struct circle_node *node)
-{
-	atomic_inc(&node->origin_errors);
-	smp_mb__after_atomic();		/* pairs with the one in acknowledge(), through.c */
-	circle_origin_answered(node, true);
-	if (atomic64_read(&node->acked_through) > atomic64_read(&node->origin_flushed))
-		WRITE_ONCE(node->loss_untold, true);
-}
-
-static inline void circle_origin_covered(struct circle_node *node, s64 mark)
-{
-	s64 old = atomic64_read(&node->origin_flushed);
-
-	while (old < mark && !atomic64_try_cmpxchg(&node->origin_flushed, &old, mark))
-		;
-}
-
 /* commit.c: any context. w->done is called when all that was changed before is durable. */
 void circle_commit_init(struct circle_node *node);
 void circle_commit_wait(struct circle_node *node, struct circle_waiter *w);

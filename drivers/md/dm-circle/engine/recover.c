@@ -87,7 +87,10 @@ static int list_page(struct recovery *r, struct circle_peer *p, struct circle_ca
 		copy.seq = item.seq;
 		copy.gen = item.gen;
 		copy.pages = item.pages;
-		copy.believed = r->verdict == CIRCLE_WEAK || r->instance[p->nr] == p->counted;
+		copy.believed = r->instance[p->nr] == p->counted ||
+				(r->verdict == CIRCLE_WEAK &&
+				 (r->node->conf.force ||
+				  circle_same_store(r->instance[p->nr], p->counted)));
 		err = add(r, &copy);
 		if (err)
 			return err;
@@ -314,9 +317,15 @@ static bool may_say_lost(struct circle_node *node, u64 block)
 static int lose(struct recovery *r, struct circle_copy *won, u64 lost)
 {
 	const char *how = "they read as errors until overwritten";
+	u32 missing = r->node->circle->old_view & ~r->counted;
 
-	if (r->verdict == CIRCLE_COMPLETE && r->node->circle->start == CIRCLE_START_RESTART)
-		return -ENODATA;	/* the SSD is to be asked */
+	if (r->verdict == CIRCLE_COMPLETE)
+		return -ENODATA;	/* the others are to be asked */
+	if (missing && !r->node->conf.force) {
+		CIRCLE_ERR("recovery: pages %#llx of block %llu cannot be read, and %u peers of the view cannot be reached: bring them back, or say force to give the pages up",
+			   lost, won->block, hweight32(missing));
+		return -EIO;
+	}
 	if (!may_say_lost(r->node, won->block)) {
 		if (!r->node->conf.force) {
 			CIRCLE_ERR("recovery: pages %#llx of block %llu cannot be read from any peer: bring back another holder, or say force to give them up",

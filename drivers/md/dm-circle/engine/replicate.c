@@ -212,14 +212,15 @@ static struct bio *ssd_bio(struct circle_write *w, gfp_t gfp)
 static void give_up(struct circle_io *io)
 {
 	struct circle_write *w = io->write;
-	bool ended = w->multi.ended;
+	/* Of what was sent the SSD may have the new data: its copy goes first, there. */
+	bool in_vain = w->ssd && w->multi.ended;
 
 	io->write = NULL;
 	io->status = BLK_STS_OK;
 	if (w->ssd)
 		bio_put(w->ssd);
 	circle_multi_put(&w->multi);
-	if (ended && circle_ending(io->node->circle))
+	if (in_vain && circle_ending(io->node->circle))
 		circle_io_give_up(io);
 	else
 		circle_through_step(io);
@@ -253,7 +254,7 @@ static void make_durable(struct circle_io *io)
 	circle_io_part_done(io);
 }
 
-/* Marks the pages dirty if enough holders have them. */
+/* Marks the pages dirty if the SSD and enough holders have them. */
 static bool mark_stored(struct circle_write *w)
 {
 	struct circle_io *io = w->io;
@@ -268,7 +269,7 @@ static bool mark_stored(struct circle_write *w)
 	spin_lock_irqsave(&sh->lock, flags);
 	spin_lock(&c->lock);
 	good = w->multi.ok & sl->holders & c->view & c->wait;
-	enough = hweight32(good) >= max(c->degree_now, 1u) && !w->multi.rejected &&
+	enough = !io->status && hweight32(good) >= max(c->degree_now, 1u) && !w->multi.rejected &&
 		 w->departures == c->departures && c->role == CIRCLE_ROLE_OWNER &&
 		 !w->multi.ended;
 	spin_unlock(&c->lock);
@@ -292,7 +293,7 @@ static void stored(struct circle_io *io)
 	trace_circle_stored(io->node, io->block, w->multi.req.seq, w->multi.ok);
 	if (io->cache_failed)
 		circle_cache_error(io->node, io->slot);
-	if (io->status || !mark_stored(w)) {
+	if (!mark_stored(w)) {
 		circle_io_continue(io, give_up);
 		return;
 	}
@@ -346,17 +347,10 @@ static u32 choose(struct circle_write *w, const struct circle_slot *sl, bool dir
 	return circle_place_choose(cand, c->nr_peers, w->degree, c->domain, c->place_next++);
 }
 
-/* circle->lock held. A suspend waits no longer, and one of these would have to be waited for. */
-static bool __in_vain(struct circle_circle *c, u32 holders)
+/* circle->lock held. A suspend has ended other waits for one of these already. */
+static bool __in_vain(const struct circle_circle *c, u32 holders)
 {
-	u32 mask;
-
-	if (!circle_ending(c))
-		return false;
-	for (mask = holders & c->wait; mask; mask &= mask - 1)
-		if (READ_ONCE(c->peer[__ffs(mask)].state) != CIRCLE_PEER_READY)
-			return true;
-	return false;
+	return circle_ending(c) && (holders & c->wait & c->in_vain);
 }
 
 /* Returns false if it must go through. On its way to the holders when it returns true. */
@@ -516,7 +510,7 @@ no:
 	return false;
 }
 
-void circle_replicate_step(struct circle_io *io)
+static void replicate(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 	const struct circle_geom *g = &node->geom;
@@ -534,4 +528,15 @@ void circle_replicate_step(struct circle_io *io)
 	if (last != first && (part >> last & 1))
 		read_page(w, last, valid);
 	circle_io_part_done(io);
+}
+
+/* Who waits for others' pages must not keep the workers from what needs none. */
+void circle_replicate_step(struct circle_io *io)
+{
+	struct circle_circle *c = io->node->circle;
+
+	if (atomic_read(&c->pages_out) + CIRCLE_WRITE_PAGES > c->pages_max)
+		circle_io_queue_on(io, c->copy_wq, replicate);
+	else
+		replicate(io);
 }

@@ -8,6 +8,7 @@
  */
 #include <linux/slab.h>
 #include "degrade.h"
+#include "origin.h"
 #include "repair.h"
 #include "replicate.h"
 
@@ -116,6 +117,7 @@ static int save_page(struct saver *v, u32 page)
 /* As in write-back: the cache device first, then the origin, and no FLUSH failed meanwhile. */
 static bool flush_saved(struct circle_node *node, int errors)
 {
+	s64 flushed = atomic64_read(&node->origin_flushed);
 	u64 covers = circle_origin_mark(node);
 	bool ok;
 
@@ -123,7 +125,7 @@ static bool flush_saved(struct circle_node *node, int errors)
 		return false;
 	ok = !circle_bdev_flush(node->origin);
 	if (!ok)
-		circle_origin_failed(node);
+		circle_origin_failed(node, flushed);
 	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)
 		circle_origin_covered(node, covers);

@@ -5,6 +5,7 @@
  */
 #include <linux/device-mapper.h>
 #include "io.h"
+#include "origin.h"
 
 void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 sector,
 		      bool (*ended)(struct circle_io *io))
@@ -79,7 +80,7 @@ static void origin_flushed(struct bio *bio)
 
 	if (bio->bi_status) {
 		WRITE_ONCE(io->status, bio->bi_status);
-		circle_origin_failed(io->node);
+		circle_origin_failed(io->node, io->flushed);
 	} else {
 		circle_origin_covered(io->node, io->covers);
 	}
@@ -96,6 +97,7 @@ void circle_io_flush_origin(struct circle_io *io)
 	if (!io->covers)
 		return;
 	bio = bio_alloc_bioset(node->origin, 0, REQ_OP_WRITE | REQ_PREFLUSH, GFP_NOIO, &node->bios);
+	io->flushed = atomic64_read(&node->origin_flushed);
 	bio->bi_private = io;
 	bio->bi_end_io = origin_flushed;
 	atomic_inc(&io->pending);

@@ -12,6 +12,7 @@
 #include "../log.h"
 #include "../store/label.h"
 #include "../trace.h"
+#include "origin.h"
 #include "replicate.h"
 
 #define LOOK		HZ		/* between looks at the label */

@@ -12,6 +12,7 @@
 #include "../trace.h"
 #include "degrade.h"
 #include "io.h"
+#include "origin.h"
 #include "repair.h"
 #include "replicate.h"
 
@@ -23,7 +24,7 @@ static void acknowledge(struct circle_io *io)
 	if (!io->status && !circle_lease_wait(io, acknowledge))
 		return;
 	if (!io->status) {
-		atomic64_set(&node->acked_through, atomic64_read(&node->origin_written));
+		circle_raise(&node->acked_through, atomic64_read(&node->origin_written));
 		/* A FLUSH that fails: we see it here, or it sees what we have set. */
 		smp_mb();
 		if (!io->settled && io->origin_errors != atomic_read(&node->origin_errors))

@@ -11,6 +11,7 @@
  */
 #include "op.h"
 #include "degrade.h"
+#include "origin.h"
 #include "repair.h"
 #include "replicate.h"
 
@@ -254,6 +255,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	LIST_HEAD(ops);
 	int errors = atomic_read(&node->origin_errors);
 	u64 covers;
+	s64 flushed;
 	bool ok, cached, any = false, bad = false;
 	u32 i;
 
@@ -271,9 +273,10 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
 	covers = circle_origin_mark(node);
 	cached = circle_cache_flush(node);
+	flushed = atomic64_read(&node->origin_flushed);
 	ok = cached && !circle_bdev_flush(node->origin);
 	if (cached && !ok)
-		circle_origin_failed(node);
+		circle_origin_failed(node, flushed);
 	/* Another's FLUSH that failed may have taken what we wrote with it. */
 	ok = ok && errors == atomic_read(&node->origin_errors);
 	if (ok && covers)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * origin: counts writes to the origin and the FLUSHes that cover them, so that it is known what a
+ * FLUSH that failed may have taken with it (R4, R12).
+ */
+#ifndef CIRCLE_ENGINE_ORIGIN_H
+#define CIRCLE_ENGINE_ORIGIN_H
+
+#include "node.h"
+
+/* Origin writes and the FLUSHes that cover them: a FLUSH covers what had completed when it was
+ * issued. mark: what a FLUSH issued now would cover, 0 if that is covered already. Any context.
+ */
+static inline void circle_origin_wrote(struct circle_node *node)
+{
+	atomic64_inc(&node->origin_written);
+}
+
+/* Of a write: counts and remembers how it went. */
+static inline void circle_origin_answered(struct circle_node *node, bool error)
+{
+	if (error)
+		circle_stat_add(node->stats, CIRCLE_STAT_ORIGIN_ERROR, 1);
+	if (READ_ONCE(node->origin_bad) != error)
+		WRITE_ONCE(node->origin_bad, error);
+}
+
+static inline u64 circle_origin_mark(struct circle_node *node)
+{
+	u64 written = atomic64_read(&node->origin_written);
+
+	return written > atomic64_read(&node->origin_flushed) ? written : 0;
+}
+
+/* Any context: a FLUSH failed, and what the host was told is there may not be. flushed:
+ * origin_flushed when it was issued, since another that succeeds behind it proves nothing.
+ */
+static inline void circle_origin_failed(struct circle_node *node, s64 flushed)
+{
+	atomic_inc(&node->origin_errors);
+	smp_mb__after_atomic();		/* pairs with the one in acknowledge(), through.c */
+	circle_origin_answered(node, true);
+	if (atomic64_read(&node->acked_through) > flushed)
+		WRITE_ONCE(node->loss_untold, true);
+}
+
+static inline void circle_raise(atomic64_t *v, s64 to)
+{
+	s64 old = atomic64_read(v);
+
+	while (old < to && !atomic64_try_cmpxchg(v, &old, to))
+		;
+}
+
+static inline void circle_origin_covered(struct circle_node *node, s64 mark)
+{
+	circle_raise(&node->origin_flushed, mark);
+}
+
+#endif
