@@ -355,6 +355,7 @@ void circle_steward_go_on(struct circle_node *node)
 	spin_lock_irq(&c->lease_lock);
 	spin_lock(&c->lock);
 	WRITE_ONCE(c->ending, false);
+	c->in_vain = 0;
 	spin_unlock(&c->lock);
 	spin_unlock_irq(&c->lease_lock);
 }
