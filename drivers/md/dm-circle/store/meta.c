@@ -324,6 +324,7 @@ static int apply(struct circle_meta *m, const struct circle_record *rec, u64 lsn
 
 	if (rec->slot >= m->slots->nr)
 		return -EBADMSG;
+	m->dirtied |= !rec->state.owner && rec->state.dirty;
 	if (lsn <= m->page_lsn[page])
 		return 0;
 	__set_bit(page, m->stale);
@@ -441,15 +442,17 @@ int circle_meta_load(struct circle_meta *m, bool *unclean)
 	int r;
 
 	mutex_lock(&m->lock);
+	m->dirtied = false;
 	r = alloc_table(m);
 	if (!r)
 		r = load_table(m);
 	if (!r)
 		r = replay(m);
-	/* CLEAN with a commit behind it: an older copy (the newer one is damaged), or a server
-	 * that went on after a suspend.
+	/*
+	 * CLEAN with something dirty behind it: an older copy (the newer one is damaged). A server
+	 * that went on after a suspend, or a resize, makes no page of ours dirty.
 	 */
-	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->next_lsn > m->sb.tail_lsn;
+	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->dirtied;
 	if (!r)
 		r = enter_slots(m, *unclean);
 	mutex_unlock(&m->lock);

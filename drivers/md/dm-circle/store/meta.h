@@ -38,6 +38,7 @@ struct circle_meta {
 	bool left_over;			/* what stands behind the first block may be wiped */
 	bool failed;			/* a write failed: nothing is made durable any more */
 	bool committing;		/* see circle_meta_settled() */
+	bool dirtied;			/* loading: the journal has a record of an own dirty page */
 	bool voided;			/* ... and something durable elsewhere says so */
 	bool half_sized;		/* a resize failed: not known of which size they are */
 	u16 mark;			/* CIRCLE_MARK_ that is durable, or 0 */
