@@ -52,6 +52,7 @@ bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl);
 /* Any context: run step on node->wq. */
 void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io));
 
+/* Any context: the same, on a queue of the caller's, which is flushed in postsuspend. */
 void circle_io_queue_on(struct circle_io *io, struct workqueue_struct *wq,
 			void (*step)(struct circle_io *io));
 

@@ -44,6 +44,7 @@ static inline void circle_origin_failed(struct circle_node *node, s64 flushed)
 		WRITE_ONCE(node->loss_untold, true);
 }
 
+/* Any context: never lowers it. */
 static inline void circle_raise(atomic64_t *v, s64 to)
 {
 	s64 old = atomic64_read(v);
