@@ -72,14 +72,19 @@ again() { dmsetup remove c && "$@" && create; }
 again_cs() { again piece_s "$1" && slots_are $(($1 / BS)) && same; }
 drained() { circle_drain c; }
 
-# Refused, and all goes on when the old size is back.
+# Refused, and all goes on when the old size is back. Until there is something dirty at the end: it
+# may have been written back when the slots go.
 cs_refused()	# <sectors> <before> <regular expression>
 {
-	local n
+	local n tries
 	n=$(dmesg | grep -cE "$3")
-	dmsetup suspend c && piece_s "$1" && dmsetup load c --table "$(table)" || return 1
-	! dmsetup resume c 2>/dev/null || { echo "# it was resumed"; return 1; }
-	[ "$(dmesg | grep -cE "$3")" -gt "$n" ] || { dmesg | tail -n 5; return 1; }
+	for ((tries = 0; tries < 20; tries++)); do
+		scribble 50 && dmsetup suspend c && piece_s "$1" &&
+			dmsetup load c --table "$(table)" || return 1
+		dmsetup resume c 2>/dev/null || break
+		slots_are $(($1 / BS)) && same && cs "$2" || return 1
+	done
+	[ "$(dmesg | grep -cE "$3")" -gt "$n" ] || { echo "# it was resumed $tries times"; return 1; }
 	piece_s "$2" && dmsetup load c --table "$(table)" && dmsetup resume c &&
 		slots_are $(($2 / BS)) && same
 }
@@ -92,16 +97,25 @@ org()	# <sectors>: by a reload
 
 again_org() { dmsetup remove c && ORG=$1 && piece o org "$1" && create && same; }
 
-org_refused()	# <sectors>: something dirty stands beyond
+# The same of the origin: here the last sectors are what is dirty.
+org_refused()	# <sectors>
 {
-	local old=$ORG
-	scribble 4 && dmsetup suspend c || return 1
-	ORG=$1
-	dmsetup load c --table "$(table)" || return 1
-	! dmsetup resume c 2>/dev/null || { echo "# it was resumed"; return 1; }
-	dmesg | grep -q "unable to shrink origin; cache block .* is dirty" || return 1
-	ORG=$old
-	dmsetup load c --table "$(table)" && dmsetup resume c && same
+	local old=$ORG n tries
+	n=$(dmesg | grep -c "unable to shrink origin; cache block .* is dirty")
+	for ((tries = 0; tries < 20; tries++)); do
+		scribble 4 && dmsetup suspend c && ORG=$1 && dmsetup load c --table "$(table)" || return 1
+		if ! dmsetup resume c 2>/dev/null; then
+			[ "$(dmesg | grep -c "unable to shrink origin; cache block .* is dirty")" -gt "$n" ] ||
+				return 1
+			ORG=$old
+			dmsetup load c --table "$(table)" && dmsetup resume c && same
+			return
+		fi
+		ORG=$old
+		dmsetup suspend c && dmsetup load c --table "$(table)" && dmsetup resume c && same || return 1
+	done
+	echo "# it was resumed $tries times"
+	return 1
 }
 
 # The metadata device is as small as can be: growth is refused at the load, with the size.

@@ -29,7 +29,8 @@ ktap_test "node 1 counts both" wait_for 20 "the view of node 1" circle_view_is 1
 dmsetup status; dmsetup table c1
 ktap_test "history" hist init /dev/mapper/c1 --seed 5
 ktap_test "random writes" hist run /dev/mapper/c1 --resume --ops 800 --threads 2
-ktap_test "dirty" test "$(circle_dirty c1)" -gt 0
+dirty_now() { hist run /dev/mapper/c1 --resume --ops 50 --threads 2 >/dev/null && [ "$(circle_dirty c1)" -gt 0 ]; }
+ktap_test "dirty" wait_for 60 "dirty blocks" dirty_now
 dmsetup status
 ktap_test "at risk is 0" circle_risk_is 1 0
 ktap_test "node 1 is gone with its SSD" circle_node_die 1

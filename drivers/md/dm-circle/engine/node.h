@@ -187,6 +187,8 @@ void circle_event_tick(struct circle_node *node);	/* each second */
 /* reclaim.c */
 void circle_reclaim_init(struct circle_node *node);
 void circle_reclaim_kick(struct circle_node *node);	/* any context: the stock has shrunk */
+/* Process context, no lock held: one clean block goes now, if any can; a commit frees its slot. */
+void circle_reclaim_one(struct circle_node *node);
 /* Any context, no lock held: would the oldest block make way for it? Asking costs a use. */
 bool circle_reclaim_yields(struct circle_node *node, u64 block);
 

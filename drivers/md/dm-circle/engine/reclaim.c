@@ -144,6 +144,16 @@ static void reclaim_work(struct work_struct *work)
 	}
 }
 
+void circle_reclaim_one(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u32 i, first = get_random_u32() % s->nr_shards;
+
+	for (i = 0; i < 2 * s->nr_shards; i++)
+		if (evict_one(node, &s->shard[(first + i) % s->nr_shards], i >= s->nr_shards))
+			return;
+}
+
 void circle_reclaim_init(struct circle_node *node)
 {
 	INIT_WORK(&node->reclaim, reclaim_work);

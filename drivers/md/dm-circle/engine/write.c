@@ -238,6 +238,7 @@ void circle_write_step(struct circle_io *io)
 		break;
 	case PLAN_ROOM:
 		io->tries++;
+		circle_reclaim_one(node);	/* the reclaimer may not run before the commit */
 		circle_reclaim_kick(node);
 		plan_after_commit(io);
 		break;
