@@ -12,6 +12,8 @@
 . "$REPO/tests/lib/nodes.sh"
 # shellcheck source=tests/lib/circle.sh
 . "$REPO/tests/lib/circle.sh"
+# shellcheck source=tests/lib/local.sh
+. "$REPO/tests/lib/local.sh"
 ktap_header
 
 SIZE=33554432
@@ -79,5 +81,24 @@ ktap_test "recover" circle_node_create 5 1 "4" "3 writeback recover fenced"
 ktap_test "nothing is lost" hist check /dev/mapper/c5 --allow all
 ktap_test "drain" circle_drain c5
 ktap_test "the peer has nothing left" wait_for 10 "release" test_lent 4 0
+
+# To an origin that takes 300 ms for a write 60 blocks one by one would take 18 s.
+sixty_dirty()
+{
+	dev_fail_writes org5 && dd if=/dev/urandom of=/tmp/sixty bs=64k count=60 status=none &&
+		dd if=/tmp/sixty of=/dev/mapper/c5 bs=64k oflag=direct conv=notrunc status=none &&
+		[ "$(circle_dirty c5)" = 60 ]
+}
+slow_origin() { dev_delay org5 0 300 && within 14 circle_node_create 5 1 "4" "3 writeback recover fenced"; }
+all_sixty()
+{
+	dmesg | tail -n 20 | grep -q "recovery complete: 60 blocks (60 from peers)" &&
+		cmp -n $((60 << 16)) /tmp/sixty <(dd if=/dev/mapper/org5 bs=64k count=60 iflag=direct status=none)
+}
+ktap_test "60 blocks are dirty" sixty_dirty
+ORIGIN=org5 ktap_test "the owner dies again" circle_node_die 5
+circle_node_wipe 5
+ktap_test "several are drained at a time" slow_origin
+ktap_test "all of them" all_sixty
 check_dmesg
 ktap_done

@@ -7,29 +7,14 @@
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
 #include <linux/vmalloc.h>
-#include "../core/recover.h"
 #include "../log.h"
-#include "activate.h"
+#include "recover_impl.h"
 #include "steward.h"
 
 #define LIST_BYTES	(1024 * sizeof(struct circle_wire_item))
-#define CHUNK_SECTORS	256
 
-struct recovery {
-	struct circle_node *node;
-	struct circle_copy *copy;
-	u32 nr, room;
-	enum circle_verdict verdict;
-	u32 counted;			/* peers that the verdict counts on */
-	u64 instance[CIRCLE_MAX_PEERS];	/* which they were then */
-	u32 before;			/* copies that others listed */
-	void *buf;			/* LIST_BYTES or CHUNK_SECTORS, kmalloc'ed */
-	u64 blocks, pages, from_peers;
-};
-
-static int add(struct recovery *r, const struct circle_copy *copy)
+static int add(struct circle_recovery *r, const struct circle_copy *copy)
 {
 	if (r->nr == r->room) {
 		u32 room = r->room ? r->room * 2 : 4096;
@@ -53,13 +38,13 @@ static bool reachable(const struct circle_peer *p)
 }
 
 /* Still the one that the verdict counted on? */
-static bool as_judged(const struct recovery *r, const struct circle_peer *p)
+static bool as_judged(const struct circle_recovery *r, const struct circle_peer *p)
 {
 	return reachable(p) && READ_ONCE(p->instance) == r->instance[p->nr];
 }
 
 /* One page of a peer's list; *cursor U64_MAX at its end. */
-static int list_page(struct recovery *r, struct circle_peer *p, struct circle_call *call,
+static int list_page(struct circle_recovery *r, struct circle_peer *p, struct circle_call *call,
 		     u64 *cursor)
 {
 	u64 nr_blocks = r->node->nr_blocks;
@@ -102,7 +87,7 @@ static int list_page(struct recovery *r, struct circle_peer *p, struct circle_ca
 	return 0;
 }
 
-static int list_peer(struct recovery *r, struct circle_peer *p)
+static int list_peer(struct circle_recovery *r, struct circle_peer *p)
 {
 	struct circle_call *call = kzalloc(sizeof(*call), GFP_KERNEL);
 	u64 cursor = 0;
@@ -117,7 +102,7 @@ static int list_peer(struct recovery *r, struct circle_peer *p)
 	return err;
 }
 
-static int list_ssd(struct recovery *r)
+static int list_ssd(struct circle_recovery *r)
 {
 	struct circle_slots *s = r->node->slots;
 	struct circle_circle *c = r->node->circle;
@@ -142,7 +127,7 @@ static int list_ssd(struct recovery *r)
 }
 
 /* What is known of the label's view; no r: from hellos alone, before anybody is told. */
-static void gather(struct circle_node *node, const struct recovery *r,
+static void gather(struct circle_node *node, const struct circle_recovery *r,
 		   struct circle_evidence *e)
 {
 	struct circle_circle *c = node->circle;
@@ -175,7 +160,7 @@ static void gather(struct circle_node *node, const struct recovery *r,
 	}
 }
 
-static int judge(struct circle_node *node, const struct recovery *r,
+static int judge(struct circle_node *node, const struct circle_recovery *r,
 		 enum circle_verdict *verdict)
 {
 	struct circle_evidence e;
@@ -195,7 +180,7 @@ static int judge(struct circle_node *node, const struct recovery *r,
 }
 
 /* Reachability is looked at once: verdict and lists must mean the same peers. */
-static void count_on(struct recovery *r)
+static void count_on(struct circle_recovery *r)
 {
 	struct circle_circle *c = r->node->circle;
 	unsigned int i;
@@ -215,173 +200,6 @@ int circle_recover_check(struct circle_node *node)
 	return judge(node, NULL, &verdict);
 }
 
-static int still_ours(struct circle_node *node)
-{
-	struct circle_circle *c = node->circle;
-
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	if (time_before(jiffies + msecs_to_jiffies(CIRCLE_LEASE_MS / 2), c->lease_until))
-		return 0;
-	return circle_label_look(node);
-}
-
-static int fetch(struct recovery *r, const struct circle_copy *copy, u32 from, u32 to,
-		 struct circle_call *call)
-{
-	struct circle_peer *p = &r->node->circle->peer[copy->from];
-	int err;
-
-	memset(call, 0, sizeof(*call));
-	call->msg.f.type = CIRCLE_WT_FETCH;
-	call->msg.f.block = copy->block;
-	call->msg.f.seq = copy->seq;
-	call->msg.f.pages = circle_pages_touched(&r->node->geom, from, to - from);
-	call->msg.f.sector = from;
-	call->msg.f.sectors = to - from;
-	call->rx.buf = r->buf;
-	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
-	err = circle_call_wait(p, call);
-	if (!err && call->answer.status)
-		err = -ENODATA;
-	else if (!err && (call->answer.seq != copy->seq ||
-			  call->answer.length != (to - from) << SECTOR_SHIFT))
-		err = -EREMOTEIO;
-	return err;
-}
-
-/* Sectors [from, to) of a block, from its copy to the origin. -ENODATA: the copy cannot be read. */
-static int drain_run(struct recovery *r, const struct circle_copy *copy, u32 from, u32 to,
-		     struct circle_call *call)
-{
-	struct circle_node *node = r->node;
-	u32 slot, end;
-	int err = 0;
-
-	for (; from < to && !err; from = end) {
-		end = min(to, from + CHUNK_SECTORS);
-		if (copy->from != CIRCLE_FROM_SSD) {
-			err = fetch(r, copy, from, end, call);
-		} else {
-			struct circle_shard *sh = circle_shard_of(node->slots, 0, copy->block);
-
-			spin_lock_irq(&sh->lock);
-			slot = __circle_slot_find(node->slots, sh, 0, copy->block);
-			spin_unlock_irq(&sh->lock);
-			err = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
-					     circle_slot_sector(node, slot, from), r->buf,
-					     end - from);
-			if (err)
-				return -ENODATA;
-		}
-		if (!err)
-			err = still_ours(node);
-		if (!err)
-			err = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
-					     circle_block_sector(node, copy->block, from), r->buf,
-					     end - from);
-	}
-	return err;
-}
-
-static int drain_copy(struct recovery *r, const struct circle_copy *copy, struct circle_call *call)
-{
-	const struct circle_geom *g = &r->node->geom;
-	u32 limit = circle_block_limit(r->node, copy->block), pos, stop;
-	int err = 0;
-	bool set;
-
-	for (pos = 0; pos < limit && !err; pos = stop) {
-		stop = circle_pages_run(g, copy->pages, pos, limit, &set);
-		if (set)
-			err = drain_run(r, copy, pos, stop, call);
-	}
-	r->blocks++;
-	r->pages += hweight64(copy->pages);
-	r->from_peers += copy->from != CIRCLE_FROM_SSD;
-	return err;
-}
-
-/* Can it be said of the block that a part of it is lost? Then reads of that fail (P4). */
-static bool may_say_lost(struct circle_node *node, u64 block)
-{
-	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
-	bool yes;
-
-	spin_lock_irq(&sh->lock);
-	yes = __circle_slot_find(node->slots, sh, 0, block) != CIRCLE_NO_SLOT;
-	spin_unlock_irq(&sh->lock);
-	return yes;
-}
-
-static int lose(struct recovery *r, struct circle_copy *won, u64 lost)
-{
-	const char *how = "they read as errors until overwritten";
-	u32 missing = r->node->circle->old_view & ~r->counted;
-
-	if (r->verdict == CIRCLE_COMPLETE)
-		return -ENODATA;	/* the others are to be asked */
-	if (missing && !r->node->conf.force) {
-		CIRCLE_ERR("recovery: pages %#llx of block %llu cannot be read, and %u peers of the view cannot be reached: bring them back, or say force to give the pages up",
-			   lost, won->block, hweight32(missing));
-		return -EIO;
-	}
-	if (!may_say_lost(r->node, won->block)) {
-		if (!r->node->conf.force) {
-			CIRCLE_ERR("recovery: pages %#llx of block %llu cannot be read from any peer: bring back another holder, or say force to give them up",
-				   lost, won->block);
-			return -EIO;
-		}
-		how = "given up by force, the origin keeps what it has";
-	}
-	CIRCLE_ERR("recovery: pages %#llx of block %llu (at sector %llu) are lost: %s", lost,
-		   won->block, circle_block_sector(r->node, won->block, 0), how);
-	won->lost = lost;
-	return 0;
-}
-
-/*
- * The winner cannot all be read. Each of its pages comes from the first copy behind it that has it
- * and is believed: a copy that is believed has all that the verdict calls complete.
- */
-static int drain_pages(struct recovery *r, struct circle_copy *won, struct circle_call *call)
-{
-	const struct circle_geom *g = &r->node->geom;
-	u32 limit = circle_block_limit(r->node, won->block), page, from, to;
-	const struct circle_copy *c, *end = r->copy + r->nr;
-	u64 lost = 0;
-	int err = 0;
-
-	for (page = 0; page < g->nr_pages && !err; page++) {
-		if (!(won->pages >> page & 1))
-			continue;
-		from = page << g->page_shift;
-		to = min(from + g->page_sectors, limit);
-		err = -ENODATA;
-		for (c = won; err == -ENODATA && c < end && c->block == won->block; c++)
-			if (c->believed && (c->pages >> page & 1))
-				err = drain_run(r, c, from, to, call);
-		if (err != -ENODATA)
-			continue;
-		lost |= 1ull << page;
-		err = 0;
-	}
-	return !err && lost ? lose(r, won, lost) : err;
-}
-
-/* copy[i] wins its block. */
-static int drain_block(struct recovery *r, u32 i, struct circle_call *call)
-{
-	struct circle_copy *won = &r->copy[i];
-	int err = drain_copy(r, won, call);
-
-	if (err == -ENODATA)
-		err = drain_pages(r, won, call);
-	if (err)
-		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", won->block, err);
-	return err;
-}
-
 /* What is lost stays dirty; a slot that has it already stays as it is. */
 static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 {
@@ -399,35 +217,8 @@ static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 	spin_unlock_irq(&sh->lock);
 }
 
-/* Millions take seconds. */
-static int order(const void *a, const void *b, const void *priv)
-{
-	u32 *calls = (u32 *)priv;
-
-	if (!(++*calls & 0xffff))
-		cond_resched();
-	return circle_copy_order(a, b);
-}
-
-/* The winner of each block to the origin, if it is believed. */
-static int drain(struct recovery *r)
-{
-	struct circle_call *call = kzalloc(sizeof(*call), GFP_KERNEL);
-	int err = call ? 0 : -ENOMEM;
-	u32 i, calls = 0;
-
-	sort_r(r->copy, r->nr, sizeof(*r->copy), order, NULL, &calls);
-	for (i = 0; i < r->nr && !err; i++)
-		if ((!i || r->copy[i].block != r->copy[i - 1].block) && r->copy[i].believed)
-			err = drain_block(r, i, call);
-	kfree(call);
-	if (!err)
-		err = circle_bdev_flush(r->node->origin);
-	return err;
-}
-
 /* Every copy is level now, with the origin: forget them, here and at the peers. */
-static int drop_all(struct recovery *r)
+static int drop_all(struct circle_recovery *r)
 {
 	struct circle_circle *c = r->node->circle;
 	unsigned int i;
@@ -446,7 +237,7 @@ static int drop_all(struct recovery *r)
 	return err;
 }
 
-static int collect(struct recovery *r)
+static int collect(struct circle_recovery *r)
 {
 	struct circle_circle *c = r->node->circle;
 	unsigned int i;
@@ -469,36 +260,37 @@ static int collect(struct recovery *r)
 
 int circle_recover(struct circle_node *node)
 {
-	struct recovery r = { .node = node };
+	struct circle_recovery r = { .node = node };
 	int err;
 
 	count_on(&r);
 	err = judge(node, &r, &r.verdict);
 	if (err)
 		return err;
-	r.buf = kmalloc(max_t(size_t, LIST_BYTES, CHUNK_SECTORS << SECTOR_SHIFT), GFP_KERNEL);
+	r.buf = kmalloc(LIST_BYTES, GFP_KERNEL);
 	if (!r.buf)
 		return -ENOMEM;
 	err = collect(&r);
 	if (!err)
-		err = drain(&r);
+		err = circle_recover_drain(&r);
 	if (err == -ENODATA && r.verdict == CIRCLE_COMPLETE) {
 		CIRCLE_WARN("recovery: a peer that is believed cannot read all: going on with all copies");
 		r.verdict = CIRCLE_WEAK;
 		r.nr = 0;
-		r.blocks = 0;
-		r.pages = 0;
-		r.from_peers = 0;
+		atomic64_set(&r.blocks, 0);
+		atomic64_set(&r.pages, 0);
+		atomic64_set(&r.from_peers, 0);
 		err = collect(&r);
 		if (!err)
-			err = drain(&r);
+			err = circle_recover_drain(&r);
 	}
 	if (!err)
 		err = drop_all(&r);
 	if (!err && r.nr)
 		CIRCLE_INFO("recovery %s: %llu blocks (%llu from peers), %llu pages drained to the origin",
 			    r.verdict == CIRCLE_COMPLETE ? "complete" : "complete up to the last FLUSH",
-			    r.blocks, r.from_peers, r.pages);
+			    (u64)atomic64_read(&r.blocks), (u64)atomic64_read(&r.from_peers),
+			    (u64)atomic64_read(&r.pages));
 	vfree(r.copy);
 	kfree(r.buf);
 	return err;

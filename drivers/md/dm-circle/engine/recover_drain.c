@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * recover_drain: of each block the copy that wins, from a peer or the own SSD, to the origin;
+ * several blocks at a time, each by one drainer. It must never write to the origin unless the last
+ * look at the label is young (R5), nor return while something is under way.
+ */
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include "../log.h"
+#include "recover_impl.h"
+#include "steward.h"
+
+#define CHUNK_SECTORS	256
+#define DRAINERS	8	/* blocks at a time */
+#define LOOK		(HZ / 10)
+
+struct drainer {
+	struct work_struct work;
+	struct circle_recovery *r;
+	struct circle_call call;
+	void *buf;		/* CHUNK_SECTORS */
+};
+
+static bool lease_young(const struct circle_circle *c)
+{
+	return time_before(jiffies + msecs_to_jiffies(CIRCLE_LEASE_MS / 2),
+			   READ_ONCE(c->lease_until));
+}
+
+/* May the origin be written? -ECANCELED: another drainer has failed. */
+static int still_ours(struct circle_recovery *r)
+{
+	struct circle_circle *c = r->node->circle;
+	int err = 0;
+
+	if (READ_ONCE(r->err))
+		return -ECANCELED;
+	if (lease_young(c))
+		return 0;
+	mutex_lock(&r->looking);
+	if (!lease_young(c))
+		err = circle_label_look(r->node);
+	mutex_unlock(&r->looking);
+	return err;
+}
+
+static int fetch(struct drainer *d, const struct circle_copy *copy, u32 from, u32 to)
+{
+	struct circle_node *node = d->r->node;
+	struct circle_peer *p = &node->circle->peer[copy->from];
+	struct circle_call *call = &d->call;
+	int err;
+
+	memset(call, 0, sizeof(*call));
+	call->msg.f.type = CIRCLE_WT_FETCH;
+	call->msg.f.block = copy->block;
+	call->msg.f.seq = copy->seq;
+	call->msg.f.pages = circle_pages_touched(&node->geom, from, to - from);
+	call->msg.f.sector = from;
+	call->msg.f.sectors = to - from;
+	call->rx.buf = d->buf;
+	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
+	err = circle_call_wait(p, call);
+	if (!err && call->answer.status)
+		err = -ENODATA;
+	else if (!err && (call->answer.seq != copy->seq ||
+			  call->answer.length != (to - from) << SECTOR_SHIFT))
+		err = -EREMOTEIO;
+	return err;
+}
+
+/* Sectors [from, to) of a block, from its copy to the origin. -ENODATA: the copy cannot be read. */
+static int drain_run(struct drainer *d, const struct circle_copy *copy, u32 from, u32 to)
+{
+	struct circle_node *node = d->r->node;
+	u32 slot, end;
+	int err = 0;
+
+	for (; from < to && !err; from = end) {
+		end = min(to, from + CHUNK_SECTORS);
+		if (copy->from != CIRCLE_FROM_SSD) {
+			err = fetch(d, copy, from, end);
+		} else {
+			struct circle_shard *sh = circle_shard_of(node->slots, 0, copy->block);
+
+			spin_lock_irq(&sh->lock);
+			slot = __circle_slot_find(node->slots, sh, 0, copy->block);
+			spin_unlock_irq(&sh->lock);
+			err = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
+					     circle_slot_sector(node, slot, from), d->buf,
+					     end - from);
+			if (err)
+				return -ENODATA;
+		}
+		if (!err)
+			err = still_ours(d->r);
+		if (!err)
+			err = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
+					     circle_block_sector(node, copy->block, from), d->buf,
+					     end - from);
+	}
+	return err;
+}
+
+static int drain_copy(struct drainer *d, const struct circle_copy *copy)
+{
+	struct circle_recovery *r = d->r;
+	const struct circle_geom *g = &r->node->geom;
+	u32 limit = circle_block_limit(r->node, copy->block), pos, stop;
+	int err = 0;
+	bool set;
+
+	for (pos = 0; pos < limit && !err; pos = stop) {
+		stop = circle_pages_run(g, copy->pages, pos, limit, &set);
+		if (set)
+			err = drain_run(d, copy, pos, stop);
+	}
+	atomic64_inc(&r->blocks);
+	atomic64_add(hweight64(copy->pages), &r->pages);
+	atomic64_add(copy->from != CIRCLE_FROM_SSD, &r->from_peers);
+	return err;
+}
+
+/* Can it be said of the block that a part of it is lost? Then reads of that fail (P4). */
+static bool may_say_lost(struct circle_node *node, u64 block)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	bool yes;
+
+	spin_lock_irq(&sh->lock);
+	yes = __circle_slot_find(node->slots, sh, 0, block) != CIRCLE_NO_SLOT;
+	spin_unlock_irq(&sh->lock);
+	return yes;
+}
+
+static int lose(struct circle_recovery *r, struct circle_copy *won, u64 lost)
+{
+	const char *how = "they read as errors until overwritten";
+	u32 missing = r->node->circle->old_view & ~r->counted;
+
+	if (r->verdict == CIRCLE_COMPLETE)
+		return -ENODATA;	/* the others are to be asked */
+	if (missing && !r->node->conf.force) {
+		CIRCLE_ERR("recovery: pages %#llx of block %llu cannot be read, and %u peers of the view cannot be reached: bring them back, or say force to give the pages up",
+			   lost, won->block, hweight32(missing));
+		return -EIO;
+	}
+	if (!may_say_lost(r->node, won->block)) {
+		if (!r->node->conf.force) {
+			CIRCLE_ERR("recovery: pages %#llx of block %llu cannot be read from any peer: bring back another holder, or say force to give them up",
+				   lost, won->block);
+			return -EIO;
+		}
+		how = "given up by force, the origin keeps what it has";
+	}
+	CIRCLE_ERR("recovery: pages %#llx of block %llu (at sector %llu) are lost: %s", lost,
+		   won->block, circle_block_sector(r->node, won->block, 0), how);
+	won->lost = lost;
+	return 0;
+}
+
+/*
+ * The winner cannot all be read. Each of its pages comes from the first copy behind it that has it
+ * and is believed: a copy that is believed has all that the verdict calls complete.
+ */
+static int drain_pages(struct drainer *d, struct circle_copy *won)
+{
+	struct circle_recovery *r = d->r;
+	const struct circle_geom *g = &r->node->geom;
+	u32 limit = circle_block_limit(r->node, won->block), page, from, to;
+	const struct circle_copy *c, *end = r->copy + r->nr;
+	u64 lost = 0;
+	int err = 0;
+
+	for (page = 0; page < g->nr_pages && !err; page++) {
+		if (!(won->pages >> page & 1))
+			continue;
+		from = page << g->page_shift;
+		to = min(from + g->page_sectors, limit);
+		err = -ENODATA;
+		for (c = won; err == -ENODATA && c < end && c->block == won->block; c++)
+			if (c->believed && (c->pages >> page & 1))
+				err = drain_run(d, c, from, to);
+		if (err != -ENODATA)
+			continue;
+		lost |= 1ull << page;
+		err = 0;
+	}
+	return !err && lost ? lose(r, won, lost) : err;
+}
+
+/* copy[i] wins its block. */
+static void drain_block(struct drainer *d, u32 i)
+{
+	struct circle_copy *won = &d->r->copy[i];
+	int err = drain_copy(d, won);
+
+	if (err == -ENODATA)
+		err = drain_pages(d, won);
+	if (err && !cmpxchg(&d->r->err, 0, err))
+		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", won->block, err);
+}
+
+/* Millions take seconds. */
+static int order(const void *a, const void *b, const void *priv)
+{
+	u32 *calls = (u32 *)priv;
+
+	if (!(++*calls & 0xffff))
+		cond_resched();
+	return circle_copy_order(a, b);
+}
+
+static bool wins(const struct circle_recovery *r, u32 i)
+{
+	return (!i || r->copy[i].block != r->copy[i - 1].block) && r->copy[i].believed;
+}
+
+static void drain_some(struct work_struct *work)
+{
+	struct drainer *d = container_of(work, struct drainer, work);
+	struct circle_recovery *r = d->r;
+	unsigned int noio = memalloc_noio_save();
+	u32 i;
+
+	while (!READ_ONCE(r->err)) {
+		i = atomic_inc_return(&r->next) - 1;
+		if (i >= r->nr)
+			break;
+		if (wins(r, i))
+			drain_block(d, i);
+		cond_resched();
+	}
+	memalloc_noio_restore(noio);
+	if (atomic_dec_and_test(&r->running))
+		complete(&r->over);
+}
+
+static void free_drainers(struct drainer *d, u32 nr)
+{
+	while (nr--)
+		kfree(d[nr].buf);
+	kfree(d);
+}
+
+/* Fewer than wanted will do. */
+static struct drainer *alloc_drainers(struct circle_recovery *r, u32 *nr)
+{
+	struct drainer *d = kcalloc(DRAINERS, sizeof(*d), GFP_KERNEL);
+	u32 n;
+
+	for (n = 0; d && n < min_t(u32, DRAINERS, r->nr); n++) {
+		d[n].r = r;
+		INIT_WORK(&d[n].work, drain_some);
+		d[n].buf = kmalloc(CHUNK_SECTORS << SECTOR_SHIFT,
+				   n ? GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN : GFP_KERNEL);
+		if (!d[n].buf)
+			break;
+	}
+	if (d && !n) {
+		kfree(d);
+		d = NULL;
+	}
+	*nr = n;
+	return d;
+}
+
+static int drain_all(struct circle_recovery *r)
+{
+	struct drainer *d;
+	u32 nr, i;
+
+	d = alloc_drainers(r, &nr);
+	if (!d)
+		return -ENOMEM;
+	mutex_init(&r->looking);
+	init_completion(&r->over);
+	atomic_set(&r->next, 0);
+	atomic_set(&r->running, nr);
+	r->err = 0;
+	for (i = 0; i < nr; i++)
+		queue_work(r->node->bg_wq, &d[i].work);
+	while (!wait_for_completion_timeout(&r->over, LOOK))
+		if (fatal_signal_pending(current))
+			cmpxchg(&r->err, 0, -EINTR);
+	for (i = 0; i < nr; i++)
+		flush_work(&d[i].work);		/* has completed, but may not have returned */
+	free_drainers(d, nr);
+	return r->err;
+}
+
+int circle_recover_drain(struct circle_recovery *r)
+{
+	u32 calls = 0;
+	int err;
+
+	sort_r(r->copy, r->nr, sizeof(*r->copy), order, NULL, &calls);
+	err = r->nr ? drain_all(r) : 0;
+	return err ?: circle_bdev_flush(r->node->origin);
+}
