@@ -108,6 +108,34 @@ class Circle:
         """A log's file as the test sees it."""
         return os.path.join(self.node.out, name)
 
+    def logged(self, name="history"):
+        """Bytes of a log by now."""
+        try:
+            return os.path.getsize(self.log(name))
+        except FileNotFoundError:
+            return 0
+
+    def until_logged(self, more, was=0, log="history", timeout=60):
+        """Until a log is so much longer than it was."""
+        end = time.monotonic() + timeout * SLOW
+        while self.logged(log) < was + more:
+            if time.monotonic() > end:
+                raise vm.Timeout(f"n{self.host}: {log}: {self.logged(log)} bytes, was {was}")
+            time.sleep(0.05)
+
+    def until_dirty(self, in_view, more=1 << 20, timeout=60):
+        """Until so much is dirty, none of it at risk, with so many peers in view: this status.
+
+        If that does not happen, the last one, for the caller to judge.
+        """
+        end = time.monotonic() + timeout * SLOW
+        while True:
+            status = self.status()
+            if (status["dirty"] >= more and status["at_risk"] == "0" and
+                    status["in_view"] == str(in_view)) or time.monotonic() > end:
+                return status
+            time.sleep(0.2)
+
     def history(self, verb, args="", log="history", size=32):
         """A command line of circle-history; size in MiB."""
         span = "" if verb == "check" or "--resume" in args else f"--size {size}M "
@@ -180,6 +208,11 @@ class Hosts(cluster.Cluster):
 def slowest(out):
     """Seconds of the slowest operation that circle-history reports; -1: it reports none."""
     return max(int(n) / 1e6 for n in re.findall(r"slowest (\d+) us", out) or [-1e6])
+
+
+def longest_gap(out):
+    """Seconds for which circle-history, whose main thread only waits, stood still."""
+    return int(re.search(r"^longest gap: (\d+) us", out, re.M)[1]) / 1e6
 
 
 def recovered(log):

@@ -87,7 +87,29 @@ circle_refused()
 	dmesg | grep -q 'device-mapper: circle: .*recover'
 }
 
+# On a slow machine no peer is lost for that alone.
+circle_patient() { echo 30000 >"/sys/block/dm-$(dmsetup info -c --noheadings -o minor "c$1")/circle/timeout_ms"; }
+
 circle_get() { cat "/sys/block/dm-$(dmsetup info -c --noheadings -o minor "c$1")/circle/$2"; }
+# circle_recovers <N> <command...>: which creates it with `recover`. Again, at most twice, if the log
+# says that a peer was lost meanwhile: a machine that stands still for 2 s does that, and the patience
+# of a node that is not there yet cannot be set.
+circle_recovers()
+{
+	local n=$1 i mark="circle_recovers $RANDOM$RANDOM"
+	shift
+	echo "$mark" >/dev/kmsg
+	for i in 1 2 3; do
+		"$@" && return
+		dmesg | awk -v m="$mark" 'index($0, m) { on = 1; next } on' |
+			grep -E "no answer.*connection reset|cannot be reached" || return 1
+		echo "# try $i: the machine stood still"
+		dmsetup remove "c$n" 2>/dev/null
+		circle_node_wipe "$n" || return 1
+	done
+	return 1
+}
+
 circle_view_is() { [ "$(circle_status "c$1" in_view)" = "$2" ]; }
 circle_risk_is() { [ "$(circle_status "c$1" at_risk)" = "$2" ]; }
 

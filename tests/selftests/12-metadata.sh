@@ -54,13 +54,13 @@ make_used()
 {
 	local i
 	forget
-	create || return 1
+	create && dev_fail_writes org || return 1	# they stay dirty
 	for i in 1 2 3 4; do
 		head -c 131072 /dev/urandom | dd of=/dev/mapper/c bs=128k seek=$((i + 60)) \
 			iflag=fullblock oflag=direct conv=fdatasync,notrunc status=none || return 1
 	done
 	dd if=/dev/mapper/c of=/tmp/want bs=64k iflag=direct status=none
-	crash c ssd meta && keep
+	crash c ssd meta && dev_heal org && keep
 }
 
 loads()

@@ -30,7 +30,7 @@ under_load()
 	local fio rc
 	fio --name=v --filename="$C" --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw \
 		--bsrange=512-16k --blockalign=512 --size=32M --io_size=512M --verify=crc32c \
-		--verify_backlog=64 --fsync=32 --randseed="$RANDOM" --time_based --runtime=7 \
+		--verify_backlog=64 --fsync=32 --randseed=7 --time_based --runtime=7 \
 		--minimal >/tmp/fio 2>&1 &
 	fio=$!
 	sleep 1
@@ -153,8 +153,8 @@ discards()	# <rest of the line> <passed down?>
 # What is dirty is kept: an origin may ignore a discard, and would show what is older.
 discards_dirty()
 {
-	reload "$WB" && fill "$C" 1 && blkdiscard -l 512k "$C" && same "$C" && circle_drain c &&
-		same /dev/mapper/org
+	reload "$WB" && dev_hold org && fill "$C" 1 && blkdiscard -l 512k "$C" && same "$C" &&
+		dev_heal org && circle_drain c && same /dev/mapper/org
 }
 
 file_system()

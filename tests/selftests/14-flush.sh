@@ -27,10 +27,10 @@ flushes() { stat_of "$1" 16; }
 die()
 {
 	if [ -n "$VOLATILE" ]; then
-		dev_off ssd && dev_off meta && dev_off org && dmsetup remove --retry c &&
+		dev_freeze meta && dev_off ssd && dev_off meta && dev_off org && dmsetup remove --retry c &&
 			dev_on meta && dev_on ssd && dev_on org
 	else
-		crash c ssd meta org
+		dev_freeze meta && crash c ssd meta org
 	fi
 }
 
@@ -87,8 +87,7 @@ idle_flush()
 {
 	local before after
 	sync "$C"
-	sleep 2.5
-	fdatasync_c && before=$(stat_of meta 5) && fdatasync_c && fdatasync_c && after=$(stat_of meta 5)
+	wait_for 60 "write-back" circle_is_clean c && fdatasync_c && before=$(stat_of meta 5) && fdatasync_c && fdatasync_c && after=$(stat_of meta 5)
 	[ "$before" = "$after" ] || { echo "# $((after - before)) writes"; return 1; }
 }
 

@@ -58,7 +58,8 @@ over_clean()
 {
 	circle_drain c && reload passthrough && dmsetup message c 0 invalidate_cblocks 0-$((SSD / BLOCK - 1)) &&
 		reload writeback && run --ops 40 --hot 100 --mix read=100 --sizes 16384 &&
-		run --ops 1 --mix flush=1 && run --ops 8 --hot 100 --mix write=100 --sizes 4096
+		run --ops 1 --mix flush=1 && run --ops 8 --hot 100 --mix write=100 --sizes 4096 &&
+		run --ops 8 --hot 100 --mix write=100 --sizes 4096
 }
 
 # What is done between two batches. The pages that a drain leaves are clean, after the FLUSH durably so,

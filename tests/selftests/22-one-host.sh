@@ -33,7 +33,7 @@ for n in 1 2; do
 done
 ktap_test "first SSD" one 1 2
 ktap_test "second SSD" one 2 1
-ktap_test "each counts the other" wait_for 20 "both views" eval "circle_view_is 1 1 && circle_view_is 2 1"
+ktap_test "each counts the other" wait_for 60 "both views" eval "circle_view_is 1 1 && circle_view_is 2 1"
 "$HISTORY" init --dev /dev/mapper/c1 --log /tmp/h --size 16777216 --seed 8 || exit 1
 "$HISTORY" run --resume --dev /dev/mapper/c1 --log /tmp/h --size 16777216 --ops 600 --threads 2 \
 	--sizes 512,4096,16384,65536 >/dev/null &
@@ -42,7 +42,7 @@ lends() { [ "$(circle_status c2 lent)" -gt 0 ]; }
 ktap_test "what is written is on the other SSD too" wait_for 60 "replicas" lends
 ktap_test "writes" wait $writer
 ktap_test "the first SSD is lost" ssd_is_lost
-ktap_test "recover with a blank one" one 1 2 "3 writeback recover fenced"
+ktap_test "recover with a blank one" circle_recovers 1 one 1 2 "3 writeback recover fenced"
 ktap_test "nothing is lost" "$HISTORY" check --dev /dev/mapper/c1 --log /tmp/h --size 16777216 \
 	--allow all
 ktap_test "remove" dmsetup remove c1 c2

@@ -46,9 +46,12 @@ lent() { [ "$(circle_status c2 lent)" -gt 0 ]; }
 smaller()	# what the peer lends stands at the end; node 1 is busy, so that it writes nothing back
 {
 	local pid
-	hist run c1 --resume --ops 2000 --threads 2 &
+	touch /tmp/busy
+	while [ -e /tmp/busy ]; do
+		hist run c1 --resume --ops 300 --threads 2 || return 1
+	done &
 	pid=$!
-	wait_for 20 "blocks that are lent" lent && dmsetup remove c2 && wait "$pid" &&
+	wait_for 60 "blocks that are lent" lent && dmsetup remove c2 && rm /tmp/busy && wait "$pid" &&
 		size_of ssd2 1 || return 1
 	R="unable to shrink cache; cache block .* is a peer's" refused 2 1 || return 1
 	size_of ssd2 24 && node 2 1 && slots_are c2 383
@@ -61,7 +64,7 @@ done
 at_exit 'circle_remove_all 2>/dev/null'
 ktap_test "node 1" node 1 2
 ktap_test "node 2" node 2 1
-ktap_test "1 counts 2" wait_for 20 "the view" circle_view_is 1 1
+ktap_test "1 counts 2" wait_for 60 "the view" circle_view_is 1 1
 hist init c1 --seed 3 || exit 1
 ktap_test "writes" hist run c1 --resume --ops 300 --threads 2
 ktap_test "the origin grows" size_of org1 40
@@ -71,10 +74,10 @@ ktap_test "and after a resume" dmsetup resume c1
 ktap_test "and at the next start, with a larger cache" eval \
 	'dmsetup remove c1 && size_of ssd1 20 && node 1 2 && slots_are c1 319'
 ktap_test "nothing is lost" hist check c1 --allow all --record
-ktap_test "1 counts 2 again" wait_for 30 "the view" circle_view_is 1 1
+ktap_test "1 counts 2 again" wait_for 60 "the view" circle_view_is 1 1
 ktap_test "more writes" hist run c1 --resume --ops 300 --threads 2
 ktap_test "a peer's blocks at the end: no shrinking" smaller
-ktap_test "1 counts 2 once more" wait_for 30 "the view" circle_view_is 1 1
+ktap_test "1 counts 2 once more" wait_for 60 "the view" circle_view_is 1 1
 ktap_test "writes again" hist run c1 --resume --ops 300 --threads 2
 ktap_test "the owner dies" circle_node_die 1
 R="say recover to take it over" ktap_test "without recover: refused" refused 3 2 '1 writeback' org1

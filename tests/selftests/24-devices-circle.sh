@@ -73,11 +73,11 @@ wiped() { circle_node_wipe 1 && create && check && dirty && check; }
 dies_draining()
 {
 	local pid
-	fresh && dirty && dev_delay org1 0 1500 && run --ops 60 --mix write=100 &&
+	fresh && dirty && dev_hold org1 1 && run --ops 60 --mix write=100 &&
 		dev_fail_writes meta1 || return 1
 	hist run --dev "$C" --resume --ops 1 --mix fua=100 --errors record &
 	pid=$!
-	wait_for 20 "it to drain" is health draining && circle_node_die 1 || return 1
+	wait_for 60 "it to drain" is health draining && circle_node_die 1 || return 1
 	wait "$pid"
 	refused_with 'they are void: wipe' && circle_node_wipe 1 &&
 		create "3 writeback recover fenced" && check --record
@@ -86,6 +86,12 @@ dies_draining()
 # Whether the origin is known to fail too depends on who wrote to it last.
 failing() { [[ "$(dmsetup status --noflush c1)" =~ (\ Fail$|\ health\ failing\ ) ]]; }
 
+under_way()
+{
+	local w
+	read -r _ w <"/sys/block/dm-$(dmsetup info -c --noheadings -o minor c1)/inflight" && [ "$w" -gt 0 ]
+}
+
 # The label cannot be written either: what waits ends with a suspend.
 no_label()
 {
@@ -93,6 +99,7 @@ no_label()
 	fresh && dirty && dev_fail org1 && dev_fail_writes meta1 || return 1
 	dd if=/dev/zero of="$C" bs=4k count=1 seek=30M oflag=direct,dsync,seek_bytes conv=notrunc status=none 2>/dev/null &
 	pid=$!
+	wait_for 30 "the write" under_way || return 1
 	wait_for 30 "the failure" failing && within 25 dmsetup suspend c1 && dmsetup resume c1 || return 1
 	wait "$pid" && return 1		# the suspend ended it
 	dev_heal org1 && bare && run --ops 100 && check && within 20 dmsetup remove c1 &&
@@ -102,7 +109,7 @@ no_label()
 # The SSD is dead: what is dirty is read from the holders.
 ssd_dies()
 {
-	fresh && dirty && dev_fail ssd1 && check && run --ops 200 && check && is lost_pages 0 &&
+	fresh && circle_patient 1 && dirty && dev_fail ssd1 && check && run --ops 200 && check && is lost_pages 0 &&
 		wait_for 60 "it to be clean" circle_is_clean c1 && is caching off && within 20 dmsetup remove c1
 }
 

@@ -296,6 +296,7 @@ circle()
 	NAME=c1 DEV=/dev/mapper/c1 MIB=4 IOS=50
 	ktap_test "an owner" circle_node_create 1 1 2
 	ktap_test "its peer" circle_node_create 2 0 ""
+	ktap_test "and may be slow" circle_patient 1
 	ktap_test "which counts" wait_for 30 "floor 1" replicates
 	ktap_test "all is cached there" fill
 	ktap_test "4 x $IOS read hits there" record_hits randread 5

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=450
+# needs: nodes=multi timeout=600
 """The owner dies while it writes, and its SSD with it: another host has every completed write."""
 import os
 import sys
-import time
 
 import ktap
 import vm
@@ -12,14 +11,15 @@ import vm
 sys.path.insert(0, os.path.join(vm.REPO, "tests", "demo"))
 import hosts                            # noqa: E402
 
-RUN = "--zero --threads 4 --qd 2 --overlap --hot 50 --seconds 60"
+RUN = "--zero --threads 4 --qd 2 --overlap --hot 50 --seconds 200"
+LOGGED = 100000         # bytes of history: the writer is in the middle of it
 
 
 def kill(h, c1):
     """Write, and die in the middle of it."""
-    wait = c1.node.spawn(c1.history("run", f"{RUN} --seed {h.seed % 1000000}"), 90)
-    time.sleep(8)
-    status = c1.status()
+    wait = c1.node.spawn(c1.history("run", f"{RUN} --seed {h.seed % 1000000}"), 250)
+    c1.until_logged(LOGGED)
+    status = c1.until_dirty(h.count - 1)
     c1.node.kill9()
     ktap.check("the writer died in the middle of it", wait()[0] == 125)
     ktap.check("there was something to lose", status["dirty"] > 0, status)

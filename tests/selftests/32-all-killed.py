@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=450 kernels=newest
+# needs: nodes=multi timeout=600 kernels=newest
 """Power goes everywhere at once, origins apart: what was flushed is there after the restart."""
 import os
 import random
@@ -50,7 +50,7 @@ def test():
         outage(h)
         restart(h)
         # What only volatile caches had is gone, also if it had been read: no copy of it is left anywhere.
-        waits = [(c, c.node.spawn(c.history("check", "--allow flushed --record"), 60))
+        waits = [(c, c.node.spawn(c.history("check", "--allow flushed --record"), 180 * hosts.SLOW))
                  for c in h.circles.values()]
         for c, wait in waits:
             rc, out = wait()

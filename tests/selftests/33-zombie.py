@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=450 kernels=newest
+# needs: nodes=multi timeout=600 kernels=newest
 """The owner stops for a while, as by a hypervisor, is taken over, and goes on where it was."""
 import os
 import sys
@@ -14,8 +14,16 @@ import hosts                            # noqa: E402
 
 # Two writers on n1, each with a part of the device. The new owner goes on with the second part;
 # the first it leaves alone, so that n1's whole log can be held against it.
-RUN = "--zero --threads 2 --qd 2 --overlap --errors record --seconds 200"
+RUN = ("--zero --threads 2 --qd 2 --overlap --errors record --seconds 200 "
+       "--mix write=70,read=25,fua=5")
+LOGGED = 50000          # bytes of each history: the writers are in the middle of it
 PARTS = {"first": 0, "second": 16}
+
+# Nothing is written to the origin, and nothing was for a moment.
+NO_WRITEBACK = """
+    cd /sys/block/nbd{}
+    read -ra before <stat; sleep 0.3; read -ra after <stat; read -r _ writes <inflight
+    [ "${{before[4]}}" = "${{after[4]}}" ] && [ "$writes" = 0 ]"""
 
 
 def start(h, c1):
@@ -36,9 +44,10 @@ def refused(taker, c1):
 def take_over(taker, c1):
     """The owner stops; it is taken over when it has been silent for long enough.
 
-    Nothing of what it wrote is old enough for write-back yet. What a stopped host has in flight to
-    the origin, nobody but real fencing stops (README): it is not what is tested here.
+    What a stopped host has in flight to the origin, nobody but real fencing stops (README): it is
+    not what is tested here.
     """
+    c1.node.wait_for(NO_WRITEBACK.format(c1.origin), 60 * hosts.SLOW, "a pause of write-back")
     c1.node.pause()
     begin = time.monotonic()
     rc, out = taker.try_create("recover")
@@ -83,7 +92,8 @@ def test():
         taker = h.circle(4, host=3, origin=1, spare=True, peers=[2, 3])
         refused(taker, c1)
         writers = start(h, c1)
-        time.sleep(5)
+        for name in PARTS:
+            c1.until_logged(LOGGED, log=name)
         take_over(taker, c1)
         wake(taker, c1, writers)
         ktap.check_splats(h)

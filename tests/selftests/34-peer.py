@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: nodes=multi timeout=450 kernels=newest
+# needs: nodes=multi timeout=700 kernels=newest
 """Peers die, or stop: the owner pauses for no longer than the timeout, and loses nothing."""
 import os
 import sys
@@ -13,7 +13,8 @@ sys.path.insert(0, os.path.join(vm.REPO, "tests", "demo"))
 import hosts                            # noqa: E402
 
 STALL = 4 * hosts.TIMEOUT * hosts.SLOW  # emulated, so this much slower
-RUN = "--zero --threads 2 --qd 2 --overlap --hot 50 --seconds 200"
+RUN = "--zero --threads 2 --qd 2 --overlap --hot 50 --seconds 600"
+LOGGED = 50000          # bytes of history: the writer is in the middle of it
 
 
 def event(c1, what, left):
@@ -48,15 +49,20 @@ def events(h, c1):
 
 def finish(h, c1, writer):
     """The writer ends; then another one is cut short by n1's death, and n3 takes over."""
-    c1.node.sh("pkill -TERM circle-history")
+    c1.node.try_sh("pkill -TERM circle-history")
     rc, out = writer()
     print("# " + "\n# ".join(out.splitlines()), flush=True)
     ktap.check("no error reached the writer", rc == 0, f"exit {rc}")
-    ktap.check(f"it never waited longer than {STALL:.0f} s", 0 <= hosts.slowest(out) <= STALL)
-    wait = c1.node.spawn(c1.history("run", "--resume --threads 2 --seconds 60"), 90)
-    time.sleep(4)
+    # Not counted: that the whole machine stood still.
+    limit = STALL + hosts.longest_gap(out)
+    ktap.check(f"it never waited longer than {STALL:.0f} s", 0 <= hosts.slowest(out) <= limit,
+               f"{hosts.slowest(out)} of {limit} s")
+    was = c1.logged()
+    wait = c1.node.spawn(c1.history("run", "--resume --threads 2 --seconds 200"), 250)
+    c1.until_logged(LOGGED, was)
+    c1.until_dirty(h.count - 1)
     c1.node.kill9()
-    wait()
+    ktap.check("n1 dies in the middle of writing", wait()[0] == 125)
     taker = h.circle(4, host=3, origin=1, spare=True, peers=[2, 3])
     out = taker.create("recover fenced")
     print(f"# {hosts.recovered(out)}", flush=True)
@@ -68,7 +74,7 @@ def test():
     """n1 writes; things happen to its peers; then n1 dies, and the peers must have all of it."""
     with hosts.Hosts(3) as h:
         c1 = h.start_all()[0]
-        writer = c1.node.spawn(c1.history("run", f"{RUN} --stall 60 --seed {h.seed % 1000000}"), 250)
+        writer = c1.node.spawn(c1.history("run", f"{RUN} --stall 60 --seed {h.seed % 1000000}"), 700)
         events(h, c1)
         finish(h, c1, writer)
         ktap.check_splats(h)

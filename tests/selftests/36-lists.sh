@@ -86,6 +86,7 @@ recover()
 	local pid begin
 	begin=$(now_ms)
 	VMALLOC_PEAK=0 USED_PEAK=0
+	: >"$TRACE/trace"
 	ORIGIN=org1 circle_node_create 3 1 2 "3 writeback recover fenced" &
 	pid=$!
 	while kill -0 "$pid" 2>/dev/null; do
@@ -157,7 +158,7 @@ echo "# took $(($(now_ms) - begin)) ms"
 ktap_test "all are replicas" all_replicated
 ktap_test "the owner is lost, its SSD too" circle_node_die 1
 ktap_test "lists are counted" count_lists
-ktap_test "another node recovers" recover || exit 1
+ktap_test "another node recovers" circle_recovers 3 recover || exit 1
 ktap_test "complete" complete
 ktap_test "the list came in pages" paged
 ktap_test "what is remembered of a block is bounded" map_is_bounded

@@ -45,18 +45,19 @@ for n in 1 2; do
 done
 ktap_test "a peer" circle_node_create 2 0 ""
 ktap_test "its owner" circle_node_create 1 1 "2"
-ktap_test "counts it" wait_for 20 "the view of node 1" circle_view_is 1 1
+counts() { circle_view_is 1 1 && [ "$(circle_status c1 floor)" = 1 ]; }
+ktap_test "counts it" wait_for 60 "the view of node 1" counts
 
 # Of a block one page becomes clean, the other never does, so that the holder keeps both: it is written
 # again before the origin has answered.
 keep_writing() { while [ ! -e /tmp/enough ]; do pages q 1 1 || return; done; }
 dirty_pages_are() { [ "$(circle_get 1 dirty_bytes)" = $(($1 * 4096)) ]; }
+both_dirty() { pages p 0 1 && dirty_pages_are 2; }
 clean_but_held()
 {
-	pages p 0 1 || return
 	keep_writing &
 	writer=$!
-	wait_for 20 "both to be dirty" dirty_pages_are 2 && dev_delay org1 0 500 &&
+	wait_for 60 "both to be dirty" both_dirty && dev_delay org1 0 500 &&
 		dmsetup message c1 0 drain && wait_for 60 "one dirty page" dirty_pages_are 1
 }
 discarded()
@@ -78,7 +79,7 @@ ktap_test "the owner dies" circle_node_die 1
 circle_node_wipe 1
 ktap_test "it is taken over" circle_node_create 1 1 "2" "$RECOVER"
 ktap_test "what was read stays" same_again
-ktap_test "counts its peer again" wait_for 20 "the view of node 1" circle_view_is 1 1
+ktap_test "counts its peer again" wait_for 60 "the view of node 1" counts
 
 ktap_test "writes" pages a 64 64
 ktap_test "the owner dies again" circle_node_die 1
@@ -88,7 +89,7 @@ ktap_test "its peer gets new metadata" new_peer
 ktap_test "no recovery without what it had" refused_for "peer 2 has not all that it had" 1 1 "2" "$RECOVER"
 ktap_test "nor a second time" refused_for "peer 2 has not all that it had" 1 1 "2" "$RECOVER"
 ktap_test "but by force" circle_node_create 1 1 "2" "4 writeback recover fenced force"
-ktap_test "counts the new one" wait_for 20 "the view of node 1" circle_view_is 1 1
+ktap_test "counts the new one" wait_for 60 "the view of node 1" counts
 
 ktap_test "writes" pages b 64 64
 # The owner cannot say in the label that it lost its peer.

@@ -168,8 +168,9 @@ print(c["state"], c["flags"])')
 # Removed in order while something is dirty: the origin takes no write-back at the time.
 removed_dirty()
 {
-	hist run /dev/mapper/c1 --resume --ops 400 --threads 2 && dmsetup remove c1 &&
-		[ "$(dirty_of meta1)" -gt 0 ] && label_is active ssd
+	hist run /dev/mapper/c1 --resume --ops 400 --threads 2 && dev_hold org1 1 &&
+		hist run /dev/mapper/c1 --resume --ops 150 --threads 2 --mix write=100 &&
+		dmsetup remove c1 && dev_heal org1 && [ "$(dirty_of meta1)" -gt 0 ] && label_is active ssd
 }
 
 fits() { check --label /dev/mapper/org1 /dev/mapper/meta1 && grep -q "1 peers in view, this SSD counts" /tmp/check; }

@@ -346,7 +346,7 @@ static bool begin(struct run *r)
 int cmd_run(struct opts *o)
 {
 	static struct run r = { .lock = PTHREAD_MUTEX_INITIALIZER };
-	uint64_t start, now;
+	uint64_t start, now, last, gap = 0;
 	struct sigaction sa = { .sa_handler = on_signal };
 	struct rec rec = { .type = REC_END };
 	unsigned int i, t, n = 0;
@@ -397,9 +397,11 @@ int cmd_run(struct opts *o)
 		if (pthread_create(&w->thread, NULL, work, w))
 			return die("no thread");
 	}
-	while (r.running) {
+	for (last = now_ns(); r.running; last = now) {
 		usleep(20000);
 		now = now_ns();
+		if (now - last > gap)
+			gap = now - last;	/* much more than it slept: the machine stood still */
 		if (interrupted || (o->seconds > 0 && now - start > o->seconds * 1e9))
 			r.stop = true;
 		if (o->stall && stalled(&r, now)) {
@@ -418,6 +420,7 @@ int cmd_run(struct opts *o)
 	for (t = OP_WRITE; t < OP_TYPES; t++)
 		printf("%s: %" PRIu64 " failed %" PRIu64 " slowest %" PRIu64 " us\n", op_names[t], r.count[t], r.errors[t],
 		       r.max_ns[t] / 1000);
+	printf("longest gap: %" PRIu64 " us\n", gap / 1000);
 	printf("operations: %" PRIu64 " in %.1f s\n", r.ops, (now - start) / 1e9);
 	printf("violations: %" PRIu64 "\n", r.violations);
 	fflush(stdout);

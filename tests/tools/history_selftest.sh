@@ -24,6 +24,9 @@ skip() {
 	echo "ok $n $1 # SKIP $2"
 }
 
+# Bytes of the log.
+logged() { stat -c %s "$dir/log" 2>/dev/null || echo 0; }
+
 # judge MODE FIELD=COUNT... : what check must print; fields not named must be 0.
 judge() {
 	local a mode=$1 want got rc f total=0
@@ -547,9 +550,15 @@ result $? "run: zeros at first, the log begun by init; a history is not begun tw
 rm -f "$dir/dev" "$dir/log"; rc=0
 "$h" init --dev "$dir/dev" --size 8M --seed 6 $buffered
 for _ in 1 2 3 4; do
+	was=$(logged)
 	"$h" run --dev "$dir/dev" --log "$dir/log" --seed 6 --threads 4 --overlap --hot 50 --seconds 30 --resume \
 		$buffered >"$dir/out" 2>&1 &
 	pid=$!
+	# until it has begun, then into the middle of it
+	for _ in {1..300}; do
+		[ "$(logged)" -gt "$was" ] && break
+		sleep 0.1
+	done
 	sleep 0.4
 	kill -9 $pid; wait $pid 2>/dev/null
 	extra=--record judge all || { rc=1; break; }

@@ -37,6 +37,8 @@ BOOT_MODULES = ("virtio_pci", "9p", "9pnet_virtio", "overlay")
 CMDLINE = ("console=ttyS0 panic=-1 oops=panic nokaslr mitigations=off "
            "tsc=reliable random.trust_cpu=on sysrq_always_enabled=1 "
            "hung_task_panic=0 sysctl.kernel.hung_task_timeout_secs=60 "
+           # This machine may stop for a while: it is not the guest that is stuck then.
+           "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 "
            "net.ifnames=0 quiet loglevel=6")
 
 # Anything like this in the kernel's log fails a test, whatever the test said.

@@ -48,7 +48,7 @@ static int over(struct end *e, int sent)
 	CHECK(circle_conn_tx_queued(e->conn) == 0);
 	CHECK(atomic_read(&e->bad) == 0);
 	end_free(e);
-	CHECK(end_wait_none(10000) == 0);
+	CHECK(end_wait_none(60000) == 0);
 	return 0;
 }
 
@@ -151,10 +151,11 @@ static int server_ends_it(enum end_mode mode)
 	e = end_connect(&s, END_ECHO, 0);
 	CHECK(!IS_ERR(e));
 	CHECK(circle_conn_start(e->conn) == 0);
-	begin = jiffies;
 	sent = fill(e, 40, 512);
-	CHECK(wait_for_completion_timeout(&e->over, 5 * HZ));
-	CHECK(since_ms(begin) < 2000);
+	begin = jiffies;
+	CHECK(wait_for_completion_timeout(&e->over, 30 * HZ));
+	CHECK(since_ms(begin) < 20000);
+	CHECK(e->reason != -ETIMEDOUT);
 	CHECK(circle_conn_closing(e->conn));
 	CHECK(end_send(e, 0, 1, false) == -ENOTCONN);
 	circle_conn_wait(e->conn);
@@ -187,7 +188,7 @@ static int test_close_in_callback(void)
 	CHECK(!IS_ERR(e));
 	CHECK(circle_conn_start(e->conn) == 0);
 	sent = fill(e, 40, 64);
-	CHECK(wait_for_completion_timeout(&e->over, 5 * HZ));
+	CHECK(wait_for_completion_timeout(&e->over, 30 * HZ));
 	CHECK(e->reason == -ESTALE);
 	CHECK(over(e, sent) == 0);
 	server_stop(&s);
@@ -197,7 +198,7 @@ static int test_close_in_callback(void)
 /* A server that does not read: the transmitter gives up in time, and the server notices. */
 static int test_stall(void)
 {
-	unsigned long begin;
+	unsigned long begin, filled;
 	unsigned int ms;
 	struct server s;
 	struct end *e;
@@ -210,10 +211,11 @@ static int test_stall(void)
 	CHECK(circle_conn_start(e->conn) == 0);
 	begin = jiffies;
 	sent = fill(e, 40, 2048);
-	CHECK(wait_for_completion_timeout(&e->over, 10 * HZ));
+	filled = jiffies;		/* takes a while itself */
+	CHECK(wait_for_completion_timeout(&e->over, 60 * HZ));
 	ms = since_ms(begin);
 	pr_info("# ended after %u ms: %d\n", ms, e->reason);
-	CHECK(ms >= 600 && ms < 3000);
+	CHECK(ms >= 600 && since_ms(filled) < 20000);
 	CHECK(e->reason == -ETIMEDOUT);
 	CHECK(atomic_read(&e->done_err) > 0);
 	CHECK(over(e, sent) == 0);
@@ -232,7 +234,6 @@ static int test_close_stalled(void)
 	CHECK(server_start(&s, 4, END_STALL, 0) == 0);
 	e = end_connect(&s, END_ECHO, 0);
 	CHECK(!IS_ERR(e));
-	circle_conn_set_timeout(e->conn, 60000);
 	CHECK(circle_conn_start(e->conn) == 0);
 	sent = fill(e, 40, 2048);
 	msleep(300);
@@ -241,11 +242,11 @@ static int test_close_stalled(void)
 	local_irq_disable();
 	circle_conn_close(e->conn, -ECANCELED);
 	local_irq_enable();
-	CHECK(wait_for_completion_timeout(&e->over, 5 * HZ));
-	CHECK(since_ms(begin) < 500);
+	CHECK(wait_for_completion_timeout(&e->over, 30 * HZ));
+	CHECK(since_ms(begin) < 20000);	/* the timeout is 60 s */
 	CHECK(e->reason == -ECANCELED);
 	CHECK(over(e, sent) == 0);
-	CHECK(since_ms(begin) < 1000);		/* the server's room() too */
+	CHECK(since_ms(begin) < 20000);	/* the server's room() too */
 	server_stop(&s);
 	return 0;
 }
@@ -261,8 +262,8 @@ static int test_strangers(void)
 	for (kind = 0; kind < RAW_NR; kind++) {
 		s.last_reason = 0;
 		CHECK(raw_send(&s, kind) == 0);
-		CHECK(reached(&s.accepted, kind + 1, 5000));
-		CHECK(end_wait_none(5000) == 0);
+		CHECK(reached(&s.accepted, kind + 1, 30000));
+		CHECK(end_wait_none(30000) == 0);
 		pr_info("# kind %d: %d\n", kind, s.last_reason);
 		CHECK(s.last_reason == want[kind]);
 		CHECK(s.last_dropped == (kind == RAW_BAD_CRC || kind == RAW_HALF_PAYLOAD));
@@ -337,7 +338,7 @@ static int stop_thread(struct circle_addr *a)
 	CHECK(!IS_ERR(t));
 	CHECK(!wait_for_completion_timeout(&w.over, HZ / 10));
 	CHECK(kthread_stop(t) == -EINTR);
-	CHECK(since_ms(begin) < 1000);
+	CHECK(since_ms(begin) < 20000);
 	return 0;
 }
 
@@ -349,11 +350,11 @@ static int test_connect_ends(void)
 
 	CHECK(h);
 	CHECK(connect_err(&a, 400, NULL) == -ETIMEDOUT);
-	CHECK(since_ms(begin) >= 390 && since_ms(begin) < 1500);
+	CHECK(since_ms(begin) >= 390 && since_ms(begin) < 20000);
 	begin = jiffies;
 	stop_at = jiffies + HZ / 5;
 	CHECK(connect_err(&a, 60000, stop_soon) == -EINTR);
-	CHECK(since_ms(begin) < 1000);
+	CHECK(since_ms(begin) < 20000);
 	CHECK(stop_thread(&a) == 0);
 	hole_close(h);
 	return 0;
@@ -376,7 +377,7 @@ static int test_cycles(void)
 		if (i % 5 != 2) {
 			CHECK(circle_conn_start(e->conn) == 0);
 			if (i % 5 == 3)
-				CHECK(reached(&e->got, sent, 5000));
+				CHECK(reached(&e->got, sent, 30000));
 			circle_conn_close(e->conn, -ECANCELED);
 			circle_conn_wait(e->conn);
 			CHECK(e->reason == (i % 5 == 1 ? -EINTR : -ECANCELED));
@@ -385,7 +386,7 @@ static int test_cycles(void)
 		}
 		end_free(e);
 	}
-	CHECK(end_wait_none(10000) == 0);
+	CHECK(end_wait_none(60000) == 0);
 	CHECK(atomic_read(&s.accepted) > 0);
 	server_stop(&s);
 	return 0;
@@ -411,7 +412,7 @@ static int test_listener(void)
 		server_stop(&s2);
 	}
 	circle_listener_stop(NULL);
-	CHECK(end_wait_none(10000) == 0);
+	CHECK(end_wait_none(60000) == 0);
 	return 0;
 }
 
@@ -426,7 +427,7 @@ static int test_too_long(void)
 	CHECK(end_send(e, 0, 2049, false) == -EMSGSIZE);
 	end_free(e);
 	server_stop(&s);
-	CHECK(end_wait_none(10000) == 0);
+	CHECK(end_wait_none(60000) == 0);
 	return 0;
 }
 
@@ -452,35 +453,50 @@ static const struct {
 };
 
 /*
+ * A frame every 100 ms, for as long as the network is there and until the end is known. Returns
+ * how many were taken; since: when the last one came back.
+ */
+static int send_until_over(struct end *e, unsigned long *since)
+{
+	unsigned long end = jiffies + 90 * HZ;
+	int got = 0, sent = 0;
+
+	*since = jiffies;
+	do {
+		sent += end_send(e, sent, 1, false) == 0;
+		if (wait_for_completion_timeout(&e->over, HZ / 10))
+			break;
+		if (atomic_read(&e->got) != got)
+			*since = jiffies;
+		got = atomic_read(&e->got);
+	} while (time_before(jiffies, end));
+	return sent;
+}
+
+/*
  * The other side is gone without a word (the script makes the network lose everything when it
  * reads "# ready"): both ends notice, each by itself.
  */
 static int test_vanish(void)
 {
-	unsigned long begin;
+	unsigned long since;
 	struct server s;
 	struct end *e;
-	int n = 0;
+	int n;
 
 	CHECK(server_start(&s, 4, END_ECHO, 0) == 0);
+	s.timeout_ms = CIRCLE_CONN_TIMEOUT_MS;
 	e = end_connect(&s, END_ECHO, 0);
 	CHECK(!IS_ERR(e));
 	CHECK(circle_conn_start(e->conn) == 0);
 	pr_info("# ready\n");
-	do {
-		begin = jiffies;
-		CHECK(n < 100);
-		CHECK(end_send(e, n, 1, false) == 0);
-		n++;
-		msleep(100);
-	} while (reached(&e->got, n, 500));
-	n += !end_send(e, n, 1, false);
-	CHECK(wait_for_completion_timeout(&e->over, 10 * HZ));
-	pr_info("# client: %d after %u ms\n", e->reason, since_ms(begin));
+	n = send_until_over(e, &since);
+	CHECK(completion_done(&e->over));
+	pr_info("# client: %d after %u ms\n", e->reason, since_ms(since));
 	CHECK(e->reason == -ETIMEDOUT);
-	CHECK(since_ms(begin) < 4000);
+	CHECK(since_ms(since) < 20000);
 	CHECK(over(e, n) == 0);
-	pr_info("# server: %d after %u ms\n", s.last_reason, since_ms(begin));
+	pr_info("# server: %d after %u ms\n", s.last_reason, since_ms(since));
 	server_stop(&s);
 	return 0;
 }

@@ -18,6 +18,9 @@
 
 #define SECTOR	512
 
+/* Longer than this machine may stand still: who wants a timeout to pass sets its own. */
+#define PATIENCE_MS	60000
+
 /* Memory for one frame, either way. */
 struct frame {
 	struct circle_msg m;
@@ -293,6 +296,7 @@ static void server_accepted(void *priv, struct socket *sock)
 	e = end_new(sock, true, s->mode, s->after);
 	if (IS_ERR(e))
 		return;
+	circle_conn_set_timeout(e->conn, s->timeout_ms);
 	atomic_inc(&end_count);
 	atomic_inc(&s->accepted);
 	if (!circle_conn_start(e->conn))
@@ -307,6 +311,7 @@ int server_start(struct server *s, u16 family, enum end_mode mode, unsigned int 
 	memset(s, 0, sizeof(*s));
 	s->mode = mode;
 	s->after = after;
+	s->timeout_ms = PATIENCE_MS;
 	if (family == 4)
 		s->addr = (struct circle_addr){ .family = 4, .addr = { 127, 0, 0, 1 } };
 	else
@@ -326,9 +331,15 @@ void server_stop(struct server *s)
 
 struct end *end_connect(const struct server *s, enum end_mode mode, unsigned int after)
 {
-	struct socket *sock = circle_sock_connect(end_net(), &s->addr, 5000, NULL, NULL);
+	struct socket *sock = circle_sock_connect(end_net(), &s->addr, 30000, NULL, NULL);
+	struct end *e;
 
-	return IS_ERR(sock) ? ERR_CAST(sock) : end_new(sock, false, mode, after);
+	if (IS_ERR(sock))
+		return ERR_CAST(sock);
+	e = end_new(sock, false, mode, after);
+	if (!IS_ERR(e))
+		circle_conn_set_timeout(e->conn, s->timeout_ms);
+	return e;
 }
 
 void end_free(struct end *e)

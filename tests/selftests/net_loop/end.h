@@ -39,6 +39,7 @@ struct server {
 	struct circle_addr addr;
 	enum end_mode mode;	/* for connections from now on */
 	unsigned int after;
+	unsigned int timeout_ms;	/* of both ends' connections from now on */
 	atomic_t accepted;
 	atomic_t without_net;	/* accepted sockets that do not hold their namespace */
 	int last_reason;	/* of the last connection that ended */

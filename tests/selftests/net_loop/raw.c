@@ -15,6 +15,7 @@
 #include "net/sock.h"
 
 #define SECTORS	4u
+#define RAW_WAIT_MS	30000
 
 static void raw_header(enum raw_kind kind, void *buf)
 {
@@ -41,9 +42,47 @@ static u32 raw_length(enum raw_kind kind)
 	}
 }
 
+static bool raw_is_half(enum raw_kind kind)
+{
+	return kind == RAW_HALF_HEADER || kind == RAW_HALF_PAYLOAD;
+}
+
+/* Until the server has reset the connection, as it does with what it cannot read. */
+static int raw_wait_end(struct socket *sock)
+{
+	struct msghdr msg = { };
+	struct kvec vec;
+	char buf[64];
+	int n;
+
+	sock->sk->sk_rcvtimeo = msecs_to_jiffies(RAW_WAIT_MS);
+	do {
+		vec = (struct kvec){ buf, sizeof(buf) };
+		n = kernel_recvmsg(sock, &msg, &vec, 1, sizeof(buf), 0);
+	} while (n > 0);
+	return n == -ECONNRESET ? 0 : n;
+}
+
+/* Until the server has got as far as it can: then we may reset the connection. */
+static int raw_wait_read(const struct server *s, enum raw_kind kind, int accepted)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(RAW_WAIT_MS);
+
+	/* the room for a payload is the only frame there is */
+	while (atomic_read(&s->accepted) < accepted ||
+	       (kind == RAW_HALF_PAYLOAD && !atomic_read(&frame_count))) {
+		if (time_after(jiffies, end))
+			return -ETIMEDOUT;
+		msleep(20);
+	}
+	msleep(100);			/* it may also wait for the rest, but need not */
+	return 0;
+}
+
 int raw_send(const struct server *s, enum raw_kind kind)
 {
-	struct socket *sock = circle_sock_connect(end_net(), &s->addr, 5000, NULL, NULL);
+	struct socket *sock = circle_sock_connect(end_net(), &s->addr, RAW_WAIT_MS, NULL, NULL);
+	int accepted = atomic_read(&s->accepted) + 1;
 	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL };
 	struct kvec vec = { .iov_len = raw_length(kind) };
 	int err;
@@ -60,9 +99,10 @@ int raw_send(const struct server *s, enum raw_kind kind)
 		raw_header(kind, vec.iov_base);
 	err = kernel_sendmsg(sock, &msg, &vec, 1, vec.iov_len);
 	kfree(vec.iov_base);
-	msleep(100);
+	if (err >= 0)
+		err = raw_is_half(kind) ? raw_wait_read(s, kind, accepted) : raw_wait_end(sock);
 	circle_sock_release(sock);
-	return err < 0 ? err : 0;
+	return err;
 }
 
 struct hole {

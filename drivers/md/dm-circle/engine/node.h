@@ -55,6 +55,9 @@ struct circle_writeback {
 	bool drain;			/* write back all that is dirty */
 	bool pressure;			/* reclaim found too little that is clean */
 	unsigned long end;		/* jiffies: in a suspend FLUSHes wait no longer for it */
+	u64 spent_us, spent_pages;	/* on the last batches, the older the less */
+	u64 pace;			/* us for 1024 pages; 0: not known, or the origin fails */
+	bool paced;			/* by batches that were large, as in a drain */
 	struct circle_batch *batch;	/* the work's own */
 };
 
@@ -118,6 +121,7 @@ struct circle_node {
 	u64 *policy_mem;
 	atomic_t promoting;
 	u32 stock;			/* free slots that reclaim keeps ready */
+	unsigned long dry;		/* jiffies: nothing could be evicted then */
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
@@ -196,6 +200,7 @@ bool circle_reclaim_yields(struct circle_node *node, u64 block);
 int circle_writeback_init(struct circle_node *node);
 void circle_writeback_kick(struct circle_node *node);
 void circle_writeback_start(struct circle_node *node);	/* live again: at once */
+s64 circle_writeback_eta(struct circle_node *node);	/* any context: s to drain; -1: not known */
 /* Process context, the work stopped: writes back what is dirty, for so long at most. */
 void circle_writeback_drain(struct circle_node *node, unsigned int ms);
 /* Process context, not from the work itself: waits until all operations of ours are over. */

@@ -149,14 +149,19 @@ void circle_reclaim_one(struct circle_node *node)
 	struct circle_slots *s = node->slots;
 	u32 i, first = get_random_u32() % s->nr_shards;
 
+	if (atomic_read(&s->nr_freeing) >= node->stock ||
+	    !time_after(jiffies, READ_ONCE(node->dry)))
+		return;
 	for (i = 0; i < 2 * s->nr_shards; i++)
 		if (evict_one(node, &s->shard[(first + i) % s->nr_shards], i >= s->nr_shards))
 			return;
+	WRITE_ONCE(node->dry, jiffies);
 }
 
 void circle_reclaim_init(struct circle_node *node)
 {
 	INIT_WORK(&node->reclaim, reclaim_work);
+	node->dry = jiffies - 1;
 }
 
 void circle_reclaim_kick(struct circle_node *node)

@@ -14,7 +14,8 @@
 
 #define CHUNK_SECTORS	256
 #define DRAINERS	8	/* blocks at a time */
-#define LOOK		(HZ / 10)
+#define LOOKS		3	/* at the label, until one is quick enough */
+#define SLICE		(HZ / 10)
 
 struct drainer {
 	struct work_struct work;
@@ -29,21 +30,44 @@ static bool lease_young(const struct circle_circle *c)
 			   READ_ONCE(c->lease_until));
 }
 
-/* May the origin be written? -ECANCELED: another drainer has failed. */
-static int still_ours(struct circle_recovery *r)
+/* With no write of ours under way: it would be slow behind them. -ECANCELED: another has failed. */
+static int look(struct circle_recovery *r)
 {
 	struct circle_circle *c = r->node->circle;
+	unsigned int tries;
 	int err = 0;
 
-	if (READ_ONCE(r->err))
-		return -ECANCELED;
-	if (lease_young(c))
-		return 0;
-	mutex_lock(&r->looking);
-	if (!lease_young(c))
-		err = circle_label_look(r->node);
-	mutex_unlock(&r->looking);
+	down_write(&r->origin);
+	for (tries = 0; tries < LOOKS && !err && !lease_young(c); tries++)
+		err = READ_ONCE(r->err) ? -ECANCELED : circle_label_look(r->node);
+	if (!err && !lease_young(c))
+		err = -EIO;		/* each took longer than what it was good for */
+	up_write(&r->origin);
 	return err;
+}
+
+static int write_origin(struct drainer *d, u64 sector, u32 n)
+{
+	struct circle_recovery *r = d->r;
+	struct circle_node *node = r->node;
+	bool young;
+	int err = 0;
+
+	for (;;) {
+		down_read(&r->origin);
+		young = lease_young(node->circle);
+		if (READ_ONCE(r->err))
+			err = -ECANCELED;
+		else if (young)
+			err = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE, sector,
+					     d->buf, n);
+		up_read(&r->origin);
+		if (err || young)
+			return err;
+		err = look(r);
+		if (err)
+			return err;
+	}
 }
 
 static int fetch(struct drainer *d, const struct circle_copy *copy, u32 from, u32 to)
@@ -95,11 +119,8 @@ static int drain_run(struct drainer *d, const struct circle_copy *copy, u32 from
 				return -ENODATA;
 		}
 		if (!err)
-			err = still_ours(d->r);
-		if (!err)
-			err = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
-					     circle_block_sector(node, copy->block, from), d->buf,
-					     end - from);
+			err = write_origin(d, circle_block_sector(node, copy->block, from),
+					   end - from);
 	}
 	return err;
 }
@@ -275,14 +296,14 @@ static int drain_all(struct circle_recovery *r)
 	d = alloc_drainers(r, &nr);
 	if (!d)
 		return -ENOMEM;
-	mutex_init(&r->looking);
+	init_rwsem(&r->origin);
 	init_completion(&r->over);
 	atomic_set(&r->next, 0);
 	atomic_set(&r->running, nr);
 	r->err = 0;
 	for (i = 0; i < nr; i++)
 		queue_work(r->node->bg_wq, &d[i].work);
-	while (!wait_for_completion_timeout(&r->over, LOOK))
+	while (!wait_for_completion_timeout(&r->over, SLICE))
 		if (fatal_signal_pending(current))
 			cmpxchg(&r->err, 0, -EINTR);
 	for (i = 0; i < nr; i++)

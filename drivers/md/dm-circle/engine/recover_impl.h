@@ -6,6 +6,9 @@
 #ifndef CIRCLE_ENGINE_RECOVER_IMPL_H
 #define CIRCLE_ENGINE_RECOVER_IMPL_H
 
+#include <linux/atomic.h>
+#include <linux/completion.h>
+#include <linux/rwsem.h>
 #include "../core/recover.h"
 #include "activate.h"
 
@@ -21,7 +24,7 @@ struct circle_recovery {
 	atomic64_t blocks, pages, from_peers;	/* drained */
 
 	/* while it drains */
-	struct mutex looking;		/* one looks at the label at a time */
+	struct rw_semaphore origin;	/* shared: who writes there; else: who looks at the label */
 	atomic_t next;			/* copy to be looked at */
 	atomic_t running;		/* drainers */
 	struct completion over;		/* none is left */

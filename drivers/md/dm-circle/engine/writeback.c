@@ -220,8 +220,8 @@ static void start_op(struct circle_node *node, u64 block, struct list_head *ops)
 		op_work(&op->work);
 }
 
-/* Clears the marks of what the FLUSH covered (ok), or takes the claim back. */
-static void settle(struct circle_node *node, struct circle_op *op, bool flushed)
+/* Clears the marks of what the FLUSH covered (ok), or takes the claim back. Pages made clean. */
+static unsigned int settle(struct circle_node *node, struct circle_op *op, bool flushed)
 {
 	struct circle_slots *s = node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, op->range.block);
@@ -246,6 +246,43 @@ static void settle(struct circle_node *node, struct circle_op *op, bool flushed)
 		circle_release_block(node, op->range.block);
 	if (ok)
 		circle_stat_add(node->stats, CIRCLE_STAT_WRITEBACK, hweight64(done));
+	return ok ? hweight64(done) : 0;
+}
+
+static void no_pace(struct circle_writeback *wb)
+{
+	wb->spent_us = 0;
+	wb->spent_pages = 0;
+	wb->paced = false;
+	WRITE_ONCE(wb->pace, 0);
+}
+
+/* Small batches, which are slow for what they do, count until there was one as a drain has them. */
+static void keep_pace(struct circle_writeback *wb, const struct circle_batch *b, u64 pages, u64 us)
+{
+	bool large = b->nr * 2 >= b->max;
+
+	if (!pages || (wb->paced && !large))
+		return;
+	if (large && !wb->paced)
+		no_pace(wb);
+	wb->paced = large;
+	wb->spent_us += us - wb->spent_us / 8;
+	wb->spent_pages += pages - wb->spent_pages / 8;
+	WRITE_ONCE(wb->pace, max(div64_u64(wb->spent_us << 10, wb->spent_pages), 1ull));
+}
+
+s64 circle_writeback_eta(struct circle_node *node)
+{
+	const struct circle_slots *s = node->slots;
+	s64 pages = atomic64_read(&s->dirty_pages) - atomic64_read(&s->lost_pages);
+	u64 pace = READ_ONCE(node->wb.pace);
+
+	if (pages <= 0)
+		return 0;
+	if (!pace)
+		return -1;
+	return mul_u64_u64_div_u64(pages, pace, 1024ull * USEC_PER_SEC) + 1;
 }
 
 /* False: the origin failed all of it. A block whose slot cannot be read is left to repair.c. */
@@ -254,7 +291,8 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	struct circle_op *op, *tmp;
 	LIST_HEAD(ops);
 	int errors = atomic_read(&node->origin_errors);
-	u64 covers;
+	ktime_t begin = ktime_get();
+	u64 covers, pages = 0;
 	s64 flushed;
 	bool ok, cached, any = false, bad = false;
 	u32 i;
@@ -265,6 +303,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	 */
 	if (!READ_ONCE(node->meta->voided) &&
 	    atomic_read(&node->slots->nr_freeing) && circle_meta_commit(node->meta, false)) {
+		no_pace(&node->wb);
 		circle_commit_kick(node);	/* goes on in circle_degrade() */
 		return false;
 	}
@@ -282,7 +321,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	if (ok && covers)
 		circle_origin_covered(node, covers);
 	list_for_each_entry_safe(op, tmp, &ops, link) {
-		settle(node, op, ok);
+		pages += settle(node, op, ok);
 		any |= !op->err && op->mask;
 		bad |= op->err && !op->cache_failed;
 		if (op->mask && !op->cache_failed)
@@ -290,6 +329,10 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 		list_del(&op->link);
 		mempool_free(op, &node->op_pool);
 	}
+	if (ok && (any || !bad))
+		keep_pace(&node->wb, b, pages, ktime_us_delta(ktime_get(), begin));
+	else
+		no_pace(&node->wb);
 	trace_circle_writeback(node, b->nr, ok && !bad);
 	if (ok && bad)
 		CIRCLE_WARN_LIMIT("write-back to the origin failed for some blocks, which stay dirty");

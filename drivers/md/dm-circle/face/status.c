@@ -54,10 +54,15 @@ static unsigned int faults(struct circle_node *node, char *result, unsigned int 
 /* Behind dm-cache's fields: `circle <number of words> <key> <value> ...` */
 static unsigned int ours(struct circle_node *node, char *result, unsigned int maxlen)
 {
+	s64 eta = circle_writeback_eta(node);
 	unsigned int sz = 0;
 
-	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 34 : 20,
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 36 : 22,
 	       node->gen, node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
+	if (eta < 0)
+		DMEMIT("drain_eta - ");
+	else
+		DMEMIT("drain_eta %lld ", eta);
 	if (node->circle)
 		sz += in_a_circle(node, result + sz, maxlen - sz);
 	DMEMIT("ram_per_block %u ", circle_node_ram_per_block(node));

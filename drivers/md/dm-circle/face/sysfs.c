@@ -90,6 +90,15 @@ static ssize_t dirty_bytes_show(struct circle_dir *d, char *buf)
 
 FILE_RO(dirty_bytes);
 
+static ssize_t drain_eta_show(struct circle_dir *d, char *buf)
+{
+	s64 eta = circle_writeback_eta(d->node);
+
+	return eta < 0 ? sysfs_emit(buf, "-\n") : sysfs_emit(buf, "%lld\n", eta);
+}
+
+FILE_RO(drain_eta);
+
 static ssize_t free_slots_show(struct circle_dir *d, char *buf)
 {
 	return sysfs_emit(buf, "%u\n", READ_ONCE(d->node->slots->nr_free));
@@ -136,7 +145,7 @@ FILE_RO(lost_bytes);
 
 static struct attribute *node_attrs[] = {
 	&generation_file.attr, &state_file.attr, &mode_file.attr, &dirty_bytes_file.attr,
-	&free_slots_file.attr, &used_slots_file.attr, &cache_errors_file.attr,
+	&drain_eta_file.attr, &free_slots_file.attr, &used_slots_file.attr, &cache_errors_file.attr,
 	&origin_errors_file.attr, &retired_slots_file.attr, &lost_bytes_file.attr, NULL
 };
 ATTRIBUTE_GROUPS(node);

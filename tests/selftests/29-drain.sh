@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# needs: mem=1024 smp=1 icount=1 timeout=400 modules=dm-circle,null_blk kernels=newest
+#
+# How long a drain takes is said while it runs: within 20 % and a second on an origin whose pace
+# is steady, "-" while it fails. In virtual time, so that the machine's own pace has no part in it.
+# shellcheck disable=SC2317	# called by ktap_test
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+# shellcheck source=tests/lib/circle.sh
+. "$REPO/tests/lib/circle.sh"
+# shellcheck source=tests/lib/local.sh
+. "$REPO/tests/lib/local.sh"
+ktap_header
+
+C=/dev/mapper/c
+MIB=40
+BLOCKS=$((MIB * 32))		# of 32 KiB
+
+eta() { circle_status c drain_eta; }
+eta_is() { [ "$(eta)" = "$1" ]; }
+fill() { dd if=/dev/zero of="$C" bs=1M count="$MIB" oflag=direct conv=notrunc status=none; }
+create() { dmsetup create c --table "$(table_of $((64 * 2048)) meta ssd org 64)"; }
+dirty_below() { [ "$(circle_dirty c)" -lt "$1" ]; }
+
+words_counted()
+{
+	local n rest
+	read -r n rest <<<"$(dmsetup status c | sed 's/.* circle \([0-9]* \)/\1/')"
+	[ "$n" = "$(wc -w <<<"$rest")" ]
+}
+
+fails()
+{
+	dev_fail_writes org && fill && dmsetup message c 0 drain &&
+		wait_for 60 "it to be known that the origin fails" origin_failed && eta_is -
+}
+origin_failed() { [ "$(circle_status c origin_errors)" -gt 0 ]; }
+
+# A batch of 64 blocks takes a second here, half of it the FLUSH.
+foretells()	# <when fewer blocks than this are dirty>
+{
+	local begin said took
+	wait_for 120 "fewer than $1 dirty blocks" dirty_below "$1" && said=$(eta) && begin=$(now_ms) &&
+		wait_for 120 "it to be clean" circle_is_clean c || return 1
+	took=$(($(now_ms) - begin))
+	echo "# said $said s, took $took ms"
+	[ "$took" -ge 5000 ] && [ $((said * 1000)) -ge $((took * 8 / 10 - 1000)) ] &&
+		[ $((said * 1000)) -le $((took * 12 / 10 + 1000)) ]
+}
+
+dev_null meta 4 && dev_null ssd 64 && dev_null org 64 || exit 1
+at_exit 'dmsetup remove --retry c 2>/dev/null'
+ktap_test "create" create
+ktap_test "nothing is dirty: 0" eta_is 0
+ktap_test "the words of the status are counted" words_counted
+ktap_test "the origin fails: not known" fails
+ktap_test "it is back, and slow" dev_delay org 0 500
+ktap_test "the end is foretold" foretells $((BLOCKS * 3 / 4))
+ktap_test "then nothing is dirty" eta_is 0
+ktap_test "filled again" fill
+ktap_test "foretold from the first moment" foretells $((BLOCKS + 1))
+ktap_test "remove" dmsetup remove c
+check_dmesg
+ktap_done
