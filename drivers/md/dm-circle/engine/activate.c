@@ -10,6 +10,7 @@
 #include <linux/sched/signal.h>
 #include "../log.h"
 #include "../store/label.h"
+#include "live.h"
 #include "replicate.h"
 #include "steward.h"
 
@@ -291,7 +292,7 @@ static int wait_lease(struct circle_node *node)
 }
 
 /* Nothing is dirty but what is lost, nor will be, with a degree, before a label with peers. */
-static int open_label(struct circle_node *node)
+int circle_label_open(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
@@ -366,13 +367,13 @@ int circle_activate(struct circle_node *node)
 		r = wait_lease(node);
 	if (!r)
 		r = circle_recover(node);
-	if (!r)
-		r = open_label(node);
+	if (!r && !node->live)
+		r = circle_label_open(node);
 	if (r)
 		return r;
 	spin_lock_irq(&c->lock);
 	c->view = 0;
-	c->wait = 0;
+	c->wait = circle_live_peers(node);	/* not to be resynchronised yet */
 	c->floor = 0;
 	c->role = CIRCLE_ROLE_OWNER;
 	spin_unlock_irq(&c->lock);
@@ -384,7 +385,9 @@ void circle_deactivate(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	unsigned int i;
 
+	circle_live_stop(node);
 	circle_steward_stop(node);
+	circle_live_free(node);
 	for (i = 0; i < c->nr_peers; i++)
 		circle_peer_stop(&c->peer[i]);
 	circle_multi_forget(node, ~0u);

@@ -37,7 +37,13 @@ void circle_deactivate(struct circle_node *node);
 /* recover.c: would a recovery be refused? Asked before the label is touched. -ENODATA. */
 int circle_recover_check(struct circle_node *node);
 
-/* recover.c: lists, decision, drain (R6). The label says that we are taking. */
+/*
+ * activate.c: the label of an owner with nothing dirty but what is lost. Activation, or the steward
+ * at the end of a recovery.
+ */
+int circle_label_open(struct circle_node *node);
+
+/* recover.c: lists, decision, drain (R6), unless it goes live before. The label says that we are taking. */
 int circle_recover(struct circle_node *node);
 
 #endif

@@ -9,7 +9,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
-#include "recover_impl.h"
+#include "live.h"
 #include "steward.h"
 
 #define LIST_BYTES	(1024 * sizeof(struct circle_wire_item))
@@ -255,7 +255,21 @@ static int collect(struct circle_recovery *r)
 			err = -EAGAIN;
 	if (err == -EAGAIN)
 		CIRCLE_ERR("recovery: a peer went away or restarted meanwhile; start again");
-	return err ?: list_ssd(r);
+	if (!err)
+		err = list_ssd(r);
+	if (!err)
+		circle_recover_sort(r);
+	return err;
+}
+
+/*
+ * Whoever takes over has nothing of its own. What only restarted peers may have is not drained before
+ * all of it is, since a label must say so (R6).
+ */
+static bool may_be_live(const struct circle_recovery *r)
+{
+	return r->verdict == CIRCLE_COMPLETE && r->node->circle->start == CIRCLE_START_TAKE &&
+	       r->nr && !atomic_read(&r->node->slots->nr_mapped);
 }
 
 int circle_recover(struct circle_node *node)
@@ -271,6 +285,10 @@ int circle_recover(struct circle_node *node)
 	if (!r.buf)
 		return -ENOMEM;
 	err = collect(&r);
+	if (!err && may_be_live(&r))
+		err = circle_live_begin(node, &r);
+	if (node->live)
+		goto out;
 	if (!err)
 		err = circle_recover_drain(&r);
 	if (err == -ENODATA && r.verdict == CIRCLE_COMPLETE) {
@@ -291,6 +309,7 @@ int circle_recover(struct circle_node *node)
 			    r.verdict == CIRCLE_COMPLETE ? "complete" : "complete up to the last FLUSH",
 			    (u64)atomic64_read(&r.blocks), (u64)atomic64_read(&r.from_peers),
 			    (u64)atomic64_read(&r.pages));
+out:
 	vfree(r.copy);
 	kfree(r.buf);
 	return err;

@@ -12,6 +12,7 @@
 #include "../log.h"
 #include "../store/label.h"
 #include "../trace.h"
+#include "live.h"
 #include "origin.h"
 #include "replicate.h"
 
@@ -189,7 +190,8 @@ u64 circle_at_risk(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	bool dirty;
 
-	return circle_exposed_pages(node, READ_ONCE(c->view), READ_ONCE(c->degree), &dirty) *
+	return (circle_exposed_pages(node, READ_ONCE(c->view), READ_ONCE(c->degree), &dirty) +
+		circle_live_exposed(node, READ_ONCE(c->degree))) *
 	       (node->geom.page_sectors << SECTOR_SHIFT);
 }
 
@@ -367,6 +369,7 @@ static void end_waits(struct circle_node *node, u32 away)
 		return;
 	circle_lease_wake(node);
 	circle_multi_end(node, away);
+	circle_live_end_waits(node);
 }
 
 /* The steward has the first try: a label that can be written ends waits without an error. */
@@ -397,7 +400,10 @@ static void round_of(struct circle_node *node, unsigned long *looked)
 			goto out;
 		sweep(node);
 	}
-	keep_view(node);
+	if (READ_ONCE(node->recovering))
+		circle_live_round(node);
+	else
+		keep_view(node);
 out:
 	WRITE_ONCE(c->at_label, false);
 }
@@ -416,6 +422,7 @@ static int steward(void *data)
 		if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER) {
 			circle_lease_wake(node);
 			circle_multi_forget(node, ~0u);
+			circle_live_end_waits(node);
 			continue;
 		}
 		away = ~ready_peers(c);
@@ -464,7 +471,7 @@ static void say_clean(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
-	if (c->role != CIRCLE_ROLE_OWNER || circle_label_look(node) ||
+	if (c->role != CIRCLE_ROLE_OWNER || node->recovering || circle_label_look(node) ||
 	    atomic_read(&node->slots->nr_dirty) || circle_holders_left(node) ||
 	    !origin_durable(node))
 		return;
