@@ -37,7 +37,7 @@ lost()
 }
 dies_again() { circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 2000; }
 takes_over() { within 25 owner "$RECOVER" && is_live; }
-reads() { hist check --allow all && is_live; }
+reads() { is_live && hist check --allow all; }
 writes() { run --ops 15 --mix write=60,read=30,discard=10 && is_live; }
 fast() { dev_heal org1 && wait_for 120 "the end" is_over && check; }
 stops()
