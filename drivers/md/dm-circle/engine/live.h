@@ -11,8 +11,8 @@
 struct circle_io;
 
 /*
- * preresume, in a takeover whose verdict is COMPLETE, all lists are in: writes the label that counts
- * only the peers that are believed. On 0 r's copies are its own, and node->recovering is set.
+ * preresume, in a takeover whose verdict is COMPLETE, all lists are in: writes the label that
+ * counts the peers that are believed. On 0 r's copies are its own, and node->recovering is set.
  */
 int circle_live_begin(struct circle_node *node, struct circle_recovery *r);
 u32 circle_live_peers(struct circle_node *node);	/* in that label */

@@ -263,13 +263,21 @@ static int collect(struct circle_recovery *r)
 }
 
 /*
- * Whoever takes over has nothing of its own. What only restarted peers may have is not drained before
- * all of it is, since a label must say so (R6).
+ * Whoever takes over has nothing of its own. All peers of the view are there, not restarted:
+ * else some copies would be dropped that a recovery with all of them may need.
  */
 static bool may_be_live(const struct circle_recovery *r)
 {
-	return r->verdict == CIRCLE_COMPLETE && r->node->circle->start == CIRCLE_START_TAKE &&
-	       r->nr && !atomic_read(&r->node->slots->nr_mapped);
+	struct circle_circle *c = r->node->circle;
+	unsigned int i;
+
+	if (r->verdict != CIRCLE_COMPLETE || c->start != CIRCLE_START_TAKE || !r->nr ||
+	    atomic_read(&r->node->slots->nr_mapped) || r->counted != c->old_view)
+		return false;
+	for (i = 0; i < c->nr_peers; i++)
+		if ((r->counted >> i & 1) && r->instance[i] != c->peer[i].counted)
+			return false;
+	return true;
 }
 
 int circle_recover(struct circle_node *node)
@@ -289,6 +297,8 @@ int circle_recover(struct circle_node *node)
 		err = circle_live_begin(node, &r);
 	if (node->live)
 		goto out;
+	if (err == -ENOMEM)
+		err = 0;		/* not live, then */
 	if (!err)
 		err = circle_recover_drain(&r);
 	if (err == -ENODATA && r.verdict == CIRCLE_COMPLETE) {

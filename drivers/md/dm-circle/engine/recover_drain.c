@@ -104,7 +104,7 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 		err = -ENODATA;
 	else if (!err && (call->answer.seq != copy->seq ||
 			  call->answer.length != (to - from) << SECTOR_SHIFT))
-		err = -EREMOTEIO;
+		err = d->r->live ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */
 	return err;
 }
 
@@ -116,6 +116,8 @@ static int drain_run(struct circle_drainer *d, const struct circle_copy *copy, u
 	int err = 0;
 
 	for (; from < to && !err; from = end) {
+		if (READ_ONCE(d->r->err))
+			return -ECANCELED;
 		end = min(to, from + CHUNK_SECTORS);
 		if (copy->from != CIRCLE_FROM_SSD) {
 			err = fetch(d, copy, from, end);
@@ -215,7 +217,8 @@ static int drain_pages(struct circle_drainer *d, struct circle_copy *won)
 		to = min(from + g->page_sectors, limit);
 		err = -ENODATA;
 		for (c = won; err == -ENODATA && c < end && c->block == won->block; c++)
-			if (c->believed && (c->pages >> page & 1))
+			if (c->believed && (c->pages >> page & 1) &&
+			    (!r->live || circle_recover_counts(r, c)))
 				err = drain_run(d, c, from, to);
 		if (err != -ENODATA)
 			continue;
@@ -250,6 +253,11 @@ static int order(const void *a, const void *b, const void *priv)
 	if (!(++*calls & 0xffff))
 		cond_resched();
 	return circle_copy_order(a, b);
+}
+
+bool circle_recover_counts(const struct circle_recovery *r, const struct circle_copy *copy)
+{
+	return copy->from != CIRCLE_FROM_SSD && (READ_ONCE(r->counted) >> copy->from & 1);
 }
 
 bool circle_recover_wins(const struct circle_recovery *r, u32 i)

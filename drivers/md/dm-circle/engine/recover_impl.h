@@ -30,7 +30,7 @@ struct circle_recovery {
 	atomic_t running;		/* drainers */
 	struct completion over;		/* none is left */
 	int err;			/* of the first that failed; cmpxchg */
-	bool live;			/* the steward looks at the label; a failure stops no other */
+	bool live;			/* the steward looks at the label; err stops all */
 };
 
 #define CIRCLE_DRAINERS	8		/* blocks at a time */
@@ -46,10 +46,13 @@ struct circle_drainer {
 struct circle_drainer *circle_drainers_alloc(struct circle_recovery *r, u32 *nr);
 void circle_drainers_free(struct circle_drainer *d, u32 nr);
 
+/* A peer's that counts still. READ_ONCE: while live the steward may take one out. */
+bool circle_recover_counts(const struct circle_recovery *r, const struct circle_copy *copy);
+
 /* copy[i] wins its block, and is believed. */
 bool circle_recover_wins(const struct circle_recovery *r, u32 i);
 
-/* Writes copy[i], which wins, to the origin. 0; -ENODATA; -EIO; -ECANCELED: no lease, or stopped. */
+/* Writes copy[i] to the origin. 0; -ENODATA; -EIO; -ECANCELED: no lease, or stopped. */
 int circle_recover_block(struct circle_drainer *d, u32 i);
 
 /* The list of copies is complete: bring it into order. */

@@ -226,7 +226,7 @@ static u32 label_flags(struct circle_node *node, u32 view, u32 degree)
 }
 
 /* The label with VOID is durable, and no other is in flight: the SSD's metadata count no more. */
-static void voided(struct circle_node *node)
+void circle_label_voided(struct circle_node *node)
 {
 	if (!(node->circle->label.flags & CIRCLE_LBF_VOID) || READ_ONCE(node->meta->voided))
 		return;
@@ -258,7 +258,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 		return;
 	}
 	c->label_unsure = false;
-	voided(node);
+	circle_label_voided(node);
 	spin_lock_irq(&c->lock);
 	gone = c->wait & ~view;
 	if (gone)
