@@ -25,7 +25,7 @@ left() { circle_status c1 recovering; }
 is_live() { local n; n=$(left); echo "# $n left"; [ "$n" -gt 0 ]; }
 is_over() { [ "$(left)" = 0 ]; }
 counts() { circle_view_is 1 2 && [ "$(circle_status c1 floor)" = "$DEGREE" ]; }
-owner() { circle_node_create 1 "$DEGREE" "2 3" "$@"; }
+owner() { circle_node_create 1 "$DEGREE" "2 3" "${FEATURES-1 writeback}"; }
 
 # Hundreds of dirty blocks, then the host and its SSD are gone; a write to the origin takes 2 s.
 lost()
@@ -36,7 +36,7 @@ lost()
 	circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 2000
 }
 dies_again() { circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 2000; }
-takes_over() { within 25 owner "$RECOVER" && is_live; }
+takes_over() { local FEATURES=$RECOVER; within 25 owner && is_live; }
 reads() { is_live && hist check --allow all; }
 writes() { run --ops 15 --mix write=60,read=30,discard=10 && is_live; }
 fast() { dev_heal org1 && wait_for 120 "the end" is_over && check; }
@@ -74,7 +74,8 @@ ktap_test "removal meanwhile, and a restart" removed
 ktap_test "the peers count once more" wait_for 60 "floor 1" counts
 
 DEGREE=2
-ktap_test "degree 2" eval 'echo 2 >"/sys/block/dm-$(dmsetup info -c --noheadings -o minor c1)/circle/degree"'
+two() { echo 2 >"/sys/block/dm-$(dmsetup info -c --noheadings -o minor c1)/circle/degree"; }
+ktap_test "degree 2" two
 ktap_test "two holders" wait_for 60 "floor 2" counts
 ktap_test "it is lost" lost
 ktap_test "and live" takes_over

@@ -144,6 +144,7 @@ static void __set(struct circle_live *l, u32 i, u8 base, u8 flags)
 		l->later = true;
 	if (base == LIVE_UNREADABLE)
 		l->unreadable = true;
+	/* pairs with the acquire in circle_live_gate() */
 	smp_store_release(&l->state[i], (old & (LIVE_UNEVEN | LIVE_DURABLE)) | base | flags);
 }
 
@@ -151,7 +152,8 @@ static bool __workable(const struct circle_live *l, u32 i)
 {
 	u8 state = l->state[i];
 
-	return !(state & (LIVE_BUSY | LIVE_LATER)) && ((state & LIVE_BASE) == LIVE_PENDING || (state & LIVE_BASE) == LIVE_DRAINED);
+	return !(state & (LIVE_BUSY | LIVE_LATER)) &&
+	       ((state & LIVE_BASE) == LIVE_PENDING || (state & LIVE_BASE) == LIVE_DRAINED);
 }
 
 static void __begin(struct circle_live *l, u32 i, struct circle_live_job *job)
@@ -173,7 +175,7 @@ static void __pick(struct circle_live *l, struct circle_live_job *job)
 			return;
 		}
 	for (; !l->paused && l->next < l->r.nr && n < CHUNK; n++, l->next++)
-		if (circle_recover_wins(&l->r, l->next) && !(l->state[l->next] & (LIVE_BUSY | LIVE_LATER)) &&
+		if (circle_recover_wins(&l->r, l->next) && __workable(l, l->next) &&
 		    (l->state[l->next] & LIVE_BASE) == LIVE_PENDING) {
 			__begin(l, l->next++, job);
 			return;
@@ -188,6 +190,7 @@ bool circle_live_pick(struct circle_live *l, struct circle_live_job *job)
 	bool more;
 
 	job->type = LIVE_NOTHING;
+	job->i = 0;
 	spin_lock_irq(&l->lock);
 	if (!l->stopped && !l->over)
 		__pick(l, job);
@@ -214,7 +217,8 @@ static void __done(struct circle_live *l, const struct circle_live_job *job, int
 	else if (err == -ENODATA)
 		__set(l, job->i, LIVE_UNREADABLE, 0);
 	else if (job->type == LIVE_DRAIN)
-		__set(l, job->i, !err && __circle_live_good(l, job) ? LIVE_DRAINED : LIVE_PENDING, err ? LIVE_LATER : 0);
+		__set(l, job->i, !err && __circle_live_good(l, job) ? LIVE_DRAINED : LIVE_PENDING,
+		      err ? LIVE_LATER : 0);
 	else if (!err)
 		__set(l, job->i, LIVE_GONE, 0);
 	else	/* what its FLUSH did not cover may be lost */

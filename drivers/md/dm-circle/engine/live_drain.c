@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * live_drain: a drainer of a live recovery (live.c): brings a block to the origin, or makes it
- * durable there and has it released. It must never have a block released that a FLUSH which failed may have
- * lost.
+ * durable there and has it released. It must never have a block released that a FLUSH which failed
+ * may have lost.
  */
 #include "live_impl.h"
 
