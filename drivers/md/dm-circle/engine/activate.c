@@ -374,9 +374,10 @@ int circle_activate(struct circle_node *node)
 		return r;
 	spin_lock_irq(&c->lock);
 	c->view = 0;
-	c->wait = circle_live_peers(node);	/* not to be resynchronised yet */
+	if (!node->live)
+		c->wait = 0;
 	c->floor = 0;
-	c->role = CIRCLE_ROLE_OWNER;
+	smp_store_release(&c->role, CIRCLE_ROLE_OWNER);	/* pairs with may_resync(): wait is set */
 	spin_unlock_irq(&c->lock);
 	return circle_steward_start(node);
 }

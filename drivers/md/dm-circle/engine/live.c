@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * live: see live.h. What was found (recover_impl.h: all copies, in order) stays as it is; each block
- * that has a winner has a state. A read waits until its block is drained, and finds it at the
- * origin; where its copies differ, until it is gone. A write or a discard waits until it is gone: at
- * the origin, flushed, and durably released by every peer that the label counts, so that nothing
- * older comes back over it (R4).
+ * live: see live.h. What was found (recover_impl.h: all copies, in order) stays as it is; each
+ * block that has a winner has a state. A read waits until its block is drained, and finds it at
+ * the origin; where its copies differ, until it is gone. A write or a discard waits until it is
+ * gone: at the origin, flushed, and durably released by every peer that the label counts, so that
+ * nothing older comes back over it (R4).
  *
  * It must never let a request pass before that, nor write the label that counts no peer before all
  * is drained and flushed (R6) and no drainer is at work, nor take for durable what a FLUSH that
@@ -74,6 +74,7 @@ bool circle_live_gate(struct circle_io *io)
 	unsigned long flags;
 	bool wait, error;
 
+	/* pairs with the release in __set() */
 	if (i == l->r.nr || may_pass(l, io, smp_load_acquire(&l->state[i])))
 		return true;
 	spin_lock_irqsave(&l->lock, flags);
@@ -92,7 +93,7 @@ bool circle_live_gate(struct circle_io *io)
 	return !wait && !error;
 }
 
-/* Takes those off that may pass now, of copy i or, any, of whichever; or all of copy i: it failed. */
+/* Takes those off that may pass now, of copy i or, any, of all; failed: all of copy i. */
 static void __take(struct circle_live *l, bool any, u32 i, bool failed, struct list_head *out)
 {
 	struct circle_waiter *w, *tmp;
@@ -138,8 +139,10 @@ static void __set(struct circle_live *l, u32 i, u8 base, u8 flags)
 	l->left -= not_drained(old);
 	if (base == LIVE_GONE)
 		l->exposed -= hweight64(l->r.copy[i].pages);
-	if (base == LIVE_PENDING && i < l->next)
-		l->next = i;
+	if (base == LIVE_PENDING) {
+		l->next = min(l->next, i);
+		l->flushed = false;
+	}
 	if (flags & LIVE_LATER)
 		l->later = true;
 	if (base == LIVE_UNREADABLE)
@@ -187,17 +190,17 @@ static void __pick(struct circle_live *l, struct circle_live_job *job)
 /* True: more may be found by looking again. */
 bool circle_live_pick(struct circle_live *l, struct circle_live_job *job)
 {
-	bool more;
+	bool more, run;
 
 	job->type = LIVE_NOTHING;
 	job->i = 0;
 	spin_lock_irq(&l->lock);
-	if (!l->stopped && !l->over)
+	run = !l->stopped && !l->over && valid(l);	/* else the steward renews, and kicks */
+	if (run)
 		__pick(l, job);
 	job->errors = l->errors;
 	l->busy += job->type != LIVE_NOTHING;
-	more = job->type == LIVE_NOTHING && !l->stopped && !l->over && !l->paused &&
-	       l->next < l->r.nr;
+	more = run && job->type == LIVE_NOTHING && !l->paused && l->next < l->r.nr;
 	spin_unlock_irq(&l->lock);
 	return more;
 }
@@ -405,7 +408,7 @@ void circle_live_round(struct circle_node *node)
 {
 	struct circle_live *l = node->live;
 
-	if (l->errors != atomic_read(&node->origin_errors))
+	if (l->errors != atomic_read(&node->origin_errors) && due(&l->renewed, RETRY))
 		renew(l);
 	look_after_peers(l);
 	say_void(l);
@@ -590,12 +593,10 @@ int circle_live_begin(struct circle_node *node, struct circle_recovery *r)
 		return err;
 	}
 	r->copy = NULL;
+	spin_lock_irq(&node->circle->lock);
+	WRITE_ONCE(node->circle->wait, l->r.counted);	/* nobody resynchronises them */
+	spin_unlock_irq(&node->circle->lock);
 	WRITE_ONCE(node->recovering, true);
 	CIRCLE_INFO("recovery: live, %u blocks are still to be drained", l->left);
 	return 0;
-}
-
-u32 circle_live_peers(struct circle_node *node)
-{
-	return node->live ? node->live->r.counted : 0;
 }

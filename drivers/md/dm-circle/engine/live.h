@@ -15,7 +15,6 @@ struct circle_io;
  * counts the peers that are believed. On 0 r's copies are its own, and node->recovering is set.
  */
 int circle_live_begin(struct circle_node *node, struct circle_recovery *r);
-u32 circle_live_peers(struct circle_node *node);	/* in that label */
 
 /* map(), node->recovering seen. False: it waits, or has been ended. */
 bool circle_live_gate(struct circle_io *io);

@@ -50,7 +50,7 @@ struct circle_live {
 	u32 bad;			/* peers that refused a release; lock */
 	u32 flags;			/* of the label */
 	unsigned long seen[CIRCLE_MAX_PEERS];	/* jiffies; the steward's own */
-	unsigned long retried, reread;	/* jiffies; the steward's own */
+	unsigned long retried, reread, renewed;	/* jiffies; the steward's own */
 };
 
 /* Process context. What to do; the caller is to say circle_live_done(), unless it is nothing. True:

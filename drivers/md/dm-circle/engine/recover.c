@@ -272,6 +272,7 @@ static bool may_be_live(const struct circle_recovery *r)
 	unsigned int i;
 
 	if (r->verdict != CIRCLE_COMPLETE || c->start != CIRCLE_START_TAKE || !r->nr ||
+	    r->node->conf.force ||
 	    atomic_read(&r->node->slots->nr_mapped) || r->counted != c->old_view)
 		return false;
 	for (i = 0; i < c->nr_peers; i++)
