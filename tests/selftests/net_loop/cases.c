@@ -77,7 +77,7 @@ static int echo_frames(struct server *s, int n, u32 max_sectors)
 		CHECK(end_send(e, i, sectors, i & 1 && sectors <= 128) == 0);
 	}
 	CHECK(reached(&e->got, n, 30000));
-	CHECK(atomic_read(&e->done_ok) == n);
+	CHECK(reached(&e->done_ok, n, 30000));	/* an echo may overtake it */
 	CHECK(time_after_eq(circle_conn_last_rx(e->conn), begin));
 	circle_conn_peer_name(e->conn, name, sizeof(name));
 	pr_info("# %d frames, %s, %u ms\n", n, name, since_ms(begin));
@@ -298,8 +298,8 @@ static int test_refused(void)
 	CHECK(server_start(&s, 4, END_ECHO, 0) == 0);
 	server_stop(&s);
 	for (i = 0; i < 50; i++)
-		CHECK(connect_err(&s.addr, 5000, NULL) == -ECONNREFUSED);
-	CHECK(connect_err(&none, 5000, NULL) == -EAFNOSUPPORT);
+		CHECK(connect_err(&s.addr, 30000, NULL) == -ECONNREFUSED);
+	CHECK(connect_err(&none, 30000, NULL) == -EAFNOSUPPORT);
 	return 0;
 }
 
@@ -408,7 +408,7 @@ static int test_listener(void)
 	for (i = 0; i < 50; i++) {
 		CHECK(server_start(&s2, 4, END_ECHO, 0) == 0);
 		if (i & 1)
-			CHECK(connect_err(&s2.addr, 5000, NULL) == 0);
+			CHECK(connect_err(&s2.addr, 30000, NULL) == 0);
 		server_stop(&s2);
 	}
 	circle_listener_stop(NULL);

@@ -81,8 +81,8 @@ static int raw_wait_read(const struct server *s, enum raw_kind kind, int accepte
 
 int raw_send(const struct server *s, enum raw_kind kind)
 {
+	int accepted = atomic_read(&s->accepted) + 1;	/* before: it may be there at once */
 	struct socket *sock = circle_sock_connect(end_net(), &s->addr, RAW_WAIT_MS, NULL, NULL);
-	int accepted = atomic_read(&s->accepted) + 1;
 	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL };
 	struct kvec vec = { .iov_len = raw_length(kind) };
 	int err;
