@@ -5,6 +5,11 @@
 
 HISTORY=${HISTORY:-$REPO/build/tools/circle-history}
 
+# circle_timeout <ms>: how long nodes that are made from now on wait for a peer. 2 s is the default; this
+# machine may stand still for longer, and who tests other things than that would lose a peer by chance.
+circle_timeout() { echo "$1" >/sys/module/dm_circle/parameters/timeout_ms; }
+PATIENT_MS=8000
+
 # circle_table <origin> <block sectors> <meta> <ssd> [<features> [<policy> [<circle args>]]]
 # The whole line, for an origin of which all but the last MiB is used.
 circle_table()

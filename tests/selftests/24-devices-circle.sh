@@ -148,6 +148,21 @@ peer_fails()	# <device> <peers in view before>
 	wait_for 30 "the view of node 1" circle_view_is 1 "$2" && wait_for 30 "the floor" is floor 1 && dev_fail_writes "$1" && run --ops 400 && check && run --ops 100 && check
 }
 
+# A label write is a FLUSH of the origin too: if it fails, what was written there before and never
+# flushed may be gone, and the host's next FLUSH says so, once.
+label_takes()
+{
+	dmsetup remove c1 && dev_remove org1 && dev_null org1 33 volatile && circle_node_wipe 1 &&
+		create && both && link_down 2 && link_down 3 &&
+		wait_for 30 "nobody in view" circle_view_is 1 0 && wait_for 30 "the floor" is floor 0 &&
+		dd if=/dev/urandom of="$C" bs=4k count=1 oflag=direct conv=notrunc status=none &&
+		dev_fail_writes org1 && echo "label_takes" >/dev/kmsg && link_up 2 && link_up 3 &&
+		wait_for 60 "a failed label" label_failed && dev_heal org1 && both || return 1
+	! fdatasync_c 2>/dev/null && fdatasync_c
+}
+label_failed() { dmesg | awk '/label_takes$/ { on = 1; next } on && /label cannot be written/ { n++ } END { exit !n }'; }
+fdatasync_c() { python3 -c 'import os; os.fdatasync(os.open("/dev/mapper/c1", os.O_RDWR))'; }
+
 for n in 1 2 3; do
 	node_add $n && circle_node_devices $n 32 || exit 1
 	circle_node_create $n 1 "$(echo 1 2 3 | sed "s/$n//")" || exit 1
@@ -158,6 +173,7 @@ ktap_test "metadata fail: no error, nothing is lost" metadata_fail
 ktap_test "suspend and resume" goes_on
 ktap_test "the metadata work again: refused" works_again
 ktap_test "wiped, it goes on" wiped
+ktap_test "a failed label write may take writes with it: the host is told" label_takes
 ktap_test "death while it drains" dies_draining
 ktap_test "neither metadata nor label can be written" no_label
 ktap_test "the SSD dies: the holders are read" ssd_dies

@@ -14,6 +14,8 @@
 #include "steward.h"
 
 #define ORIGIN_IO_MS	5000	/* by then what the old owner sent has landed */
+#define PEERS_MS	4000	/* for peers without which nothing is missing */
+#define NEEDED_MS	30000	/* for those without which completed writes may be */
 
 static int write_super(struct circle_node *node)
 {
@@ -54,25 +56,41 @@ static int add_label_peers(struct circle_circle *c)
 	return 0;
 }
 
-static bool all_there(struct circle_circle *c, u32 mask, bool fenced)
+static u32 who_is_here(struct circle_circle *c, bool fenced)
 {
 	unsigned int i;
+	u32 here = 0;
 
 	for (i = 0; i < c->nr_peers; i++)
-		if ((mask >> i & 1) && (fenced ? READ_ONCE(c->peer[i].state) < CIRCLE_PEER_UP :
-				       !READ_ONCE(c->peer[i].greeted)))
-			return false;
-	return true;
+		if (fenced ? READ_ONCE(c->peer[i].state) >= CIRCLE_PEER_UP :
+			     READ_ONCE(c->peer[i].greeted))
+			here |= 1u << i;
+	return here;
 }
 
-/* 0, also when some do not come in time; -EINTR. */
-static int wait_for_peers(struct circle_circle *c, u32 mask, bool fenced)
+/*
+ * For those of the old view. 0, also when some do not come in time; -EINTR. A recovery that does
+ * without one that is only slow drops what that one alone has.
+ */
+static int wait_for_peers(struct circle_node *node, bool fenced)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(2 * c->timeout_ms);
+	struct circle_circle *c = node->circle;
+	unsigned long begin = jiffies;
+	bool told = false;
+	u32 here;
 
-	while (!all_there(c, mask, fenced) && time_before(jiffies, end)) {
+	while ((here = who_is_here(c, fenced), c->old_view & ~here)) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		if (time_after(jiffies, begin + msecs_to_jiffies(PEERS_MS))) {
+			if (node->conf.force || !circle_recover_wants(node, here) ||
+			    time_after(jiffies, begin + msecs_to_jiffies(NEEDED_MS)))
+				break;
+			if (!told)
+				CIRCLE_INFO("waiting %u s for peers of the view without which completed writes may be missing",
+					    NEEDED_MS / 1000);
+			told = true;
+		}
 		schedule_timeout_killable(HZ / 20);
 	}
 	return 0;
@@ -169,7 +187,7 @@ static int look_back(struct circle_node *node)
 	if (!r)
 		r = start_peers(c);
 	if (!r)
-		r = wait_for_peers(c, c->old_view, false);
+		r = wait_for_peers(node, false);
 	return r ?: circle_recover_check(node);
 }
 
@@ -351,7 +369,7 @@ int circle_activate(struct circle_node *node)
 	if (!r)
 		r = start_peers(c);
 	if (!r)
-		r = wait_for_peers(c, c->old_view, false);
+		r = wait_for_peers(node, false);
 	if (!r && taking_over(c))
 		r = ask_peers(node);
 	if (!r)
@@ -361,7 +379,7 @@ int circle_activate(struct circle_node *node)
 	if (r)
 		return r;
 	WRITE_ONCE(c->may_fence, true);
-	r = wait_for_peers(c, c->old_view, true);
+	r = wait_for_peers(node, true);
 	if (!r)
 		r = wait_lease(node);
 	if (!r)

@@ -168,6 +168,8 @@ static int call_wait(struct circle_peer *peer, struct circle_call *call, bool fo
 		return r;
 	while (!wait_for_completion_timeout(&over, msecs_to_jiffies(SLICE_MS))) {
 		ms = circle_patience_ms(peer->node->circle);	/* less, once a suspend begins */
+		if (fatal_signal_pending(current))
+			ms = min_t(unsigned int, ms, CIRCLE_TIMEOUT_MS);
 		if (time_before(jiffies, begin + msecs_to_jiffies(ms)))
 			continue;
 		circle_peer_lost(peer, "no answer");

@@ -6,6 +6,7 @@
 #include "circle.h"
 
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -18,6 +19,31 @@
 #define MULTI_RESERVE	16
 #define PAGE_RESERVE	CIRCLE_WRITE_PAGES
 #define PAGES_SHARE	50		/* one part in so many of all memory for copies of writes */
+#define START_MS	10000u		/* patience before there is I/O to wait */
+
+static unsigned int timeout_ms = CIRCLE_TIMEOUT_MS;
+
+static int set_timeout(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, CIRCLE_TIMEOUT_MIN_MS, CIRCLE_TIMEOUT_MAX_MS);
+}
+
+static const struct kernel_param_ops timeout_ops = {
+	.set = set_timeout,
+	.get = param_get_uint,
+};
+
+module_param_cb(timeout_ms, &timeout_ops, &timeout_ms, 0644);
+MODULE_PARM_DESC(timeout_ms, "what timeout_ms of a new device begins with (100..60000)");
+
+unsigned int circle_patience_ms(const struct circle_circle *c)
+{
+	unsigned int ms = READ_ONCE(c->timeout_ms);
+
+	if (READ_ONCE(c->role) == CIRCLE_ROLE_NONE)
+		return max(ms, START_MS);
+	return READ_ONCE(c->ending) ? min_t(unsigned int, ms, CIRCLE_TIMEOUT_MS) : ms;
+}
 
 static void init_peer(struct circle_circle *c, unsigned int nr)
 {
@@ -53,7 +79,7 @@ struct circle_circle *circle_circle_create(struct circle_node *node)
 		return ERR_PTR(-ENOMEM);
 	c->node = node;
 	c->net = get_net(current->nsproxy->net_ns);
-	c->timeout_ms = CIRCLE_TIMEOUT_MS;
+	c->timeout_ms = READ_ONCE(timeout_ms);
 	c->lend = CIRCLE_LEND;
 	spin_lock_init(&c->lock);
 	spin_lock_init(&c->lease_lock);

@@ -26,6 +26,8 @@ struct circle_server;
 
 #define CIRCLE_MAX_HOLDERS	8	/* of one block */
 #define CIRCLE_TIMEOUT_MS	2000	/* default: a peer that has not answered by then is lost */
+#define CIRCLE_TIMEOUT_MIN_MS	100	/* what may be set */
+#define CIRCLE_TIMEOUT_MAX_MS	60000
 #define CIRCLE_LEASE_MS		5000	/* L of R5 */
 #define CIRCLE_LEND		50	/* default: percent of the slots lent at most */
 
@@ -210,15 +212,12 @@ static inline bool circle_ending(const struct circle_circle *c)
 	return smp_load_acquire(&c->ending) && !time_before(jiffies, c->ending_at);
 }
 
-/* How long a peer may take to answer: a suspend does not wait for long (P7). */
-static inline unsigned int circle_patience_ms(const struct circle_circle *c)
-{
-	unsigned int ms = READ_ONCE(c->timeout_ms);
+/* circle.c. How long a peer may take to answer: while no I/O waits for it, longer; a suspend does
+ * not wait for long (P7). Any context.
+ */
+unsigned int circle_patience_ms(const struct circle_circle *c);
 
-	return READ_ONCE(c->ending) ? min_t(unsigned int, ms, CIRCLE_TIMEOUT_MS) : ms;
-}
-
-/* circle.c. create: first constructor's process (its network namespace). */
+/* create: first constructor's process (its network namespace). */
 struct circle_circle *circle_circle_create(struct circle_node *node);
 void circle_circle_destroy(struct circle_circle *c);
 int circle_circle_config(struct circle_circle *c, const struct circle_config *conf);

@@ -43,6 +43,14 @@ struct circle_io {
 
 struct bio *circle_io_bio(struct circle_io *io);
 
+/* Any context: FUA for a device that has none of its own? The block layer would send a FLUSH behind
+ * the write; if that failed nobody would know what else it took with it. So it is we who send it.
+ */
+static inline bool circle_io_flush_behind(const struct circle_io *io, struct block_device *bdev)
+{
+	return io->fua && bdev_write_cache(bdev) && !bdev_fua(bdev);
+}
+
 /* Fills in block, pages and limits of a data request; cuts it at the block's end. */
 void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector);
 
@@ -65,7 +73,9 @@ void circle_io_continue(struct circle_io *io, void (*step)(struct circle_io *io)
 /* Any context: complete the bio with io->status; its end_io releases the range. */
 void circle_io_end(struct circle_io *io);
 
-/* Process context: send the bio to a device; `ended` runs at its completion (maybe in irq). */
+/* Process context: send the bio to a device; `ended` runs at its completion (maybe in irq). With
+ * FUA, unless the caller is to flush behind it.
+ */
 void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 sector,
 		      bool (*ended)(struct circle_io *io));
 

@@ -94,7 +94,7 @@ static int connect(struct circle_peer *p)
 	conn = circle_conn_create(sock, true, &ops, p, "circle_peer");
 	if (IS_ERR(conn))
 		return PTR_ERR(conn);
-	circle_conn_set_timeout(conn, c->timeout_ms);
+	circle_conn_set_timeout(conn, circle_patience_ms(c));
 	spin_lock_irq(&p->lock);
 	r = p->stopping ? -ESHUTDOWN : 0;
 	if (!r)
@@ -313,12 +313,17 @@ static void watch(struct circle_peer *p)
 	struct circle_circle *c = p->node->circle;
 	struct circle_call *call = kzalloc(sizeof(*call), GFP_NOIO);
 	unsigned long beat = jiffies, pause;
+	unsigned int ms, told = 0;
 
 	while (!broken(p)) {
+		ms = circle_patience_ms(c);
+		if (ms != told)
+			circle_conn_set_timeout(p->conn, ms);
+		told = ms;
 		/* a silent peer is to be lost soon after the timeout, also when nothing is sent */
 		pause = msecs_to_jiffies(min(READ_ONCE(c->timeout_ms) / 4, HEARTBEAT_MS));
 		wait_event_idle_timeout(p->wait, broken(p), msecs_to_jiffies(LOOK_MS));
-		if (circle_call_overdue(p, circle_patience_ms(c)))
+		if (circle_call_overdue(p, ms))
 			circle_peer_lost(p, "no answer in time");
 		if (!call || time_before(jiffies, beat + pause) ||
 		    time_before(jiffies, circle_conn_last_rx(p->conn) + pause))

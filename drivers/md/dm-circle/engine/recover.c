@@ -126,13 +126,10 @@ static int list_ssd(struct circle_recovery *r)
 	return err;
 }
 
-/* What is known of the label's view; no r: from hellos alone, before anybody is told. */
-static void gather(struct circle_node *node, const struct circle_recovery *r,
-		   struct circle_evidence *e)
+/* What the label says, of peers that are all there and as they were. */
+static void from_label(struct circle_circle *c, struct circle_evidence *e)
 {
-	struct circle_circle *c = node->circle;
 	const struct circle_label *l = &c->found;
-	unsigned int i;
 
 	e->floor = l->floor;
 	e->unreachable = 0;
@@ -141,6 +138,38 @@ static void gather(struct circle_node *node, const struct circle_recovery *r,
 	e->weak = l->flags & CIRCLE_LBF_WEAK;
 	e->empty = c->start == CIRCLE_START_FRESH ||
 		   (!c->old_view && (l->flags & CIRCLE_LBF_EMPTY));
+}
+
+bool circle_recover_wants(struct circle_node *node, u32 here)
+{
+	struct circle_circle *c = node->circle;
+	struct circle_evidence now, best;
+	unsigned int i;
+
+	from_label(c, &best);
+	for (i = 0; i < c->nr_peers; i++) {
+		const struct circle_peer *p = &c->peer[i];
+
+		if (!(c->old_view & here & 1u << i))
+			continue;
+		if (!circle_same_store(p->instance, p->counted))
+			best.unreachable++;
+		else
+			best.restarted += p->instance != p->counted;
+	}
+	now = best;
+	now.unreachable += hweight32(c->old_view & ~here);
+	return circle_recover_judge(&best) > circle_recover_judge(&now);
+}
+
+/* What is known of the label's view; no r: from hellos alone, before anybody is told. */
+static void gather(struct circle_node *node, const struct circle_recovery *r,
+		   struct circle_evidence *e)
+{
+	struct circle_circle *c = node->circle;
+	unsigned int i;
+
+	from_label(c, e);
 	for (i = 0; i < c->nr_peers; i++) {
 		const struct circle_peer *p = &c->peer[i];
 

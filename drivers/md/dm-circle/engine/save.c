@@ -117,19 +117,8 @@ static int save_page(struct saver *v, u32 page)
 /* As in write-back: the cache device first, then the origin, and no FLUSH failed meanwhile. */
 static bool flush_saved(struct circle_node *node, int errors)
 {
-	s64 flushed = atomic64_read(&node->origin_flushed);
-	u64 covers = circle_origin_mark(node);
-	bool ok;
-
-	if (!circle_cache_flush(node))
-		return false;
-	ok = !circle_bdev_flush(node->origin);
-	if (!ok)
-		circle_origin_failed(node, flushed);
-	ok = ok && errors == atomic_read(&node->origin_errors);
-	if (ok && covers)
-		circle_origin_covered(node, covers);
-	return ok;
+	return circle_cache_flush(node) && !circle_origin_flush(node) &&
+	       errors == atomic_read(&node->origin_errors);
 }
 
 static u64 find(struct saver *v)

@@ -467,6 +467,7 @@ static struct circle_session *session_new(struct circle_server *srv, struct sock
 		kfree(s);
 		return NULL;
 	}
+	circle_conn_set_timeout(s->conn, READ_ONCE(srv->node->circle->timeout_ms));
 	s->srv = srv;
 	kref_init(&s->ref);
 	INIT_LIST_HEAD(&s->link);

@@ -16,7 +16,8 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 	bio->bi_status = BLK_STS_OK;
 	/* Submitted before, to a device that split it, it was left at 0: see dm-bio-record.h. */
 	atomic_set(&bio->__bi_remaining, 1);
-	if (io->fua)
+	bio->bi_opf &= ~REQ_FUA;
+	if (io->fua && !circle_io_flush_behind(io, bdev))
 		bio->bi_opf |= REQ_FUA;
 	bio->bi_iter = io->iter;
 	bio->bi_iter.bi_sector = sector;

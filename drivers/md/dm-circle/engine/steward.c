@@ -77,6 +77,22 @@ int circle_label_look(struct circle_node *node)
 	return r == -EAGAIN ? -EIO : r;
 }
 
+/* On the origin a FLUSH that fails may take what others wrote with it: it is counted as theirs. */
+static int write_label(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+	bool shared = c->label_dev == node->origin;
+	int r = shared ? circle_origin_flush(node) : 0;
+
+	if (!r)
+		r = circle_label_write(node->meta->io, c->label_dev,
+				       shared ? REQ_OP_WRITE | REQ_SYNC : CIRCLE_WRITE_DURABLY,
+				       c->label_sector, &c->label, c->label_copy, c->area);
+	if (!r && shared)
+		r = circle_origin_flush(node);
+	return r ? -EIO : 0;
+}
+
 /* Writes c->label to our place, then reads all the others. 0: it is durable and we are rightful. */
 int circle_label_store(struct circle_node *node)
 {
@@ -84,8 +100,7 @@ int circle_label_store(struct circle_node *node)
 	int r;
 
 	c->label.seq++;
-	r = circle_label_write(node->meta->io, c->label_dev, c->label_sector, &c->label,
-			       c->label_copy, c->area);
+	r = write_label(node);
 	if (r)
 		return r;
 	c->label_copy ^= 1;
@@ -448,17 +463,6 @@ void circle_steward_kick(struct circle_node *node)
 	wake_up(&node->circle->steward_wait);
 }
 
-static bool origin_durable(struct circle_node *node)
-{
-	u64 covers = circle_origin_mark(node);
-
-	if (covers && circle_bdev_flush(node->origin))
-		return false;
-	if (covers)
-		circle_origin_covered(node, covers);
-	return true;
-}
-
 /* Nothing dirty, nothing held: the label says so, and the origin stands alone (R7). */
 static void say_clean(struct circle_node *node)
 {
@@ -466,7 +470,7 @@ static void say_clean(struct circle_node *node)
 
 	if (c->role != CIRCLE_ROLE_OWNER || circle_label_look(node) ||
 	    atomic_read(&node->slots->nr_dirty) || circle_holders_left(node) ||
-	    !origin_durable(node))
+	    (circle_origin_mark(node) && circle_origin_flush(node)))
 		return;
 	fill_peers(c, 0);
 	c->label.state = CIRCLE_LS_CLEAN;

@@ -106,6 +106,8 @@ static void wait_for_freeing(struct circle_io *io)
 {
 	atomic_set(&io->pending, 1);
 	io->step = acknowledge;
+	if (circle_io_flush_behind(io, io->node->origin))
+		circle_io_flush_origin(io);
 	io->waiter.flush = false;
 	io->waiter.done = committed;
 	circle_commit_wait(io->node, &io->waiter);
@@ -123,7 +125,8 @@ static void at_origin(struct circle_io *io)
 	atomic_set(&io->pending, 1);
 	io->step = unmark;
 	if ((circle_slot_dirty(s, io->slot) & io->touched) ||
-	    READ_ONCE(s->slot[io->slot].holders)) {
+	    READ_ONCE(s->slot[io->slot].holders) ||
+	    circle_io_flush_behind(io, io->node->origin)) {
 		io->settled = true;
 		circle_io_flush_origin(io);
 	}
@@ -140,7 +143,8 @@ static bool written(struct circle_io *io)
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
 	if (io->status)
 		circle_io_end(io);
-	else if (!node->circle && !copies_left(io) && circle_node_settled(node))
+	else if (!node->circle && !copies_left(io) && circle_node_settled(node) &&
+		 !circle_io_flush_behind(io, node->origin))
 		acknowledge(io);
 	else
 		circle_io_continue(io, at_origin);

@@ -139,7 +139,8 @@ static bool written(struct circle_io *io)
 	circle_stat_add(node->stats, io->hit ? CIRCLE_STAT_WRITE_HIT : CIRCLE_STAT_WRITE_MISS, 1);
 	if (!io->fua)
 		return true;
-	io->waiter.flush = false;	/* the device got the FUA */
+	/* else the device got the FUA */
+	io->waiter.flush = circle_io_flush_behind(io, node->cache);
 	io->waiter.done = committed;
 	circle_commit_wait(node, &io->waiter);
 	return false;
@@ -217,6 +218,8 @@ int circle_write_map(struct circle_io *io, struct bio *bio)
 		return DM_MAPIO_SUBMITTED;
 	}
 	io->ended = written;
+	if (circle_io_flush_behind(io, io->node->cache))
+		bio->bi_opf &= ~REQ_FUA;
 	bio_set_dev(bio, io->node->cache);
 	bio->bi_iter.bi_sector = circle_slot_sector(io->node, io->slot, io->start);
 	return DM_MAPIO_REMAPPED;

@@ -292,9 +292,8 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	LIST_HEAD(ops);
 	int errors = atomic_read(&node->origin_errors);
 	ktime_t begin = ktime_get();
-	u64 covers, pages = 0;
-	s64 flushed;
-	bool ok, cached, any = false, bad = false;
+	u64 pages = 0;
+	bool ok, any = false, bad = false;
 	u32 i;
 
 	/*
@@ -310,16 +309,9 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
-	covers = circle_origin_mark(node);
-	cached = circle_cache_flush(node);
-	flushed = atomic64_read(&node->origin_flushed);
-	ok = cached && !circle_bdev_flush(node->origin);
-	if (cached && !ok)
-		circle_origin_failed(node, flushed);
+	ok = circle_cache_flush(node) && !circle_origin_flush(node);
 	/* Another's FLUSH that failed may have taken what we wrote with it. */
 	ok = ok && errors == atomic_read(&node->origin_errors);
-	if (ok && covers)
-		circle_origin_covered(node, covers);
 	list_for_each_entry_safe(op, tmp, &ops, link) {
 		pages += settle(node, op, ok);
 		any |= !op->err && op->mask;

@@ -18,9 +18,6 @@
 #include "../engine/serve.h"
 #include "../log.h"
 
-#define TIMEOUT_MIN_MS	100
-#define TIMEOUT_MAX_MS	60000
-
 /* One directory. Its end is waited for: it is embedded, and its release is the module's code. */
 struct circle_dir {
 	struct kobject kobj;
@@ -202,7 +199,7 @@ static ssize_t timeout_ms_store(struct circle_dir *d, const char *buf, size_t le
 
 	if (r)
 		return r;
-	if (v < TIMEOUT_MIN_MS || v > TIMEOUT_MAX_MS)
+	if (v < CIRCLE_TIMEOUT_MIN_MS || v > CIRCLE_TIMEOUT_MAX_MS)
 		return -EINVAL;
 	WRITE_ONCE(c->timeout_ms, v);
 	for (i = 0; i < c->nr_peers; i++)

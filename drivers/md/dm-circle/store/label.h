@@ -12,9 +12,11 @@
 /* Reads the area (CIRCLE_LABEL_AREA bytes, vmalloc'ed) at sector. */
 int circle_label_read(struct dm_io_client *io, struct block_device *bdev, u64 sector, void *area);
 
-/* Writes one copy of l->node_id's place, PREFLUSH and FUA. mb: 4 KiB of scratch. */
-int circle_label_write(struct dm_io_client *io, struct block_device *bdev, u64 sector,
-		       const struct circle_label *l, unsigned int copy, void *mb);
+/* Writes one copy of l->node_id's place. mb: 4 KiB of scratch. opf: CIRCLE_WRITE_DURABLY, or
+ * without its flags if the caller flushes, before and behind.
+ */
+int circle_label_write(struct dm_io_client *io, struct block_device *bdev, blk_opf_t opf,
+		       u64 sector, const struct circle_label *l, unsigned int copy, void *mb);
 
 /* Where a tail label of this device stands, in sectors; 0 if the device is too small. */
 u64 circle_label_tail(struct block_device *bdev);
