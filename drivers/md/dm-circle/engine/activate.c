@@ -63,37 +63,50 @@ static u32 who_is_here(struct circle_circle *c, bool fenced)
 
 	for (i = 0; i < c->nr_peers; i++)
 		if (fenced ? READ_ONCE(c->peer[i].state) >= CIRCLE_PEER_UP :
-			     READ_ONCE(c->peer[i].greeted))
+			     circle_peer_here(&c->peer[i]))
 			here |= 1u << i;
 	return here;
 }
 
-/*
- * For those of the old view. 0, also when some do not come in time; -EINTR. A recovery that does
- * without one that is only slow drops what that one alone has.
- */
+/* For those of the old view. 0, also when some do not come in time; -EINTR. */
 static int wait_for_peers(struct circle_node *node, bool fenced)
 {
+	unsigned long end = jiffies + msecs_to_jiffies(PEERS_MS);
 	struct circle_circle *c = node->circle;
-	unsigned long begin = jiffies;
-	bool told = false;
-	u32 here;
 
-	while ((here = who_is_here(c, fenced), c->old_view & ~here)) {
+	while ((c->old_view & ~who_is_here(c, fenced)) && time_before(jiffies, end)) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (time_after(jiffies, begin + msecs_to_jiffies(PEERS_MS))) {
-			if (node->conf.force || !circle_recover_wants(node, here) ||
-			    time_after(jiffies, begin + msecs_to_jiffies(NEEDED_MS)))
-				break;
-			if (!told)
-				CIRCLE_INFO("waiting %u s for peers of the view without which completed writes may be missing",
-					    NEEDED_MS / 1000);
-			told = true;
-		}
 		schedule_timeout_killable(HZ / 20);
 	}
 	return 0;
+}
+
+/*
+ * The same, longer, for those without which the verdict would be worse: a recovery that does without
+ * one that is only slow drops what that one alone has. until: one for the whole activation.
+ */
+static int wait_for_needed(struct circle_node *node, bool fenced, unsigned long until)
+{
+	struct circle_circle *c = node->circle;
+	bool told = false;
+
+	while (!node->conf.force && time_before(jiffies, until) &&
+	       circle_recover_wants(node, who_is_here(c, fenced))) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (!told)
+			CIRCLE_INFO("waiting up to %u s for peers of the view without which completed writes may be missing",
+				    NEEDED_MS / 1000);
+		told = true;
+		schedule_timeout_killable(HZ / 20);
+	}
+	return 0;
+}
+
+static int wait_for_all(struct circle_node *node, bool fenced, unsigned long until)
+{
+	return wait_for_peers(node, fenced) ?: wait_for_needed(node, fenced, until);
 }
 
 /* Also when an earlier attempt of ours wrote its label and did not get through. */
@@ -153,7 +166,7 @@ static bool another_went_on(struct circle_node *node)
  * The old owner may have changed its label after we read it and before it could see ours. What it
  * says now is what counts: our label is there, so it does not change any more (R5).
  */
-static int look_back(struct circle_node *node)
+static int look_back(struct circle_node *node, unsigned long until)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_label *old = &c->seen;
@@ -187,7 +200,7 @@ static int look_back(struct circle_node *node)
 	if (!r)
 		r = start_peers(c);
 	if (!r)
-		r = wait_for_peers(node, false);
+		r = wait_for_all(node, false, until);
 	return r ?: circle_recover_check(node);
 }
 
@@ -232,7 +245,7 @@ static int still_as_planned(struct circle_node *node)
 	return now->seq == c->seen.seq && (!c->was_unseen || as_found(c, now)) ? 0 : -EAGAIN;
 }
 
-static int take_label(struct circle_node *node)
+static int take_label(struct circle_node *node, unsigned long until)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_super *sb = &node->meta->sb;
@@ -270,7 +283,7 @@ static int take_label(struct circle_node *node)
 	c->label.origin_sectors = node->origin_sectors;
 	r = circle_label_store(node);
 	if (!r)
-		r = look_back(node);
+		r = look_back(node, until);
 	if (!r)
 		r = circle_label_store(node);	/* both copies: a torn one is never the only one */
 out:
@@ -305,7 +318,7 @@ static int wait_lease(struct circle_node *node)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 	}
-	return circle_label_look(node);
+	return 0;
 }
 
 /* Nothing is dirty but what is lost, nor will be, with a degree, before a label with peers. */
@@ -355,11 +368,28 @@ static int last_owner(struct circle_circle *c)
 	return got ? 0 : -EINVAL;
 }
 
+/* Who hears another owner is asked before the long wait: what a hello said grows old. */
+static int find_peers(struct circle_node *node, unsigned long until)
+{
+	bool taking = taking_over(node->circle);
+	int r = wait_for_peers(node, false);
+
+	if (!r && taking)
+		r = ask_peers(node);
+	if (!r)
+		r = wait_for_needed(node, false, until);
+	if (!r && taking)
+		r = ask_peers(node);	/* who has come since */
+	return r;
+}
+
 int circle_activate(struct circle_node *node)
 {
+	unsigned long until = jiffies + msecs_to_jiffies(NEEDED_MS);
 	struct circle_circle *c = node->circle;
 	int r = 0;
 
+	c->hurry = false;
 	c->was_unseen = c->start != CIRCLE_START_FRESH && (c->seen.flags & CIRCLE_LBF_UNSEEN);
 	c->found = c->seen;
 	if (c->was_unseen)
@@ -369,19 +399,19 @@ int circle_activate(struct circle_node *node)
 	if (!r)
 		r = start_peers(c);
 	if (!r)
-		r = wait_for_peers(node, false);
-	if (!r && taking_over(c))
-		r = ask_peers(node);
+		r = find_peers(node, until);
 	if (!r)
 		r = circle_recover_check(node);
 	if (!r)
-		r = take_label(node);
+		r = take_label(node, until);
 	if (r)
 		return r;
 	WRITE_ONCE(c->may_fence, true);
-	r = wait_for_peers(node, true);
+	r = wait_lease(node);
+	if (!r)			/* last: what comes next goes by who is there then */
+		r = wait_for_all(node, true, until);
 	if (!r)
-		r = wait_lease(node);
+		r = circle_label_look(node);
 	if (!r)
 		r = circle_recover(node);
 	if (!r)

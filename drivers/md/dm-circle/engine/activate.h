@@ -37,7 +37,7 @@ void circle_deactivate(struct circle_node *node);
 /* recover.c: would a recovery be refused? Asked before the label is touched. -ENODATA. */
 int circle_recover_check(struct circle_node *node);
 
-/* Could one claim more if the peers of the old view that are not in `here` came too? */
+/* May peers of the old view that are not in `here` have what would be missing without them? */
 bool circle_recover_wants(struct circle_node *node, u32 here);
 
 /* recover.c: lists, decision, drain (R6). The label says that we are taking. */

@@ -40,9 +40,9 @@ unsigned int circle_patience_ms(const struct circle_circle *c)
 {
 	unsigned int ms = READ_ONCE(c->timeout_ms);
 
-	if (READ_ONCE(c->role) == CIRCLE_ROLE_NONE)
-		return max(ms, START_MS);
-	return READ_ONCE(c->ending) ? min_t(unsigned int, ms, CIRCLE_TIMEOUT_MS) : ms;
+	if (READ_ONCE(c->ending) || READ_ONCE(c->hurry))
+		return min_t(unsigned int, ms, CIRCLE_TIMEOUT_MS);
+	return READ_ONCE(c->role) == CIRCLE_ROLE_NONE ? max(ms, START_MS) : ms;
 }
 
 static void init_peer(struct circle_circle *c, unsigned int nr)

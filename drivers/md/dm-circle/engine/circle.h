@@ -163,6 +163,7 @@ struct circle_circle {
 	u32 floor;			/* of the durable label */
 	u32 departures;			/* how often peers left the view */
 	u32 in_vain;			/* peers that a suspend waits for no longer */
+	bool hurry;			/* who starts it was killed; WRITE_ONCE */
 	struct list_head multis;
 	u32 place_next;			/* rotates the choice of holders */
 
@@ -212,9 +213,7 @@ static inline bool circle_ending(const struct circle_circle *c)
 	return smp_load_acquire(&c->ending) && !time_before(jiffies, c->ending_at);
 }
 
-/* circle.c. How long a peer may take to answer: while no I/O waits for it, longer; a suspend does
- * not wait for long (P7). Any context.
- */
+/* circle.c. How long a peer may take to answer: longer while there is no I/O, less in a suspend. */
 unsigned int circle_patience_ms(const struct circle_circle *c);
 
 /* create: first constructor's process (its network namespace). */
@@ -231,7 +230,8 @@ struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id,
 
 void circle_peer_reset(struct circle_peer *peer);
 
-/* peer.c. Process context. */
+/* peer.c. Process context. here: it has greeted, and is connected. */
+bool circle_peer_here(struct circle_peer *peer);
 int circle_peer_release_all(struct circle_peer *peer);	/* sleeps; bounded by the timeout */
 int circle_peer_start(struct circle_peer *peer);
 void circle_peer_stop(struct circle_peer *peer);

@@ -66,8 +66,10 @@ static void committed(struct circle_waiter *w, int err)
 
 bool circle_flush_is_plain(struct circle_node *node)
 {
-	return circle_meta_settled(node->meta) && !circle_origin_mark(node) &&
-	       !READ_ONCE(node->loss_untold) && !circle_holders_undurable(node);
+	if (!circle_meta_settled(node->meta) || circle_origin_mark(node))
+		return false;
+	smp_rmb();		/* covered by a FLUSH behind one that failed: then that is seen */
+	return !READ_ONCE(node->loss_untold) && !circle_holders_undurable(node);
 }
 
 void circle_flush_step(struct circle_io *io)

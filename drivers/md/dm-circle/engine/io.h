@@ -34,6 +34,7 @@ struct circle_io {
 	bool cache_failed;	/* a copy failed at the cache device's end */
 	bool settled;		/* a FLUSH of its own covered what it wrote to the origin */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
+	bool flush_behind;	/* and its last device has a volatile cache */
 	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
 	u64 covers;		/* origin writes that its FLUSH makes durable */
 	int origin_errors;	/* node's, when it wrote to the origin */
@@ -43,12 +44,13 @@ struct circle_io {
 
 struct bio *circle_io_bio(struct circle_io *io);
 
-/* Any context: FUA for a device that has none of its own? The block layer would send a FLUSH behind
- * the write; if that failed nobody would know what else it took with it. So it is we who send it.
+/* Any context, before a write's data go to bdev; they go without REQ_FUA. Some device below may have
+ * none of its own, whatever bdev says, and get a FLUSH from the block layer; if that failed nobody
+ * would know what else it took with it. So the FLUSH behind the write is always ours.
  */
-static inline bool circle_io_flush_behind(const struct circle_io *io, struct block_device *bdev)
+static inline void circle_io_goes_to(struct circle_io *io, struct block_device *bdev)
 {
-	return io->fua && bdev_write_cache(bdev) && !bdev_fua(bdev);
+	io->flush_behind = io->fua && bdev_write_cache(bdev);
 }
 
 /* Fills in block, pages and limits of a data request; cuts it at the block's end. */
@@ -73,8 +75,8 @@ void circle_io_continue(struct circle_io *io, void (*step)(struct circle_io *io)
 /* Any context: complete the bio with io->status; its end_io releases the range. */
 void circle_io_end(struct circle_io *io);
 
-/* Process context: send the bio to a device; `ended` runs at its completion (maybe in irq). With
- * FUA, unless the caller is to flush behind it.
+/* Process context: send the bio to a device, without FUA; `ended` runs at its completion (maybe in
+ * irq).
  */
 void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 sector,
 		      bool (*ended)(struct circle_io *io));

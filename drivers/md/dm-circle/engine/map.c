@@ -93,6 +93,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->slot = CIRCLE_NO_SLOT;
 	io->write = NULL;
 	io->fua = bio->bi_opf & REQ_FUA;
+	io->flush_behind = false;
 	bio->bi_opf &= ~REQ_POLLED;	/* parts and resubmissions could not be polled */
 	io->block = 0;
 	io->whole = 0;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * origin: see origin.h. What a FLUSH says is counted in its completion and not by whoever waited
- * for it: another FLUSH, issued behind one that failed, must not end and be believed before that
- * is known.
+ * for it: another FLUSH, issued behind that end, must not be believed before it is known.
  */
 #include "origin.h"
+
+#define SLICE	(30 * HZ)	/* a device may hang for long, and that is not our fault */
 
 struct waited {
 	struct circle_node *node;
@@ -28,18 +29,19 @@ int circle_origin_flush(struct circle_node *node)
 {
 	struct waited w = {
 		.node = node,
-		.over = COMPLETION_INITIALIZER_ONSTACK(w.over),
 		.flushed = atomic64_read(&node->origin_flushed),
 		.covers = circle_origin_mark(node),
 	};
 	struct bio bio;
 	int r;
 
+	init_completion(&w.over);
 	bio_init(&bio, node->origin, NULL, 0, REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH);
 	bio.bi_private = &w;
 	bio.bi_end_io = ended;
 	submit_bio(&bio);
-	wait_for_completion_io(&w.over);
+	while (!wait_for_completion_io_timeout(&w.over, SLICE))
+		;
 	r = blk_status_to_errno(bio.bi_status);
 	bio_uninit(&bio);
 	return r;

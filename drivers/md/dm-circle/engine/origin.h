@@ -60,6 +60,7 @@ static inline void circle_origin_covered(struct circle_node *node, s64 mark)
 
 /* Sleeps. 0: what had completed is durable, unless a FLUSH failed between the first of these writes
  * and now: who asks this for compares node->origin_errors. Else -errno, and counted as failed.
+ * FLUSHes that are in flight together are not told apart.
  */
 int circle_origin_flush(struct circle_node *node);
 

@@ -88,7 +88,7 @@ static int connect(struct circle_peer *p)
 	struct socket *sock;
 	int r;
 
-	sock = circle_sock_connect(c->net, &p->addr, c->timeout_ms, told_to_stop, NULL);
+	sock = circle_sock_connect(c->net, &p->addr, circle_patience_ms(c), told_to_stop, NULL);
 	if (IS_ERR(sock))
 		return PTR_ERR(sock);
 	conn = circle_conn_create(sock, true, &ops, p, "circle_peer");
@@ -143,7 +143,7 @@ static int hello_answer(struct circle_peer *p, const struct circle_call *call, c
 	memcpy(p->domain, h.domain, CIRCLE_DOMAIN_SIZE);
 	p->instance = h.instance;
 	p->heard = call->answer.aux;
-	WRITE_ONCE(p->greeted, true);
+	smp_store_release(&p->greeted, true);	/* who sees it sees what the peer said */
 	if (call->answer.generation > p->node->gen)
 		circle_fenced(p->node, call->answer.generation);
 	return 0;
@@ -228,6 +228,17 @@ int circle_peer_flush(struct circle_peer *p)
 	}
 	kfree(call);
 	return r;
+}
+
+bool circle_peer_here(struct circle_peer *p)
+{
+	bool here;
+
+	spin_lock_irq(&p->lock);
+	/* pairs with hello_answer() */
+	here = smp_load_acquire(&p->greeted) && p->conn && !circle_conn_closing(p->conn);
+	spin_unlock_irq(&p->lock);
+	return here;
 }
 
 static bool may_resync(struct circle_peer *p)

@@ -159,7 +159,8 @@ bool circle_recover_wants(struct circle_node *node, u32 here)
 	}
 	now = best;
 	now.unreachable += hweight32(c->old_view & ~here);
-	return circle_recover_judge(&best) > circle_recover_judge(&now);
+	return (c->old_view & ~here) && circle_recover_judge(&now) != CIRCLE_COMPLETE &&
+	       circle_recover_judge(&best) != CIRCLE_REFUSED;
 }
 
 /* What is known of the label's view; no r: from hellos alone, before anybody is told. */
@@ -171,11 +172,11 @@ static void gather(struct circle_node *node, const struct circle_recovery *r,
 
 	from_label(c, e);
 	for (i = 0; i < c->nr_peers; i++) {
-		const struct circle_peer *p = &c->peer[i];
+		struct circle_peer *p = &c->peer[i];
 
 		if (!(c->old_view >> i & 1))
 			continue;
-		if (r ? !(r->counted >> i & 1) : !READ_ONCE(p->greeted)) {
+		if (r ? !(r->counted >> i & 1) : !circle_peer_here(p)) {
 			CIRCLE_WARN("recovery: peer %u of the view cannot be reached", p->id);
 			e->unreachable++;
 		} else if (!circle_same_store(r ? r->instance[i] : p->instance, p->counted)) {
@@ -259,8 +260,9 @@ static int drop_all(struct circle_recovery *r)
 			drop_slot(r->node, r->copy[k].block, r->copy[k].lost);
 	err = circle_meta_commit(r->node->meta, true);
 	for (i = 0; i < c->nr_peers && !err; i++)
-		if (reachable(&c->peer[i]) &&
-		    circle_peer_release_all(&c->peer[i]))
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		else if (reachable(&c->peer[i]) && circle_peer_release_all(&c->peer[i]))
 			CIRCLE_WARN("recovery: peer %u did not drop its replicas; it will before it counts again",
 				    c->peer[i].id);
 	return err;

@@ -304,8 +304,10 @@ static int drain_all(struct circle_recovery *r)
 	for (i = 0; i < nr; i++)
 		queue_work(r->node->bg_wq, &d[i].work);
 	while (!wait_for_completion_timeout(&r->over, SLICE))
-		if (fatal_signal_pending(current))
+		if (fatal_signal_pending(current)) {
 			cmpxchg(&r->err, 0, -EINTR);
+			WRITE_ONCE(r->node->circle->hurry, true);
+		}
 	for (i = 0; i < nr; i++)
 		flush_work(&d[i].work);		/* has completed, but may not have returned */
 	free_drainers(d, nr);

@@ -201,9 +201,9 @@ static struct bio *ssd_bio(struct circle_write *w, gfp_t gfp)
 {
 	struct circle_io *io = w->io;
 	struct circle_node *node = io->node;
-	blk_opf_t opf = REQ_OP_WRITE | (circle_io_bio(io)->bi_opf & (REQ_SYNC | REQ_IDLE)) |
-			(io->fua && !circle_io_flush_behind(io, node->cache) ? REQ_FUA : 0);
+	blk_opf_t opf = REQ_OP_WRITE | (circle_io_bio(io)->bi_opf & (REQ_SYNC | REQ_IDLE));
 
+	circle_io_goes_to(io, node->cache);
 	return make_bio(w, node->cache, circle_slot_sector(node, io->slot, w->start), opf,
 			w->start, w->end, gfp);
 }
@@ -242,12 +242,12 @@ static void committed(struct circle_waiter *waiter, int err)
 	circle_io_part_done(io);
 }
 
-/* FUA: the SSD had it, if it knows that; the metadata and the holders are asked. */
+/* FUA: SSD, metadata and holders are asked. */
 static void make_durable(struct circle_io *io)
 {
 	atomic_set(&io->pending, 2);
 	io->step = durable;
-	io->waiter.flush = circle_io_flush_behind(io, io->node->cache);
+	io->waiter.flush = io->flush_behind;
 	io->waiter.done = committed;
 	circle_commit_wait(io->node, &io->waiter);
 	circle_flush_holders(io);

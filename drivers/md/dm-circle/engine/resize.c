@@ -7,6 +7,7 @@
 #include "resize.h"
 
 #include "../log.h"
+#include "origin.h"
 
 u64 circle_slots_of(const struct circle_devices *dev, const struct circle_config *conf)
 {
@@ -75,6 +76,7 @@ static int shrink_origin(struct circle_node *node, u64 sectors)
 static int write_out(struct circle_node *node, const struct circle_devices *dev, u64 from, u64 to,
 		     u64 sectors)
 {
+	s64 flushed = atomic64_read(&node->origin_flushed);
 	struct circle_meta *m = node->meta;
 	u32 chunk;
 	int r = 0;
@@ -88,7 +90,11 @@ static int write_out(struct circle_node *node, const struct circle_devices *dev,
 					   chunk);
 	}
 	mutex_unlock(&m->lock);
-	return r ?: circle_bdev_flush(dev->origin);
+	if (!r && circle_bdev_flush(dev->origin)) {
+		circle_origin_failed(node, flushed);
+		r = -EIO;
+	}
+	return r;
 }
 
 static u32 find_own(struct circle_slots *s, u64 block)

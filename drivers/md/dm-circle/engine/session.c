@@ -467,7 +467,9 @@ static struct circle_session *session_new(struct circle_server *srv, struct sock
 		kfree(s);
 		return NULL;
 	}
-	circle_conn_set_timeout(s->conn, READ_ONCE(srv->node->circle->timeout_ms));
+	/* not less than the default: TCP repeats what was lost after 200 ms at the earliest */
+	circle_conn_set_timeout(s->conn, max_t(unsigned int, CIRCLE_TIMEOUT_MS,
+					       READ_ONCE(srv->node->circle->timeout_ms)));
 	s->srv = srv;
 	kref_init(&s->ref);
 	INIT_LIST_HEAD(&s->link);

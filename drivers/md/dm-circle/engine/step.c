@@ -17,8 +17,7 @@ void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 secto
 	/* Submitted before, to a device that split it, it was left at 0: see dm-bio-record.h. */
 	atomic_set(&bio->__bi_remaining, 1);
 	bio->bi_opf &= ~REQ_FUA;
-	if (io->fua && !circle_io_flush_behind(io, bdev))
-		bio->bi_opf |= REQ_FUA;
+	circle_io_goes_to(io, bdev);
 	bio->bi_iter = io->iter;
 	bio->bi_iter.bi_sector = sector;
 	bio_set_dev(bio, bdev);

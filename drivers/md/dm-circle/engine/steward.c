@@ -77,11 +77,11 @@ int circle_label_look(struct circle_node *node)
 	return r == -EAGAIN ? -EIO : r;
 }
 
-/* On the origin a FLUSH that fails may take what others wrote with it: it is counted as theirs. */
+/* On the origin's disk a FLUSH that fails may take what others wrote there: it is counted. */
 static int write_label(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
-	bool shared = c->label_dev == node->origin;
+	bool shared = c->label_dev->bd_disk == node->origin->bd_disk;
 	int r = shared ? circle_origin_flush(node) : 0;
 
 	if (!r)

@@ -106,7 +106,7 @@ static void wait_for_freeing(struct circle_io *io)
 {
 	atomic_set(&io->pending, 1);
 	io->step = acknowledge;
-	if (circle_io_flush_behind(io, io->node->origin))
+	if (io->flush_behind)
 		circle_io_flush_origin(io);
 	io->waiter.flush = false;
 	io->waiter.done = committed;
@@ -125,8 +125,7 @@ static void at_origin(struct circle_io *io)
 	atomic_set(&io->pending, 1);
 	io->step = unmark;
 	if ((circle_slot_dirty(s, io->slot) & io->touched) ||
-	    READ_ONCE(s->slot[io->slot].holders) ||
-	    circle_io_flush_behind(io, io->node->origin)) {
+	    READ_ONCE(s->slot[io->slot].holders) || io->flush_behind) {
 		io->settled = true;
 		circle_io_flush_origin(io);
 	}
@@ -144,7 +143,7 @@ static bool written(struct circle_io *io)
 	if (io->status)
 		circle_io_end(io);
 	else if (!node->circle && !copies_left(io) && circle_node_settled(node) &&
-		 !circle_io_flush_behind(io, node->origin))
+		 !io->flush_behind)
 		acknowledge(io);
 	else
 		circle_io_continue(io, at_origin);

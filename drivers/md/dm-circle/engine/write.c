@@ -139,8 +139,7 @@ static bool written(struct circle_io *io)
 	circle_stat_add(node->stats, io->hit ? CIRCLE_STAT_WRITE_HIT : CIRCLE_STAT_WRITE_MISS, 1);
 	if (!io->fua)
 		return true;
-	/* else the device got the FUA */
-	io->waiter.flush = circle_io_flush_behind(io, node->cache);
+	io->waiter.flush = io->flush_behind;
 	io->waiter.done = committed;
 	circle_commit_wait(node, &io->waiter);
 	return false;
@@ -218,8 +217,8 @@ int circle_write_map(struct circle_io *io, struct bio *bio)
 		return DM_MAPIO_SUBMITTED;
 	}
 	io->ended = written;
-	if (circle_io_flush_behind(io, io->node->cache))
-		bio->bi_opf &= ~REQ_FUA;
+	bio->bi_opf &= ~REQ_FUA;
+	circle_io_goes_to(io, io->node->cache);
 	bio_set_dev(bio, io->node->cache);
 	bio->bi_iter.bi_sector = circle_slot_sector(io->node, io->slot, io->start);
 	return DM_MAPIO_REMAPPED;

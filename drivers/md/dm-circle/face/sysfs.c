@@ -203,7 +203,7 @@ static ssize_t timeout_ms_store(struct circle_dir *d, const char *buf, size_t le
 		return -EINVAL;
 	WRITE_ONCE(c->timeout_ms, v);
 	for (i = 0; i < c->nr_peers; i++)
-		tell_conn(&c->peer[i], v);
+		tell_conn(&c->peer[i], circle_patience_ms(c));
 	return len;
 }
 
