@@ -60,7 +60,7 @@ class Rig:
     def drain(self):
         """Until nothing is dirty."""
         dm.message(self.name, "drain")
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while dm.status(self.name)[10] != "0":
             if time.monotonic() > end:
                 raise SystemExit("crash_judge: it does not get clean")

@@ -37,7 +37,7 @@ def create(name, sectors, target, args):
 
 def remove(name):
     """It may be open for a moment longer."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
             call(REMOVE, name)

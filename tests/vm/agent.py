@@ -29,20 +29,21 @@ def open_port():
 
 def run(cmd, timeout):
     """Run cmd by bash in a session of its own; 124 when time was up."""
-    with subprocess.Popen(["/bin/bash", "-c", cmd], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          start_new_session=True) as p:
+    # No "with": its end would wait for what cannot be killed.
+    p = subprocess.Popen(["/bin/bash", "-c", cmd], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         start_new_session=True)
+    try:
+        out, _ = p.communicate(timeout=timeout)
+        return p.returncode, out
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+        # What the command left in the kernel may not die: do not wait.
         try:
-            out, _ = p.communicate(timeout=timeout)
-            return p.returncode, out
+            out, _ = p.communicate(timeout=2)
         except subprocess.TimeoutExpired:
-            os.killpg(p.pid, signal.SIGKILL)
-            # What the command left in the kernel may not die: do not wait.
-            try:
-                out, _ = p.communicate(timeout=2)
-            except subprocess.TimeoutExpired:
-                out = b""
-            return 124, out
+            out = b""
+        return 124, out
 
 
 def serve(fd, lock, req):

@@ -23,7 +23,7 @@ import time
 import disk
 import vm
 
-BOOT_SECONDS = 120
+BOOT_SECONDS = 2 * vm.BOOT
 HUB_QUEUE = 4 << 20     # bytes on the way to a node that does not read; then drop
 
 
@@ -181,15 +181,30 @@ class Node(vm.Vm):
 
     def start(self, mode="agent", argv=(), wait=True):
         """Boot, with the disks as they are."""
+        self._power_on(mode, argv)
+        if wait:
+            self.ready()
+
+    def _power_on(self, mode="agent", argv=()):
         for name in ("agent", "qmp", "con"):
             if os.path.exists(f"{self.run}/{name}"):
                 os.unlink(f"{self.run}/{name}")
         super().start(mode, argv)
-        if wait:
-            self.ready()
 
     def ready(self, timeout=BOOT_SECONDS):
-        """Wait until commands can be run."""
+        """Wait until commands can be run. A boot that hangs or dies is tried once more, unless our
+        module may be why: before the agent runs, nothing writes to the disks.
+        """
+        try:
+            self._ready(timeout)
+        except vm.VmError as e:
+            if not isinstance(e, vm.Timeout) and self.ours():
+                raise
+            self.again(e)
+            self._power_on()
+            self._ready(timeout)
+
+    def _ready(self, timeout):
         end = time.monotonic() + timeout
         s = socket.socket(socket.AF_UNIX)
         while True:
@@ -279,7 +294,7 @@ class Node(vm.Vm):
         for d in self.disks.values():
             d.power_loss(keep)
 
-    def poweroff(self, timeout=30):
+    def poweroff(self, timeout=120):
         """End in order, as far as that goes without a service manager."""
         with self._lock:
             self._agent.sendall(b'{"id": 0, "cmd": null}\n')
@@ -313,6 +328,7 @@ class Cluster:
             os.environ.get("SEED") or random.randrange(1 << 32))
         name = name or os.path.basename(sys.argv[0])
         self.out = os.path.join(vm.RESULTS, self.kver, name)
+        vm.claim(self.out)
         shutil.rmtree(self.out, ignore_errors=True)
         self.run = tempfile.mkdtemp(prefix="net.")
         atexit.register(shutil.rmtree, self.run, ignore_errors=True)
@@ -333,7 +349,7 @@ class Cluster:
             for n in self.nodes.values():
                 n.start(wait=False)
             for n in self.nodes.values():
-                n.ready(BOOT_SECONDS * max(1, len(self.nodes) // 2))
+                n.ready()
         except BaseException:
             self.stop()
             raise

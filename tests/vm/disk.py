@@ -44,6 +44,7 @@ class VolatileDisk:
         self.lock = threading.Lock()    # covers pending and both files
         self.die = random.Random(seed)
         self.lost = 0                   # writes that power losses took
+        self.serving = []               # threads
         self.sock = sock
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(sock)
@@ -57,6 +58,12 @@ class VolatileDisk:
 
     def power_loss(self, keep=0.5):
         """Decide the fate of what was not flushed. Only while no VM uses it."""
+        # A request may be on its way still, though who sent it is dead.
+        while self.serving:
+            t = self.serving.pop()
+            t.join(60)
+            if t.is_alive():
+                raise TimeoutError(f"{self.sock}: power loss of a disk in use")
         with self.lock:
             for offset, data, fua in self.pending:
                 fate = self.die.random()
@@ -78,7 +85,9 @@ class VolatileDisk:
                 conn, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
+            t = threading.Thread(target=self._serve, args=(conn,), daemon=True)
+            t.start()
+            self.serving.append(t)
 
     def _serve(self, conn):
         with conn:

@@ -78,12 +78,20 @@ def emulator_fault(out):
     return None
 
 
+# Our module, also in a trace; not as the kernel's command line may name the tree.
+OURS = re.compile(r"^(?!.*ommand line:).*(dm_circle|circle:)", re.M)
+
+
 class VmError(Exception):
     """A VM did not do what the test needs of every VM."""
 
 
 class Timeout(VmError):
     """It did not do so in time."""
+
+
+SLOW = float(os.environ.get("VM_SLOW", 1))
+BOOT = 150 * SLOW       # seconds after which a machine is started once more; it takes about 10
 
 
 # ---------------------------------------------------------------- kernels
@@ -123,6 +131,23 @@ def _locked(path):
     with open(path, "w", encoding="ascii") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         yield
+
+
+_claims = {}
+
+
+def claim(out):
+    """These results are ours until we end; whoever comes meanwhile fails."""
+    if out in _claims:
+        return
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    f = open(out + ".lock", "w", encoding="ascii")
+    try:
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        f.close()
+        raise VmError(f"{out}: another run of this test writes there") from None
+    _claims[out] = f
 
 
 def _install_module(kver):
@@ -244,6 +269,7 @@ class Vm:
         self.job = {}                   # more variables for guest-init
         self.proc = None
         self.boots = 0
+        self._log_at = 0                # where this boot begins in the console's log
         os.makedirs(self.out, exist_ok=True)
         # Paths of unix sockets are short, those of results need not be.
         self.run = tempfile.mkdtemp(prefix="vm.")
@@ -254,13 +280,35 @@ class Vm:
         """The console's log."""
         return os.path.join(self.out, "console.log")
 
+    def said(self):
+        """What is on the console since this boot."""
+        try:
+            with open(self.console, "rb") as f:
+                f.seek(self._log_at)
+                return f.read().decode("utf-8", "replace").replace("\r\n", "\n")
+        except FileNotFoundError:
+            return ""
+
     def begun(self):
         """Has guest-init started what it was to start?"""
-        try:
-            with open(self.console, encoding="utf-8", errors="replace") as f:
-                return any(line.endswith(" begins\n") and "vm: " in line for line in f)
-        except FileNotFoundError:
-            return False
+        return any(line.endswith(" begins\n") and "vm: " in line
+                   for line in self.said().splitlines(True))
+
+    def ours(self):
+        """Is our module on the console? Then it may be why the machine died."""
+        return bool(OURS.search(self.said()))
+
+    def again(self, why):
+        """Tell why a boot is tried once more; the machine is dead, and its console as before."""
+        self.kill9()
+        print(f"# {why}: once more", flush=True)
+        said = self.said()
+        for line in said.splitlines()[-10:]:
+            print(f"#   {line}", flush=True)
+        if said:
+            with open(self.console + ".failed", "a", encoding="utf-8") as f:
+                f.write(said)
+            os.truncate(self.console, self._log_at)
 
     def _accel(self):
         if self.icount:
@@ -296,6 +344,7 @@ class Vm:
         with open(os.path.join(self.out, "argv"), "wb") as f:
             f.write(b"".join(os.fsencode(a) + b"\0" for a in argv))
         self.boots += 1
+        self._log_at = os.path.getsize(self.console) if os.path.exists(self.console) else 0
         with open(os.path.join(self.out, "qemu.log"), "ab") as log:
             self.proc = subprocess.Popen(
                 self._argv(initrd), stdin=subprocess.DEVNULL, stdout=log,
@@ -321,7 +370,7 @@ class Vm:
             raise Timeout(f"still running after {timeout} s") from None
         _running.discard(self.proc)
 
-    def qmp(self, execute, timeout=10, **arguments):
+    def qmp(self, execute, timeout=60, **arguments):
         """One QMP command, over a connection of its own."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(timeout)

@@ -91,7 +91,7 @@ static int with_echo(u16 family, int n, u32 max_sectors)
 
 	CHECK(server_start(&s, family, END_ECHO, 0) == 0);
 	err = echo_frames(&s, n, max_sectors);
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	CHECK(atomic_read(&s.without_net) == 0);
 	return err;
 }
@@ -136,7 +136,7 @@ static int test_client_closes(void)
 		msleep(i * 3);
 		CHECK(close_now(e, sent) == 0);
 	}
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	return 0;
 }
 
@@ -153,15 +153,15 @@ static int server_ends_it(enum end_mode mode)
 	CHECK(circle_conn_start(e->conn) == 0);
 	sent = fill(e, 40, 512);
 	begin = jiffies;
-	CHECK(wait_for_completion_timeout(&e->over, 30 * HZ));
-	CHECK(since_ms(begin) < 20000);
+	CHECK(wait_for_completion_timeout(&e->over, 60 * HZ));
+	CHECK(since_ms(begin) < 45000);
 	CHECK(e->reason != -ETIMEDOUT);
 	CHECK(circle_conn_closing(e->conn));
 	CHECK(end_send(e, 0, 1, false) == -ENOTCONN);
 	circle_conn_wait(e->conn);
 	circle_conn_wait(e->conn);
 	CHECK(over(e, sent) == 0);
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	CHECK(s.last_reason == (mode == END_CLOSE ? -ESTALE : -EDQUOT));
 	return 0;
 }
@@ -188,10 +188,10 @@ static int test_close_in_callback(void)
 	CHECK(!IS_ERR(e));
 	CHECK(circle_conn_start(e->conn) == 0);
 	sent = fill(e, 40, 64);
-	CHECK(wait_for_completion_timeout(&e->over, 30 * HZ));
+	CHECK(wait_for_completion_timeout(&e->over, 60 * HZ));
 	CHECK(e->reason == -ESTALE);
 	CHECK(over(e, sent) == 0);
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	return 0;
 }
 
@@ -215,11 +215,11 @@ static int test_stall(void)
 	CHECK(wait_for_completion_timeout(&e->over, 60 * HZ));
 	ms = since_ms(begin);
 	pr_info("# ended after %u ms: %d\n", ms, e->reason);
-	CHECK(ms >= 600 && since_ms(filled) < 20000);
+	CHECK(ms >= 600 && since_ms(filled) < 45000);
 	CHECK(e->reason == -ETIMEDOUT);
 	CHECK(atomic_read(&e->done_err) > 0);
 	CHECK(over(e, sent) == 0);
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	return 0;
 }
 
@@ -242,12 +242,12 @@ static int test_close_stalled(void)
 	local_irq_disable();
 	circle_conn_close(e->conn, -ECANCELED);
 	local_irq_enable();
-	CHECK(wait_for_completion_timeout(&e->over, 30 * HZ));
-	CHECK(since_ms(begin) < 20000);	/* the timeout is 60 s */
+	CHECK(wait_for_completion_timeout(&e->over, 60 * HZ));
+	CHECK(since_ms(begin) < 45000);	/* the timeout is 60 s */
 	CHECK(e->reason == -ECANCELED);
 	CHECK(over(e, sent) == 0);
-	CHECK(since_ms(begin) < 20000);	/* the server's room() too */
-	server_stop(&s);
+	CHECK(since_ms(begin) < 45000);	/* the server's room() too */
+	CHECK(server_stop(&s) == 0);
 	return 0;
 }
 
@@ -269,7 +269,7 @@ static int test_strangers(void)
 		CHECK(s.last_dropped == (kind == RAW_BAD_CRC || kind == RAW_HALF_PAYLOAD));
 	}
 	CHECK(echo_frames(&s, 10, 16) == 0);	/* others are still served */
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	return 0;
 }
 
@@ -296,7 +296,7 @@ static int test_refused(void)
 	int i;
 
 	CHECK(server_start(&s, 4, END_ECHO, 0) == 0);
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	for (i = 0; i < 50; i++)
 		CHECK(connect_err(&s.addr, 30000, NULL) == -ECONNREFUSED);
 	CHECK(connect_err(&none, 30000, NULL) == -EAFNOSUPPORT);
@@ -338,7 +338,7 @@ static int stop_thread(struct circle_addr *a)
 	CHECK(!IS_ERR(t));
 	CHECK(!wait_for_completion_timeout(&w.over, HZ / 10));
 	CHECK(kthread_stop(t) == -EINTR);
-	CHECK(since_ms(begin) < 20000);
+	CHECK(since_ms(begin) < 45000);
 	return 0;
 }
 
@@ -350,11 +350,11 @@ static int test_connect_ends(void)
 
 	CHECK(h);
 	CHECK(connect_err(&a, 400, NULL) == -ETIMEDOUT);
-	CHECK(since_ms(begin) >= 390 && since_ms(begin) < 20000);
+	CHECK(since_ms(begin) >= 390 && since_ms(begin) < 45000);
 	begin = jiffies;
 	stop_at = jiffies + HZ / 5;
 	CHECK(connect_err(&a, 60000, stop_soon) == -EINTR);
-	CHECK(since_ms(begin) < 20000);
+	CHECK(since_ms(begin) < 45000);
 	CHECK(stop_thread(&a) == 0);
 	hole_close(h);
 	return 0;
@@ -388,7 +388,7 @@ static int test_cycles(void)
 	}
 	CHECK(end_wait_none(60000) == 0);
 	CHECK(atomic_read(&s.accepted) > 0);
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	return 0;
 }
 
@@ -404,12 +404,12 @@ static int test_listener(void)
 	CHECK(IS_ERR(l) && PTR_ERR(l) == -EADDRINUSE);
 	l = circle_listener_start(end_net(), &far, NULL, NULL);
 	CHECK(IS_ERR(l) && PTR_ERR(l) == -EADDRNOTAVAIL);
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	for (i = 0; i < 50; i++) {
 		CHECK(server_start(&s2, 4, END_ECHO, 0) == 0);
 		if (i & 1)
 			CHECK(connect_err(&s2.addr, 30000, NULL) == 0);
-		server_stop(&s2);
+		CHECK(server_stop(&s2) == 0);
 	}
 	circle_listener_stop(NULL);
 	CHECK(end_wait_none(60000) == 0);
@@ -426,7 +426,7 @@ static int test_too_long(void)
 	CHECK(!IS_ERR(e));
 	CHECK(end_send(e, 0, 2049, false) == -EMSGSIZE);
 	end_free(e);
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	CHECK(end_wait_none(60000) == 0);
 	return 0;
 }
@@ -494,10 +494,10 @@ static int test_vanish(void)
 	CHECK(completion_done(&e->over));
 	pr_info("# client: %d after %u ms\n", e->reason, since_ms(since));
 	CHECK(e->reason == -ETIMEDOUT);
-	CHECK(since_ms(since) < 20000);
+	CHECK(since_ms(since) < 45000);
 	CHECK(over(e, n) == 0);
 	pr_info("# server: %d after %u ms\n", s.last_reason, since_ms(since));
-	server_stop(&s);
+	CHECK(server_stop(&s) == 0);
 	return 0;
 }
 
@@ -529,8 +529,8 @@ static int __init net_test_init(void)
 
 static void __exit net_test_exit(void)
 {
-	if (hold)
-		server_stop(&held);
+	if (hold && server_stop(&held))
+		pr_err("# a server that does not end\n");
 }
 
 module_init(net_test_init);

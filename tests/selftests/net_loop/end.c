@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * end: see end.h. The server's ends live until their closed(), which puts the connection; the
- * client's belong to the test.
+ * end: see end.h. The server's ends are over, and no longer counted, with their closed(), but are put
+ * and freed by server_stop() alone, which waits for their threads. The client's belong to the test.
  */
 #include "end.h"
 
 #include <linux/bvec.h>
 #include <linux/delay.h>
 #include <linux/highmem.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/net.h>
 #include <linux/nsproxy.h>
@@ -243,16 +244,12 @@ static const struct circle_conn_ops client_ops = {
 	.closed = client_closed,
 };
 
-static struct server *the_server;
-
 static void server_closed(struct circle_conn *c, int reason)
 {
 	struct end *e = circle_conn_priv(c);
 
-	the_server->last_dropped = atomic_read(&e->dropped);
-	WRITE_ONCE(the_server->last_reason, reason);
-	circle_conn_put(c);
-	kfree(e);
+	e->server->last_dropped = atomic_read(&e->dropped);
+	WRITE_ONCE(e->server->last_reason, reason);
 	atomic_dec(&end_count);
 }
 
@@ -263,7 +260,7 @@ static const struct circle_conn_ops server_ops = {
 	.closed = server_closed,
 };
 
-static struct end *end_new(struct socket *sock, bool server, enum end_mode mode,
+static struct end *end_new(struct socket *sock, struct server *server, enum end_mode mode,
 			   unsigned int after)
 {
 	struct end *e = kzalloc(sizeof(*e), GFP_KERNEL);
@@ -293,14 +290,16 @@ static void server_accepted(void *priv, struct socket *sock)
 
 	if (!sock->sk->sk_net_refcnt)
 		atomic_inc(&s->without_net);
-	e = end_new(sock, true, s->mode, s->after);
+	e = end_new(sock, s, s->mode, s->after);
 	if (IS_ERR(e))
 		return;
 	circle_conn_set_timeout(e->conn, s->timeout_ms);
 	atomic_inc(&end_count);
 	atomic_inc(&s->accepted);
-	if (!circle_conn_start(e->conn))
+	if (!circle_conn_start(e->conn)) {
+		list_add(&e->link, &s->ends);	/* nobody else looks before we are stopped */
 		return;
+	}
 	circle_conn_put(e->conn);
 	kfree(e);
 	atomic_dec(&end_count);
@@ -316,7 +315,7 @@ int server_start(struct server *s, u16 family, enum end_mode mode, unsigned int 
 		s->addr = (struct circle_addr){ .family = 4, .addr = { 127, 0, 0, 1 } };
 	else
 		s->addr = (struct circle_addr){ .family = 6, .addr = { [15] = 1 } };
-	the_server = s;
+	INIT_LIST_HEAD(&s->ends);
 	s->listener = circle_listener_start(end_net(), &s->addr, server_accepted, s);
 	if (IS_ERR(s->listener))
 		return PTR_ERR(s->listener);
@@ -324,9 +323,16 @@ int server_start(struct server *s, u16 family, enum end_mode mode, unsigned int 
 	return 0;
 }
 
-void server_stop(struct server *s)
+int server_stop(struct server *s)
 {
+	struct end *e, *tmp;
+	int err;
+
 	circle_listener_stop(s->listener);
+	err = end_wait_none(60000);	/* by themselves */
+	list_for_each_entry_safe(e, tmp, &s->ends, link)
+		end_free(e);
+	return err;
 }
 
 struct end *end_connect(const struct server *s, enum end_mode mode, unsigned int after)
@@ -336,7 +342,7 @@ struct end *end_connect(const struct server *s, enum end_mode mode, unsigned int
 
 	if (IS_ERR(sock))
 		return ERR_CAST(sock);
-	e = end_new(sock, false, mode, after);
+	e = end_new(sock, NULL, mode, after);
 	if (!IS_ERR(e))
 		circle_conn_set_timeout(e->conn, s->timeout_ms);
 	return e;

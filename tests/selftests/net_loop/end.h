@@ -8,6 +8,7 @@
 
 #include <linux/atomic.h>
 #include <linux/completion.h>
+#include <linux/list.h>
 #include "net/conn.h"
 #include "net/listener.h"
 
@@ -22,7 +23,8 @@ struct end {
 	struct circle_conn *conn;
 	enum end_mode mode;
 	unsigned int after;
-	bool server;
+	struct server *server;	/* NULL: a client's */
+	struct list_head link;	/* in the server's ends */
 	atomic_t got;		/* frames */
 	atomic_t bad;		/* wrong content or order */
 	atomic_t dropped;	/* drop() calls */
@@ -36,6 +38,7 @@ struct end {
 
 struct server {
 	struct circle_listener *listener;
+	struct list_head ends;	/* the listener's thread adds, server_stop() takes */
 	struct circle_addr addr;
 	enum end_mode mode;	/* for connections from now on */
 	unsigned int after;
@@ -46,18 +49,22 @@ struct server {
 	int last_dropped;
 };
 
-extern atomic_t end_count;	/* ends of servers that live */
+extern atomic_t end_count;	/* ends of servers that are not closed */
 extern atomic_t frame_count;	/* messages and rooms that are allocated */
 
 int end_wait_none(unsigned int ms);	/* until both are 0: -ETIMEDOUT */
 
 struct net *end_net(void);
 int server_start(struct server *s, u16 family, enum end_mode mode, unsigned int after);
-void server_stop(struct server *s);
+/*
+ * Waits until both counts are 0, and no thread of the server's connections is left: -ETIMEDOUT if
+ * they had to be closed for that. Nobody uses *s afterwards.
+ */
+int server_stop(struct server *s);
 
 /* A client's end; not started. ERR_PTR. */
 struct end *end_connect(const struct server *s, enum end_mode mode, unsigned int after);
 int end_send(struct end *e, u64 id, u32 sectors, bool flat);
-void end_free(struct end *e);	/* closes, waits, puts */
+void end_free(struct end *e);	/* closes, waits, puts, frees */
 
 #endif

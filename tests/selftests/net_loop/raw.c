@@ -110,6 +110,19 @@ struct hole {
 	struct socket *filler[4];
 };
 
+/* Connecting goes on behind our back: as long as there is room, others are still let in. */
+static int hole_wait_full(struct hole *h)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(RAW_WAIT_MS);
+
+	while (!sk_acceptq_is_full(h->listening->sk)) {
+		if (time_after(jiffies, end))
+			return -ETIMEDOUT;
+		msleep(20);
+	}
+	return 0;
+}
+
 /* A full accept queue drops what comes: connecting to it goes on for ever. */
 struct hole *hole_open(struct circle_addr *addr)
 {
@@ -125,7 +138,8 @@ struct hole *hole_open(struct circle_addr *addr)
 		kfree(h);
 		return NULL;
 	}
-	kernel_listen(h->listening, 0);
+	if (kernel_listen(h->listening, 0))
+		goto out_close;
 	addr->port = ntohs(inet_sk(h->listening->sk)->inet_sport);
 	len = circle_sock_addr(addr, &ss);
 	for (i = 0; i < ARRAY_SIZE(h->filler); i++) {
@@ -134,7 +148,11 @@ struct hole *hole_open(struct circle_addr *addr)
 		if (!err)
 			kernel_connect(h->filler[i], (struct sockaddr *)&ss, len, O_NONBLOCK);
 	}
-	return h;
+	if (!hole_wait_full(h))
+		return h;
+out_close:
+	hole_close(h);
+	return NULL;
 }
 
 void hole_close(struct hole *h)
