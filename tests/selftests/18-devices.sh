@@ -125,8 +125,9 @@ either_witness()
 		dev_heal meta && wipe_mark && void_refused "what was dirty then may not"
 }
 
-# A suspend writes them back in far less than its 5 s.
-few_dirty() { fresh && circle_drain c && run --ops 30 --mix write=100; }
+# No more than 3 blocks each: one batch of write-back, which ends however long it takes; a suspend begins
+# none after 5 s.
+few_dirty() { fresh && circle_drain c && run --ops 20 --mix write=100; }
 
 suspend_fails()
 {
