@@ -120,17 +120,19 @@ now_ms()
 	echo $((10#${up/./} * 10))
 }
 
-# wait_for <seconds> <description> <command...>: until the command succeeds.
+# wait_for <seconds> <description> <command...>: until the command succeeds. It is tried once more when
+# time is up: the machine may have stood still meanwhile.
 wait_for()
 {
-	local end what=$2
+	local end last='' what=$2
 	end=$(($(now_ms) + $1 * 1000))
 	shift 2
 	until "$@"; do
-		if [ "$(now_ms)" -ge "$end" ]; then
+		if [ -n "$last" ]; then
 			echo "# gave up waiting for $what: $*"
 			return 1
 		fi
+		[ "$(now_ms)" -lt "$end" ] || last=1
 		sleep 0.1
 	done
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# One script, run with the targets `cache` and `circle`, each with devices of its own: what it
-# prints must be the same. Source after local.sh.
+# One script, run with the targets `cache` and `circle`, each with devices of its own: it must succeed
+# with both, and what it prints must be the same. Source after local.sh.
 #
 # A script uses $T, the target's name, and the functions below. Its devices are m_$T (metadata), s_$T
 # (cache), o_$T (origin); its mapped device is d_$T.
@@ -37,16 +37,22 @@ __plain() { sed -E "s/_?\b$T\b//g; s/\b[mso]_$T\b//g; s/\b[0-9]+:[0-9]+\b/DEV/g"
 # same_both <function> [<arguments>]
 same_both()
 {
-	local out
+	local out rc=0 ended
 	for T in "${TARGETS[@]}"; do
 		"$@" 2>&1 | __plain >"/tmp/side_$T"
+		ended=${PIPESTATUS[0]}
+		[ "$ended" = 0 ] && continue
+		echo "# $T ended with $ended:"
+		sed 's/^/#   /' "/tmp/side_$T"
+		rc=1
 	done
-	out=$(diff -u --label cache --label circle /tmp/side_cache /tmp/side_circle) && return
+	out=$(diff -u --label cache --label circle /tmp/side_cache /tmp/side_circle) && return "$rc"
 	echo "# ${out//$'\n'/$'\n'# }"
 	return 1
 }
 
 dev() { echo "/dev/mapper/d_$T"; }
+# line <from the block size on> [<length>]
 line() { echo "0 ${2-$LEN} $T /dev/mapper/m_$T /dev/mapper/s_$T /dev/mapper/o_$T $1"; }
 
 # try <dmsetup's arguments>: how it ended, with the kernel's reason
@@ -101,4 +107,8 @@ hot()
 	return 1
 }
 
-cleaned() { reload "0 cleaner 0" && wait_for 60 "clean" is_clean; }
+# The cleaner is what runs, and nothing is dirty.
+cleaned()
+{
+	reload "128 0 cleaner 0" && [[ "$(table)" == *" cleaner 0"* ]] && wait_for 60 "clean" is_clean
+}

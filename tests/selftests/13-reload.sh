@@ -24,17 +24,19 @@ line() { table_of "$SIZE" meta ssd org 64 "${1-$WB}"; }
 reload() { dmsetup suspend c && dmsetup load c --table "$(line "$1")" && dmsetup resume c; }
 quick() { local t; t=$(now_ms); "$@" && [ $(($(now_ms) - t)) -lt 15000 ]; }
 
+writes_beyond() { [ "$(stat_of c 5)" -gt "$1" ]; }
+
 # under_load <command>: while verified I/O goes on
 under_load()
 {
-	local fio rc
+	local fio rc before
+	before=$(stat_of c 5)
 	fio --name=v --filename="$C" --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw \
 		--bsrange=512-16k --blockalign=512 --size=32M --io_size=512M --verify=crc32c \
 		--verify_backlog=64 --fsync=32 --randseed=7 --time_based --runtime=7 \
 		--minimal >/tmp/fio 2>&1 &
 	fio=$!
-	sleep 1
-	"$@"
+	wait_for 60 "I/O" writes_beyond "$before" && "$@"
 	rc=$?
 	wait "$fio" || { tail -n 5 /tmp/fio; return 1; }
 	return "$rc"
@@ -56,12 +58,12 @@ modes()
 	local m
 	for m in '1 writethrough default 0' '1 passthrough smq 0' '0 cleaner 0' "$WB" \
 		'2 writeback metadata2 mq 2 migration_threshold 100'; do
-		[[ "$m" != *pass* ]] || wait_for 30 "clean" circle_is_clean c || return 1
+		[[ "$m" != *pass* ]] || wait_for 60 "clean" circle_is_clean c || return 1
 		reload "$m" && sleep 0.4 || return 1
 	done
 }
 
-cleans() { reload "$1" && wait_for 30 "clean" circle_is_clean c; }
+cleans() { reload "$1" && wait_for 60 "clean" circle_is_clean c; }
 
 fill()	# <device> <MiB>: dirty data, and their copy in /tmp/want
 {
@@ -75,10 +77,11 @@ same()	# <device>: read past the page cache, which knows nothing of what others 
 		cmp - /tmp/want
 }
 
-remove_busy()	# in the midst of write-back to a slow origin
+# In the midst of write-back to a slow origin: six batches, each of which takes 2.5 s.
+remove_busy()
 {
 	local left
-	dev_delay org 1 2500 && fill "$C" 6 && dmsetup message c 0 drain && sleep 0.2 || return 1
+	dev_delay org 1 2500 && fill "$C" 11 && dmsetup message c 0 drain || return 1
 	left=$(circle_dirty c)
 	[ "$left" -gt 0 ] && quick dmsetup remove c && dev_heal org &&
 		dmsetup create c --table "$(line)" && same "$C" && return
@@ -86,7 +89,9 @@ remove_busy()	# in the midst of write-back to a slow origin
 	return 1
 }
 
-is_gone() { ! dmsetup info c >/dev/null 2>&1; }
+# The name goes first; the last that goes is what it holds.
+is_gone() { ! dmsetup info c >/dev/null 2>&1 && is_closed meta && is_closed ssd && is_closed org; }
+is_closed() { [ "$(dmsetup info -c --noheadings -o open "$1" | tr -d ' ')" = 0 ]; }
 
 deferred()
 {
@@ -94,7 +99,7 @@ deferred()
 	dmsetup remove --deferred c && dmsetup info c | grep -q DEFERRED
 	local rc=$?
 	exec 4<&-
-	[ "$rc" = 0 ] && wait_for 10 "removal" is_gone && dmsetup create c --table "$(line)" && same "$C"
+	[ "$rc" = 0 ] && wait_for 60 "removal" is_gone && dmsetup create c --table "$(line)" && same "$C"
 }
 
 printed()	# <rest of the line> [<as printed>]: what is printed is the line, and is understood
@@ -150,11 +155,20 @@ discards()	# <rest of the line> <passed down?>
 	same "$C" && circle_drain c && same /dev/mapper/org
 }
 
-# What is dirty is kept: an origin may ignore a discard, and would show what is older.
+# What is dirty is kept: an origin may ignore a discard, and would show what is older. 32 blocks; again
+# if the machine stood still so long that they were written back before.
 discards_dirty()
 {
-	reload "$WB" && dev_hold org && fill "$C" 1 && blkdiscard -l 512k "$C" && same "$C" &&
-		dev_heal org && circle_drain c && same /dev/mapper/org
+	local i dirty
+	reload "$WB" || return 1
+	for i in 1 2 3; do
+		circle_drain c && dev_hold org && fill "$C" 1 && blkdiscard -l 512k "$C" || return 1
+		dirty=$(circle_dirty c)
+		[ "$dirty" -lt 32 ] || break
+		echo "# try $i: $dirty blocks were dirty then"
+		dev_heal org
+	done
+	[ "$dirty" = 32 ] && same "$C" && dev_heal org && circle_drain c && same /dev/mapper/org
 }
 
 file_system()

@@ -70,7 +70,7 @@ between()
 	1) circle_drain c && run --ops 1 --mix flush=1 ;;
 	3) over_clean ;;
 	2) dmsetup suspend c && dmsetup resume c ;;
-	4) wait_for 20 "write-back" circle_is_clean c ;;	# of its own accord
+	4) wait_for 120 "write-back" circle_is_clean c ;;	# of its own accord
 	5) dmsetup remove c && create ;;
 	esac
 }

@@ -58,13 +58,13 @@ refusals()	# <lines...>
 	fresh
 	for l in "$@"; do
 		echo "$l"
-		create "$l"
+		! create "$l" || return
 	done
 }
 
-too_long() { fresh; create "$WB" $((LEN + 8)); }
-no_device() { fresh; try create "d_$T" --table "0 $LEN $T /dev/none /dev/mapper/s_$T /dev/mapper/o_$T $WB"; }
-other_block() { fresh && create "$WB" && dmsetup remove "d_$T"; create "192 1 writeback default 0"; }
+too_long() { fresh; ! create "$WB" $((LEN + 8)); }
+no_device() { fresh; ! try create "d_$T" --table "0 $LEN $T /dev/none /dev/mapper/s_$T /dev/mapper/o_$T $WB"; }
+other_block() { fresh && create "$WB" && dmsetup remove "d_$T" && ! create "192 1 writeback default 0"; }
 
 inactive()	# a table that waits
 {
@@ -104,6 +104,7 @@ invalidations()
 	for n in "$((SSD_MB * 16))" "0-$((SSD_MB * 16 + 1))" 5-5 7-5 x 5x 5-x -5 ''; do
 		message invalidate_cblocks "$n"
 	done
+	return 0
 }
 
 resident() { local u; u=$(field 4); echo "${u%/*}"; }
@@ -113,7 +114,7 @@ invalidated()
 {
 	fresh && create "$WB" && hot 4 && cleaned && reload '128 1 passthrough default 0' || return
 	[ "$(resident)" -ge 4 ] && message invalidate_cblocks "0-$((SSD_MB * 16))" &&
-		dmsetup suspend "d_$T" && dmsetup resume "d_$T" && resident
+		dmsetup suspend "d_$T" && dmsetup resume "d_$T" && [ "$(resident)" = 0 ]
 }
 
 # Suspended with something dirty: either may write back before it stops.
@@ -133,7 +134,7 @@ suspended_dirty()
 to_passthrough()
 {
 	fresh && create "$WB" && suspended_dirty || return
-	load '128 1 passthrough default 0' && try resume "d_$T"
+	load '128 1 passthrough default 0' && try resume "d_$T" && return 1
 	load "$WB" && try resume "d_$T" && cleaned && reload '128 1 passthrough default 0' && status
 }
 
@@ -143,11 +144,9 @@ modes()
 	for m in '1 writethrough default 0' '2 writethrough metadata2 mq 0' '0 cleaner 0' \
 		'1 passthrough smq 0' '2 writeback no_discard_passdown smq 2 migration_threshold 1' \
 		'1 writethrough cleaner 0'; do
-		reload "128 $m" && table && status
+		reload "128 $m" && table && status || return
 	done
-	load '192 1 writeback default 0'
-	load '128 1 writeback nosuch 0'
-	status
+	! load '192 1 writeback default 0' && ! load '128 1 writeback nosuch 0' && status
 }
 
 # The mode's use: the origin was changed by somebody else.
@@ -155,27 +154,29 @@ reads_origin()
 {
 	fresh && create "$WB" && hot 4 && cleaned && reload '128 1 passthrough default 0' || return
 	dd if=/dev/zero of="/dev/mapper/o_$T" bs=64k count=4 oflag=direct conv=notrunc status=none
-	dd if="$(dev)" bs=64k count=4 iflag=direct status=none | md5sum
-	[ "$(resident)" -ge 4 ] && echo "and the cache has them still"
+	dd if="$(dev)" bs=64k count=4 iflag=direct status=none | cmp -n 262144 - /dev/zero &&
+		[ "$(resident)" -ge 4 ] && echo "the blocks are still there"
 }
 
 queued()	# writes that come while the device is suspended, and another table meanwhile
 {
-	local i
+	local i rc
 	fresh && create "$WB" && dmsetup suspend "d_$T" || return
 	head -c 1048576 /dev/zero | tr '\0' "$1" >/tmp/piece
 	for i in 0 1 2 3; do
 		dd if=/tmp/piece of="$(dev)" bs=1M seek="$i" oflag=direct conv=notrunc,fsync status=none &
 	done
-	load "128 1 writethrough mq 0" && sleep 0.5 && try resume "d_$T" && wait
+	load "128 1 writethrough mq 0" && sleep 0.5
+	rc=$?
+	try resume "d_$T" && wait && [ "$rc" = 0 ] || return
 	dd if="$(dev)" bs=1M count=4 iflag=direct status=none | md5sum
 	status
 }
 
-hints()
+hints()	# the largest: ours wants 8 blocks
 {
 	local q bs
-	for bs in 64 128 192 1024 65536; do
+	for bs in 64 128 192 1024 4096; do
 		fresh && create "$bs 1 writeback default 0" || return
 		q=/sys/block/dm-$(dmsetup info -c --noheadings -o minor "d_$T")/queue
 		echo "$bs: $(cat "$q/minimum_io_size" "$q/optimal_io_size" "$q/logical_block_size" \
@@ -188,8 +189,7 @@ discards()	# <features>
 {
 	local n
 	fresh && create "128 $1 default 0" && n=$(stat_of "o_$T" 12) && blkdiscard -o 1M -l 2M "$(dev)" &&
-		echo "reached the origin: $(($(stat_of "o_$T" 12) > n))"
-	status
+		echo "reached the origin: $(($(stat_of "o_$T" 12) > n))" && status
 }
 
 # The origin supports none.
@@ -201,18 +201,37 @@ no_discards()
 	fresh
 	try create "d_$T" --table "0 65536 $T /dev/mapper/m_$T /dev/mapper/s_$T $(__null_node "$lower") $WB"
 	status; table
-	dmsetup remove "d_$T"
-	rmdir "$lower"
+	dmsetup remove "d_$T" && rmdir "$lower"
 }
 
-# The event that scripts wait for: the last dirty block is clean.
+events() { dmsetup info -c --noheadings -o events "d_$T"; }
+
+# Ours looks for what is dirty each second: until it has.
+has_looked()
+{
+	local event=/sys/kernel/tracing/events/workqueue/workqueue_execute_end rc
+	[ "$T" = circle ] || return 0
+	: >/sys/kernel/tracing/trace && echo 1 >"$event/enable" || return
+	wait_for 60 "a look" grep -q 'function tick_work' /sys/kernel/tracing/trace
+	rc=$?
+	echo 0 >"$event/enable"
+	return "$rc"
+}
+
+# The event that scripts wait for: the last dirty block is clean. The origin does not answer before.
 clean_event()
 {
-	local n
-	fresh && create "$WB" && hot 2 && reload "0 cleaner 0" || return
-	n=$(dmsetup info -c --noheadings -o events "d_$T")
-	is_clean || timeout 60 dmsetup wait "d_$T" "$n" >/dev/null
-	wait_for 10 clean is_clean && echo clean
+	local n rc
+	fresh && create "$WB" && suspended_dirty && load "128 0 cleaner 0" && dev_freeze "o_$T" || return
+	try resume "d_$T" && has_looked && n=$(events) && is_dirty
+	rc=$?
+	dev_thaw "o_$T"
+	[ "$rc" = 0 ] || return
+	while timeout 60 dmsetup wait "d_$T" "$n" >/dev/null; do
+		n=$(events)
+		is_clean && echo clean && return
+	done
+	return 1
 }
 
 is_failed() { [[ "$(dmsetup status --noflush "d_$T")" =~ (Fail|needs_check) ]]; }
@@ -221,17 +240,17 @@ is_failed() { [[ "$(dmsetup status --noflush "d_$T")" =~ (Fail|needs_check) ]]; 
 # origin fails too.
 fails()	# <how the device is made to fail>
 {
-	local n
-	fresh && create "$WB" && hot 2 && n=$(dmsetup info -c --noheadings -o events "d_$T") &&
+	local n rc
+	fresh && create "$WB" && hot 2 && n=$(events) &&
 		"$1" "m_$T" || return
 	dd if=/dev/zero of="$(dev)" bs=64k count=40 oflag=direct conv=notrunc,fsync status=none 2>/dev/null
-	wait_for 20 "failure" is_failed && echo "failed"
-	timeout 20 dmsetup wait "d_$T" "$n" >/dev/null && echo "there was an event"
+	wait_for 60 "failure" is_failed && timeout 60 dmsetup wait "d_$T" "$n" >/dev/null
+	rc=$?
 	message migration_threshold 5
 	message invalidate_cblocks 0
 	table
 	dmsetup remove --retry "d_$T"
-	dev_heal "m_$T"
+	dev_heal "m_$T" && return "$rc"
 }
 
 each()	# <what> <function> <lines...>

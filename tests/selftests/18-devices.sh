@@ -33,6 +33,7 @@ is() { [ "$(circle_status c "$1")" = "$2" ]; }
 fdatasync_c() { python3 -c 'import os; os.fdatasync(os.open("/dev/mapper/c", os.O_RDWR))'; }
 events() { dmsetup info -c --noheadings -o events c | tr -d ' '; }
 remove() { within 25 dmsetup remove c; }
+not() { ! "$@"; }
 flushed_run() { run --ops 150 && run --ops 1 --mix flush=1; }
 
 # Fresh devices, a history on them, dirty blocks that durable metadata know of.
@@ -86,7 +87,7 @@ dies_draining()
 	fresh && circle_drain c && run --ops 30 --mix write=100 && run --ops 1 --mix flush=1 &&
 		dev_freeze org && dev_fail_writes meta &&
 		dd if=/dev/zero of="$C" bs=32k count=1 seek=500 oflag=direct conv=notrunc status=none &&
-		wait_for 20 "it to drain" is health draining && crash c ssd org meta || return 1
+		wait_for 60 "it to drain" is health draining && crash c ssd org meta || return 1
 	void_refused "what was dirty then may not all be at the origin"
 }
 
@@ -124,8 +125,9 @@ either_witness()
 		dev_heal meta && wipe_mark && void_refused "what was dirty then may not"
 }
 
-# A suspend writes them back in far less than its 5 s.
-few_dirty() { fresh && circle_drain c && run --ops 30 --mix write=100; }
+# No more than 3 blocks each: one batch of write-back, which ends however long it takes; a suspend begins
+# none after 5 s.
+few_dirty() { fresh && circle_drain c && run --ops 20 --mix write=100; }
 
 suspend_fails()
 {
@@ -139,19 +141,23 @@ remove_fails()
 		origin_alone
 }
 
+# Both at the same moment: write-back in between would have it said in the superblocks that the metadata
+# are void.
+both_fail() { dev_freeze meta && dev_fail_writes ssd && dev_fail_writes meta; }
+
 dies_at_once()	# nothing could be said, nothing went through: the metadata are as good as they were
 {
-	fresh && dev_fail_writes ssd && dev_fail_writes meta && crash c ssd org meta && create &&
+	fresh && both_fail && crash c ssd org meta && create &&
 		check --dev "$C" --allow flushed --record && stays_well
 }
 
 # Nothing can say that the metadata are void: writes fail, and later nothing is older than flushed.
 no_witness()
 {
-	fresh && dev_fail_writes ssd && dev_fail_writes meta &&
+	fresh && both_fail &&
 		hist run --dev "$C" --resume --ops 20 --errors record --mix write=50,fua=50 >/tmp/out ||
 		return 1
-	within 20 dd if=/dev/zero of="$C" bs=64k count=1 seek=300 oflag=direct status=none 2>/dev/null &&
+	within 20 not dd if=/dev/zero of="$C" bs=64k count=1 seek=300 oflag=direct status=none 2>/dev/null ||
 		return 1
 	is health failing && check --dev "$C" --allow all || return 1
 	hist run --dev "$C" --resume --ops 20 --errors record >/tmp/out || return 1
@@ -161,9 +167,9 @@ no_witness()
 
 witness_late()	# the cache device comes back: it goes on
 {
-	fresh && dev_fail_writes ssd && dev_fail_writes meta || return 1
+	fresh && both_fail || return 1
 	hist run --dev "$C" --resume --ops 5 --errors record >/tmp/out
-	dev_heal ssd && wait_for 20 "the mark" is health bare && stays_well && remove && dev_heal meta &&
+	dev_heal ssd && wait_for 60 "the mark" is health bare && stays_well && remove && dev_heal meta &&
 		void_refused "the origin has everything" && origin_alone
 }
 
@@ -172,7 +178,7 @@ all_dead()
 {
 	fresh && dev_fail_writes meta && run --ops 20 && dev_fail org || return 1
 	hist run --dev "$C" --resume --ops 20 --errors record >/tmp/out
-	wait_for 20 "Fail" has_failed || { dmsetup status c; return 1; }
+	wait_for 60 "Fail" has_failed || { dmsetup status c; return 1; }
 	within 25 dmsetup suspend c && dmsetup resume c && dev_heal org && run --ops 20 &&
 		dmsetup message c 0 drain && wait_for 60 "nothing to be dirty" is health bare && remove && dev_heal meta
 }
@@ -254,7 +260,7 @@ lost_found()
 	fresh && dev_hold org && run --ops 60 --mix write=70,read=30 && dev_fail ssd && dev_heal org &&
 		dmsetup message c 0 drain || return 1
 	wait_for 60 "lost pages" test_lost && dev_heal ssd && dmsetup message c 0 retry_lost &&
-		wait_for 30 "them to be found" is lost_pages 0 && wait_for 30 "it to be clean" circle_is_clean c &&
+		wait_for 60 "them to be found" is lost_pages 0 && wait_for 120 "it to be clean" circle_is_clean c &&
 		check --dev "$C" --allow all
 }
 
@@ -267,7 +273,7 @@ origin_fails()
 		run --ops 40 --mix write=100 && dmsetup message c 0 drain &&
 		wait_for 30 "write-back to fail" origin_failed && ! circle_is_clean c &&
 		run --ops 50 --mix write=50,read=50 && within 20 dmsetup suspend c && dmsetup resume c || return 1
-	dev_heal org && wait_for 60 "it to be clean" circle_is_clean c && check --dev "$C" --allow all &&
+	dev_heal org && wait_for 120 "it to be clean" circle_is_clean c && check --dev "$C" --allow all &&
 		remove && origin_alone
 }
 origin_failed() { [ "$(circle_status c origin_errors)" -gt 0 ]; }
@@ -277,8 +283,10 @@ origin_bad_place()
 {
 	fresh && circle_drain c && bad_sectors org $((100 * BS)) 8 &&
 		dd if=/dev/urandom of="$C" bs=32k count=1 seek=100 oflag=direct status=none &&
-		dmsetup message c 0 drain && wait_for 60 "one dirty block" dirty_is 1 &&
-		good_sectors org $((100 * BS)) 8 && wait_for 60 "it to be clean" circle_is_clean c
+		dd if=/dev/urandom of="$C" bs=32k count=1 seek=200 oflag=direct status=none &&
+		dmsetup message c 0 drain && wait_for 60 "write-back to fail" origin_failed &&
+		wait_for 60 "one dirty block" dirty_is 1 &&
+		good_sectors org $((100 * BS)) 8 && wait_for 120 "it to be clean" circle_is_clean c
 }
 dirty_is() { [ "$(circle_dirty c)" = "$1" ]; }
 

@@ -178,8 +178,9 @@ record_hits()	# <rw> <field>
 # who took them, how often: the most frequent ways
 ways() { awk '{ $1 = $3 = ""; print }' /tmp/hits | sort | uniq -c | sort -rn | head -n "$1" | sed 's/^ */# /'; }
 
-# One lock, a spinlock; at most so many times.
-one_lock()	# <times>
+# One lock, a spinlock; at most so many times. 1: no; 2: too many of them had to wait, or were not seen
+# from their beginning to their end.
+judge_locks()	# <times>
 {
 	ways 5
 	awk -v most="$1" -v all=$((JOBS * IOS)) -v odd="$ODD" '
@@ -187,8 +188,23 @@ one_lock()	# <times>
 		$4 { queued++ }
 		END {
 			printf "# %d hits: %d with another lock, or none, or too often; %d queued work\n", NR, bad, queued
-			exit bad || queued * 100 > all * odd || NR * 100 < all * (100 - odd)
+			if (bad) exit 1
+			exit queued * 100 > all * odd || NR * 100 < all * (100 - odd) ? 2 : 0
 		}' /tmp/hits
+}
+
+# As recorded last. A machine that stands still in the midst of write-back makes many hits wait for it:
+# then they are recorded again, at most twice; not if any took another lock.
+one_lock()	# <times> <rw> <field>
+{
+	local i rc
+	for i in 1 2 3; do
+		judge_locks "$1"
+		rc=$?
+		[ "$rc" = 2 ] && [ "$i" -lt 3 ] || return "$rc"
+		echo "# try $i: met write-back"
+		record_hits "$2" "$3" || return 1
+	done
 }
 
 # The locks stand in an array, each in a cache line of its own; all are in use, none much more than others.
@@ -240,15 +256,20 @@ seldom()	# <file of race>
 	[ $((ours * 100)) -le $((JOBS * RACE_IOS)) ]
 }
 
-# This is what it looks like when they do wait; if a busy host lets our CPUs run at the same time.
+# This is what it looks like when they do wait; if a busy host lets our CPUs run at the same time. If
+# nobody ever waited for any lock, in none of the races, then it is not seen.
 crowded()
 {
-	local apart here any
-	read -r apart _ < <(waits /tmp/race.read)
-	read -r here any < <(waits /tmp/race.one)
-	echo "# $((JOBS * RACE_IOS)) I/Os, $here waits for locks of ours, $any for any"
+	local apart here ours any race all=0
+	for race in read write one; do
+		read -r ours any < <(waits "/tmp/race.$race")
+		echo "# race.$race: $((JOBS * RACE_IOS)) I/Os, $ours waits for locks of ours, $any for any"
+		all=$((all + any))
+		[ "$race" != read ] || apart=$ours
+		here=$ours
+	done
 	[ "$here" -gt "$apart" ] && return
-	[ "$any" -gt 0 ] || return 1
+	[ "$all" -gt 0 ] || return 1
 	KTAP_REASON="the host seldom ran two of our CPUs at a time"
 	return 4
 }
@@ -270,11 +291,11 @@ local_cache()
 	ktap_test "4 x $RACE_IOS write hits" race randwrite ${MIB}M /tmp/race.write
 	ktap_test "probes" probes || return 1
 	ktap_test "4 x $IOS write hits, all counted" record_hits randwrite 7
-	ktap_test "a write hit takes its shard's lock and no other of ours" one_lock $WRITE_TAKES
+	ktap_test "a write hit takes its shard's lock and no other of ours" one_lock $WRITE_TAKES randwrite 7
 	ktap_test "the origin is back" dev_heal org
 	ktap_test "4 x $IOS read hits, all counted" record_hits randread 5
 	ktap_test "on 4 CPUs" on_all_cpus
-	ktap_test "a read hit takes its shard's lock and no other of ours" one_lock $READ_TAKES
+	ktap_test "a read hit takes its shard's lock and no other of ours" one_lock $READ_TAKES randread 5
 	ktap_test "the hits are spread over $SHARDS shards" spread
 	ktap_test "readers seldom wait for one another" seldom /tmp/race.read
 	ktap_test "in one block they do" crowded
@@ -300,7 +321,7 @@ circle()
 	ktap_test "which counts" wait_for 30 "floor 1" replicates
 	ktap_test "all is cached there" fill
 	ktap_test "4 x $IOS read hits there" record_hits randread 5
-	ktap_test "they take no more" one_lock $READ_TAKES
+	ktap_test "they take no more" one_lock $READ_TAKES randread 5
 	ktap_test "replicated writes" replicated
 	ktap_test "remove both" dmsetup remove c1 c2
 }

@@ -35,12 +35,14 @@ words_counted()
 fails()
 {
 	dev_fail_writes org && fill &&
-		wait_for 60 "it to be known that the origin fails" origin_failed && eta_is -
+		wait_for 60 "it to be known that the origin fails" origin_failed &&
+		wait_for 60 "the batch to end" eta_is - && ! circle_is_clean c && eta_is -
 }
 origin_failed() { [ "$(circle_status c origin_errors)" -gt 0 ]; }
 
-# until_below <bytes>: of dirty data, looked at every 50 ms; UPTIME is then. Nothing but builtins: what
-# reads a file of the host's waits for the real time of that, meanwhile virtual time runs on.
+# until_below <bytes>: of dirty data, looked at every 50 ms; UPTIME is then. Nothing but builtins, and
+# nothing printed: what asks for a file of the host's, which the output is one of, waits for the real
+# time of that, meanwhile virtual time runs on.
 until_below()
 {
 	local dirty
@@ -52,7 +54,8 @@ until_below()
 	return 1
 }
 
-# A batch of 64 blocks takes half a second here, and more.
+# A batch of 64 blocks takes half a second here, and more. Called in one function with what makes the
+# data dirty: between two results virtual time runs on, too.
 foretells()	# <when less than so many blocks are dirty>
 {
 	local said took begin
@@ -64,6 +67,9 @@ foretells()	# <when less than so many blocks are dirty>
 		[ $((said * 1000)) -le $((took * 12 / 10 + 1000)) ]
 }
 
+filled_and_told() { fill && foretells "$1"; }
+drain_is_told() { fill && dmsetup message c 0 drain && foretells "$1"; }
+
 dev_null meta 4 && dev_null ssd 64 && dev_null org 64 || exit 1
 at_exit 'dmsetup remove --retry c 2>/dev/null'
 ktap_test "create" create
@@ -73,12 +79,9 @@ ktap_test "nothing is dirty: 0" eta_is 0
 ktap_test "the words of the status are counted" words_counted
 # While nothing is dirty: a batch in the midst of the change would take as long as that does.
 ktap_test "the origin is slow" dev_delay org 0 500
-ktap_test "filled" fill
-ktap_test "drain" dmsetup message c 0 drain
-ktap_test "the end is foretold" foretells $((BLOCKS * 3 / 4))
+ktap_test "filled, and drained: the end is foretold" drain_is_told $((BLOCKS * 3 / 4))
 ktap_test "then nothing is dirty" eta_is 0
-ktap_test "filled again" fill
-ktap_test "foretold from the first moment" foretells $((BLOCKS + 1))
+ktap_test "filled again: foretold from the first moment" filled_and_told $((BLOCKS + 1))
 ktap_test "the origin fails: not known" fails
 ktap_test "it is back" dev_heal org
 ktap_test "clean" wait_for 120 "it to be clean" circle_is_clean c
