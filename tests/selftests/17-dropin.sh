@@ -206,24 +206,12 @@ no_discards()
 
 events() { dmsetup info -c --noheadings -o events "d_$T"; }
 
-# Ours looks for what is dirty each second: until it has.
-has_looked()
-{
-	local event=/sys/kernel/tracing/events/workqueue/workqueue_execute_end rc
-	[ "$T" = circle ] || return 0
-	: >/sys/kernel/tracing/trace && echo 1 >"$event/enable" || return
-	wait_for 60 "a look" grep -q 'function tick_work' /sys/kernel/tracing/trace
-	rc=$?
-	echo 0 >"$event/enable"
-	return "$rc"
-}
-
 # The event that scripts wait for: the last dirty block is clean. The origin does not answer before.
 clean_event()
 {
 	local n rc
 	fresh && create "$WB" && suspended_dirty && load "128 0 cleaner 0" && dev_freeze "o_$T" || return
-	try resume "d_$T" && has_looked && n=$(events) && is_dirty
+	try resume "d_$T" && n=$(events) && is_dirty
 	rc=$?
 	dev_thaw "o_$T"
 	[ "$rc" = 0 ] || return

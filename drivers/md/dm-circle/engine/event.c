@@ -47,9 +47,8 @@ void circle_event_table(struct circle_node *node, struct dm_table *table)
 
 void circle_event_tick(struct circle_node *node)
 {
-	bool dirty = atomic_read(&node->slots->nr_dirty);
-
-	if (node->event.dirty && !dirty)
-		circle_event_post(node);
-	node->event.dirty = dirty;
+	if (!READ_ONCE(node->slots->cleaned))
+		return;
+	WRITE_ONCE(node->slots->cleaned, false);	/* first: what is set again is told again */
+	circle_event_post(node);
 }

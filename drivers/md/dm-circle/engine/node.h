@@ -66,7 +66,6 @@ struct circle_event {
 	struct mutex lock;		/* covers table */
 	struct dm_table *table;		/* live, from resume to postsuspend; else NULL */
 	struct work_struct work;
-	bool dirty;			/* something was, at the last tick; the tick's own */
 };
 
 enum circle_node_state {

@@ -343,7 +343,10 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 		atomic64_add((int)hweight64(dirty) - (int)hweight64(old), &s->dirty_pages);
 		if (was != is) {
 			list_out(s, list_of(s, sh, n), n);
-			atomic_add(is ? 1 : -1, &s->nr_dirty);
+			if (is)
+				atomic_inc(&s->nr_dirty);
+			else if (atomic_dec_and_test(&s->nr_dirty))
+				WRITE_ONCE(s->cleaned, true);
 		}
 	}
 	circle_mask_put(&s->masks, n, CIRCLE_MASK_VALID, valid);

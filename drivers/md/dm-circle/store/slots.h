@@ -47,6 +47,7 @@ struct circle_slots {
 	u32 free_head, nr_free;
 	atomic_t nr_changed, nr_dirty, nr_mapped, nr_lent, nr_freeing;
 	atomic_t nr_retired, nr_lost;	/* nr_lost: own slots with LOST, within nr_dirty */
+	bool cleaned;			/* the last dirty one became clean; who tells resets it */
 	atomic64_t dirty_pages, lost_pages;	/* own; lost ones are dirty */
 	size_t bytes;			/* of all that grows with nr */
 };
