@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 import cluster
@@ -159,7 +160,7 @@ class Circle:
                 raise vm.Timeout(f"n{self.host}: {log}: {self.logged(log)} bytes, was {was}")
             time.sleep(0.05)
 
-    def until_dirty(self, in_view, more=1 << 20, timeout=60):
+    def until_dirty(self, in_view, more=1 << 20, timeout=100):
         """Until so much is dirty, none of it at risk, with so many peers in view: this status.
 
         And the label says so, by its floor: without, nobody would take over from the peers alone.
@@ -190,6 +191,29 @@ class Circle:
         shutil.copyfile(other.log(log), self.log(log))
 
 
+class OwnTicker(threading.Thread):
+    """What `ticker` does, for this process."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.over, self.found = threading.Event(), []
+        self.start()
+
+    def run(self):
+        last = time.monotonic()
+        while not self.over.wait(0.02):
+            now = time.monotonic()
+            if now - last > 0.5:
+                self.found.append(round(now - last, 2))
+            last = now
+
+    def end(self):
+        """What it found."""
+        self.over.set()
+        self.join()
+        return self.found
+
+
 class Hosts(cluster.Cluster):
     """So many hosts, and the one with the origins; MiB of each SSD and origin; how patient nodes are."""
 
@@ -205,7 +229,7 @@ class Hosts(cluster.Cluster):
         # One build for all, also for a node that starts again after the next `make`.
         for i in range(1, n + 1):
             shutil.copy(os.path.join(vm.REPO, "build", self.kver, MODULE), self.node(i).out)
-        self.circles, self.tickers = {}, {}
+        self.circles, self.tickers, self.own_ticker = {}, {}, None
 
     def __enter__(self):
         super().__enter__()
@@ -225,10 +249,14 @@ class Hosts(cluster.Cluster):
             c.set_timeout()
 
     def tick(self, numbers):
-        """Begin to note when these VMs stand still. A paused one does not: its clock is paused too."""
+        """Begin to note when these VMs stand still, or this process, which is their network.
+
+        A paused one does not: its clock is paused too.
+        """
+        self.own_ticker = self.own_ticker or OwnTicker()
         for n in map(self.node, numbers):
             was = len(self._ticks(n))
-            self.tickers[n.number] = n.spawn(f"{TICKER} /vm/out/gaps", 3600)
+            self.tickers[n.number] = n.spawn(f"{TICKER} /vm/out/gaps", 1000)
             end = time.monotonic() + 60 * SLOW
             while len(self._ticks(n)) == was:
                 if time.monotonic() > end:
@@ -244,14 +272,14 @@ class Hosts(cluster.Cluster):
             return []
 
     def gaps(self):
-        """For how many seconds VMs stood still, each time; the tickers end."""
-        found = []
+        """For how many seconds something stood still, each time; the tickers end."""
+        found = self.own_ticker.end()
         for i, wait in self.tickers.items():
             self.node(i).try_sh("pkill -TERM -x ticker")
             wait()
             found += [float(line) for line in self._ticks(self.node(i)) if line != "begin"]
             os.unlink(os.path.join(self.node(i).out, "gaps"))
-        self.tickers = {}
+        self.tickers, self.own_ticker = {}, None
         return found
 
     def attach(self, host, origin):
