@@ -8,7 +8,7 @@ everywhere, once attached.
     with hosts.Hosts(3) as h:
         for d in h.start_all(degree=1): ...     # a Circle per host
         taker = h.circle(4, host=3, origin=1, spare=True, degree=1, peers=[2, 3])
-        taker.create("recover fenced")
+        taker.recovers("recover fenced")
 """
 import os
 import re
@@ -200,6 +200,7 @@ class OwnTicker(threading.Thread):
         self.start()
 
     def run(self):
+        """Until end()."""
         last = time.monotonic()
         while not self.over.wait(0.02):
             now = time.monotonic()
