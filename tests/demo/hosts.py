@@ -8,12 +8,13 @@ everywhere, once attached.
     with hosts.Hosts(3) as h:
         for d in h.start_all(degree=1): ...     # a Circle per host
         taker = h.circle(4, host=3, origin=1, spare=True, degree=1, peers=[2, 3])
-        taker.create("recover fenced")
+        taker.recovers("recover fenced")
 """
 import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 import cluster
@@ -21,7 +22,10 @@ import vm
 
 SLOW = float(os.environ.get("VM_SLOW", 1))
 TIMEOUT = 2             # seconds after which a peer counts as lost: the module's default
+PATIENCE = 8            # for who tests other things: a VM may stand still for longer than that
+TRIES = 3               # of what a peer that stood still may have ended
 LABEL = 2048            # sectors at the end of an origin that are not the target's
+TICKER = os.path.join(vm.REPO, "tests", "demo", "ticker")
 HISTORY = os.path.join(vm.REPO, "build", "tools", "circle-history")
 MODULE = "drivers/md/dm-circle/dm-circle.ko"
 LOAD = ("{ test -e /sys/module/dm_circle || { "
@@ -59,23 +63,51 @@ class Circle:
                 f"{self.hosts.block} {len(features)} {' '.join(features)} default 0 "
                 f"{len(words.split())} {words}")
 
-    def try_create(self, features="", timeout=60):
-        """Make it: (rc, what was said, by dmsetup or the kernel)."""
+    def try_create(self, features="", timeout=150):
+        """Make it: (rc, what was said, by dmsetup or the kernel). It may wait twice 30 s for peers."""
         self.hosts.attach(self.host, self.origin)
         rc, out = self.node.try_sh(
-            f"dmesg -C; {LOAD} && dmsetup create {self.name} --table '{self.table(features)}'",
-            timeout * SLOW)
+            f"dmesg -C; {LOAD} && echo {self.hosts.timeout_ms()} >/sys/module/dm_circle/parameters/timeout_ms && "
+            f"dmsetup create {self.name} --table '{self.table(features)}'", timeout * SLOW)
         log = self.node.try_sh("dmesg | grep circle")[1]
         if rc:      # else the next one finds a device without a table
             self.node.try_sh(f"dmsetup remove {self.name} 2>/dev/null")
         return rc, out + log
 
-    def create(self, features="", timeout=60):
+    def create(self, features=""):
         """Make it; what the kernel said."""
-        rc, out = self.try_create(features, timeout)
-        if rc:
-            raise cluster.CommandError(f"n{self.host}: {self.name} is refused (exit {rc})\n{out}")
-        return out
+        return self._create(features, 1, False)
+
+    def restarts(self):
+        """Make it again, with its metadata; once more if a peer stood still meanwhile."""
+        return self._create("", TRIES, False)
+
+    def recovers(self, features):
+        """Take over; once more, with blank metadata, if a peer stood still meanwhile."""
+        return self._create(features, TRIES, True)
+
+    def _create(self, features, tries, wipe):
+        for left in reversed(range(tries)):
+            rc, out = self.try_create(features)
+            if rc == 0:
+                return out
+            why = self.stood_still(out)
+            if not (left and why):
+                break
+            print(f"# n{self.host}: {self.name}: again, since a machine stood still: {why}", flush=True)
+            if wipe:
+                self.wipe()
+        raise cluster.CommandError(f"n{self.host}: {self.name} is refused (exit {rc})\n{out}")
+
+    def stood_still(self, log):
+        """What the kernel said of a peer that it lost or did not reach, although it is switched on; or None."""
+        there = "|".join(str(p.number) for p in self.peers if p.node.alive())
+        m = re.search(rf"peer ({there}): no answer.*connection reset|"
+                      rf"peer ({there}) of the view cannot be reached|"
+                      rf"peer ({there}) did not give its list \(-(110|104|107)\)|"
+                      r"a peer went away or restarted meanwhile|"
+                      r"could not be drained \(-(110|104|107)\)", log)
+        return m and m[0]
 
     def remove(self, timeout=60):
         """Take it down in order."""
@@ -94,7 +126,12 @@ class Circle:
         found["dirty"] = int(found["dirty_pages"]) * page * 512
         return found
 
-    def wait(self, key, want, timeout=30):
+    def set_timeout(self):
+        """As its hosts' by now, of a device that there is."""
+        self.node.sh(f"echo {self.hosts.timeout_ms()} >/sys/block/$(dmsetup info -c --noheadings "
+                     f"-o blkdevname {self.name})/circle/timeout_ms")
+
+    def wait(self, key, want, timeout=60):
         """Until a status key has this value."""
         end = time.monotonic() + timeout * SLOW
         while self.status()[key] != str(want):
@@ -123,17 +160,19 @@ class Circle:
                 raise vm.Timeout(f"n{self.host}: {log}: {self.logged(log)} bytes, was {was}")
             time.sleep(0.05)
 
-    def until_dirty(self, in_view, more=1 << 20, timeout=60):
+    def until_dirty(self, in_view, more=1 << 20, timeout=100):
         """Until so much is dirty, none of it at risk, with so many peers in view: this status.
 
-        If that does not happen, the last one, for the caller to judge.
+        And the label says so, by its floor: without, nobody would take over from the peers alone.
         """
         end = time.monotonic() + timeout * SLOW
         while True:
             status = self.status()
             if (status["dirty"] >= more and status["at_risk"] == "0" and
-                    status["in_view"] == str(in_view)) or time.monotonic() > end:
+                    status["in_view"] == str(in_view) and status["floor"] == str(self.degree)):
                 return status
+            if time.monotonic() > end:
+                raise vm.Timeout(f"n{self.host}: {self.name}: nothing dirty, or it is at risk: {status}")
             time.sleep(0.2)
 
     def history(self, verb, args="", log="history", size=32):
@@ -152,22 +191,46 @@ class Circle:
         shutil.copyfile(other.log(log), self.log(log))
 
 
-class Hosts(cluster.Cluster):
-    """So many hosts, and the one with the origins; mib: each SSD and origin."""
+class OwnTicker(threading.Thread):
+    """What `ticker` does, for this process."""
 
-    def __init__(self, n, ssd=64, origin=65, block=128, **kw):
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.over, self.found = threading.Event(), []
+        self.start()
+
+    def run(self):
+        """Until end()."""
+        last = time.monotonic()
+        while not self.over.wait(0.02):
+            now = time.monotonic()
+            if now - last > 0.5:
+                self.found.append(round(now - last, 2))
+            last = now
+
+    def end(self):
+        """What it found."""
+        self.over.set()
+        self.join()
+        return self.found
+
+
+class Hosts(cluster.Cluster):
+    """So many hosts, and the one with the origins; MiB of each SSD and origin; how patient nodes are."""
+
+    def __init__(self, n, ssd=64, origin=65, block=128, timeout=PATIENCE, **kw):
         subprocess.run(["make", "-s", "-C", os.path.join(vm.REPO, "tests", "tools")], check=True,
                        stdout=subprocess.DEVNULL)
         disks = {"ssd": ssd, "meta": 16, "ssd2": ssd, "meta2": 16}
         disks.update({f"o{i}": origin for i in range(1, n + 1)})
         super().__init__(n + 1, disks=disks, mem=kw.pop("mem", 384), **kw)
-        self.count, self.block = n, block
+        self.count, self.block, self.timeout = n, block, timeout
         self.sectors = ((origin << 11) - LABEL) // 2048 * 2048
         self.store = self.node(n + 1)
         # One build for all, also for a node that starts again after the next `make`.
         for i in range(1, n + 1):
             shutil.copy(os.path.join(vm.REPO, "build", self.kver, MODULE), self.node(i).out)
-        self.circles = {}
+        self.circles, self.tickers, self.own_ticker = {}, {}, None
 
     def __enter__(self):
         super().__enter__()
@@ -175,6 +238,50 @@ class Hosts(cluster.Cluster):
         self.store.sh(f"printf '%s' '{conf}' >/tmp/nbd.conf && nbd-server -C /tmp/nbd.conf")
         self.store.wait_for("ss -tln | grep -q :10809")
         return self
+
+    def timeout_ms(self):
+        """As the module takes it."""
+        return int(self.timeout * 1000)
+
+    def be_patient(self):
+        """From here on lost peers are not the point."""
+        self.timeout = PATIENCE
+        for c in self.circles.values():
+            c.set_timeout()
+
+    def tick(self, numbers):
+        """Begin to note when these VMs stand still, or this process, which is their network.
+
+        A paused one does not: its clock is paused too.
+        """
+        self.own_ticker = self.own_ticker or OwnTicker()
+        for n in map(self.node, numbers):
+            was = len(self._ticks(n))
+            self.tickers[n.number] = n.spawn(f"{TICKER} /vm/out/gaps", 1000)
+            end = time.monotonic() + 60 * SLOW
+            while len(self._ticks(n)) == was:
+                if time.monotonic() > end:
+                    raise vm.Timeout(f"n{n.number}: no ticker")
+                time.sleep(0.05)
+
+    @staticmethod
+    def _ticks(node):
+        try:
+            with open(os.path.join(node.out, "gaps"), encoding="ascii") as f:
+                return f.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def gaps(self):
+        """For how many seconds something stood still, each time; the tickers end."""
+        found = self.own_ticker.end()
+        for i, wait in self.tickers.items():
+            self.node(i).try_sh("pkill -TERM -x ticker")
+            wait()
+            found += [float(line) for line in self._ticks(self.node(i)) if line != "begin"]
+            os.unlink(os.path.join(self.node(i).out, "gaps"))
+        self.tickers, self.own_ticker = {}, None
+        return found
 
     def attach(self, host, origin):
         """/dev/nbdK of a host is origin K."""
@@ -208,11 +315,6 @@ class Hosts(cluster.Cluster):
 def slowest(out):
     """Seconds of the slowest operation that circle-history reports; -1: it reports none."""
     return max(int(n) / 1e6 for n in re.findall(r"slowest (\d+) us", out) or [-1e6])
-
-
-def longest_gap(out):
-    """Seconds for which circle-history, whose main thread only waits, stood still."""
-    return int(re.search(r"^longest gap: (\d+) us", out, re.M)[1]) / 1e6
 
 
 def recovered(log):

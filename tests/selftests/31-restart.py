@@ -32,7 +32,7 @@ def outage(h, c1, args):
     c1.node.start()
     rc, out = c1.try_create("recover")
     ktap.check("recover is refused: nobody else has taken over", rc != 0, out)
-    out = c1.create()
+    out = c1.restarts()
     print("# " + "\n# ".join(line for line in out.splitlines() if "recover" in line), flush=True)
     ktap.check("no completed write is lost, flushed or not", *c1.check())
     c1.wait("in_view", h.count - 1)

@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import ktap
 import vm
@@ -13,15 +14,17 @@ import vm
 sys.path.insert(0, os.path.join(vm.REPO, "tests", "demo"))
 import hosts                            # noqa: E402
 
-RUN = ("--zero --threads 4 --qd 2 --overlap --hot 50 --seconds 60 "
+RUN = ("--zero --threads 4 --qd 2 --overlap --hot 50 --seconds 200 "
        "--mix write=70,read=26,flush=1,fua=2,discard=1")
+LOGGED = 50000          # bytes of each history: the writers are in the middle of it
 
 
 def outage(h):
     """All three write, then are dark."""
-    waits = [c.node.spawn(c.history("run", f"{RUN} --seed {h.seed % 1000000 + c.number}"), 90)
+    waits = [c.node.spawn(c.history("run", f"{RUN} --seed {h.seed % 1000000 + c.number}"), 250)
              for c in h.circles.values()]
-    time.sleep(8)
+    for c in h.circles.values():
+        c.until_logged(LOGGED)
     print("# dirty:", [c.status()["dirty"] for c in h.circles.values()], flush=True)
     for c in h.circles.values():
         c.node.kill9()
@@ -31,16 +34,25 @@ def outage(h):
 
 
 def restart(h):
-    """The nodes boot, the circle devices come back in an order that the seed says."""
+    """The nodes boot, the circle devices come back in an order that the seed says.
+
+    Each begins when the one before is there or has waited for its peers in vain for some seconds: then it
+    says that it goes on to do so, for much longer than this test wants to last.
+    """
     for c in h.circles.values():
         c.node.start(wait=False)
     for c in h.circles.values():
         c.node.ready(240)
     order = random.Random(h.seed).sample(list(h.circles.values()), 3)
-    for c in order:
-        out = c.create()
-        print(f"# n{c.number}: " + "; ".join(line.split("circle: ")[-1] for line in
-                                             out.splitlines() if "complete" in line), flush=True)
+    with ThreadPoolExecutor(len(order)) as pool:
+        jobs = []
+        for c in order:
+            jobs.append(pool.submit(c.restarts))
+            while not jobs[-1].done() and c.node.try_sh("dmesg | grep 'waiting .* peers of the view'")[0]:
+                time.sleep(0.2)
+        for c, job in zip(order, jobs):
+            print(f"# n{c.number}: " + "; ".join(line.split("circle: ")[-1] for line in job.result().splitlines()
+                                                 if "complete" in line or "waiting" in line), flush=True)
 
 
 def test():
