@@ -194,7 +194,8 @@ dev_delay()
 # dev_hold <name> [<MiB>]: a write takes 10 s, but within the last MiB: what is dirty above stays so,
 # however slow the machine is. Nothing is lost or refused; a discard is passed down at once, and so is a
 # FLUSH, which a label has before and behind it. Another table lets go what is held: a batch of write-back,
-# 64 blocks; who wants something to be dirty afterwards writes more.
+# 64 blocks; who wants something to be dirty afterwards writes more, many at a time and with nothing dirty
+# before: a write to a block that is held waits for it.
 dev_hold()
 {
 	local lower=${DEV_LOWER[$1]} all=${DEV_SECTORS[$1]} held
