@@ -23,7 +23,8 @@ history_goes_on() { hist run /dev/mapper/c1 --resume --ops 500 --threads 2 "$@";
 # What is written last is dirty when the owner dies: the origin is slow, but not with the label.
 last_writes()
 {
-	dev_hold org1 1 && hist run /dev/mapper/c1 --resume --ops 120 --threads 2 --mix write=100 &&
+	circle_drain c1 && dev_hold org1 1 &&
+		hist run /dev/mapper/c1 --resume --ops 300 --threads 2 --qd 8 --mix write=100 &&
 		hist run /dev/mapper/c1 --resume --ops 1 --mix flush=1 && circle_wait_counts 1 2
 }
 all_dead() { local n; for n in 1 2 3; do circle_node_die "$n" || return 1; done; }
