@@ -5,10 +5,11 @@
 
 HISTORY=${HISTORY:-$REPO/build/tools/circle-history}
 
-# circle_timeout <ms>: how long nodes that are made from now on wait for a peer. 2 s is the default; this
+# circle_timeout [<ms>]: how long nodes that are made from now on wait for a peer. 2 s is the default; this
 # machine may stand still for longer, and who tests other things than that would lose a peer by chance.
-circle_timeout() { echo "$1" >/sys/module/dm_circle/parameters/timeout_ms; }
+# Without <ms> as long as is good where peers are lost on purpose while I/O waits for them; else say 30000.
 PATIENT_MS=8000
+circle_timeout() { echo "${1:-$PATIENT_MS}" >/sys/module/dm_circle/parameters/timeout_ms; }
 
 # circle_table <origin> <block sectors> <meta> <ssd> [<features> [<policy> [<circle args>]]]
 # The whole line, for an origin of which all but the last MiB is used.
@@ -92,22 +93,33 @@ circle_refused()
 	dmesg | grep -q 'device-mapper: circle: .*recover'
 }
 
-# On a slow machine no peer is lost for that alone.
-circle_patient() { echo 30000 >"/sys/block/dm-$(dmsetup info -c --noheadings -o minor "c$1")/circle/timeout_ms"; }
+circle_sysfs() { echo "/sys/block/dm-$(dmsetup info -c --noheadings -o minor "c$1")/circle/$2"; }
+circle_get() { cat "$(circle_sysfs "$1" "$2")"; }
 
-circle_get() { cat "/sys/block/dm-$(dmsetup info -c --noheadings -o minor "c$1")/circle/$2"; }
-# circle_recovers <N> <command...>: which creates it with `recover`. Again, at most twice, if the log
-# says that a peer was lost meanwhile: a machine that stands still for 2 s does that, and the patience
-# of a node that is not there yet cannot be set.
+# circle_patient <N> [<ms>]: as circle_timeout, of a node that is there.
+circle_patient() { echo "${2:-30000}" >"$(circle_sysfs "$1" timeout_ms)"; }
+
+# log_mark; log_since <mark>: the kernel's log from then on
+log_mark()
+{
+	local mark="mark $RANDOM$RANDOM"
+	echo "$mark" >/dev/kmsg && echo "$mark"
+}
+log_since() { dmesg | awk -v m="$1" 'index($0, m) { on = 1; next } on'; }
+
+# circle_recovers <N> <command...>: which creates cN with `recover`, on ssdN and metaN. Again, at most
+# twice, if the log says that a peer was lost meanwhile. A node waits 10 s for an answer while it starts; a
+# machine that stands still for longer loses a peer, which is no fault of the recovery.
 circle_recovers()
 {
-	local n=$1 i mark="circle_recovers $RANDOM$RANDOM"
+	local n=$1 i mark still='no answer.*connection reset|peer [0-9]+ of the view cannot be reached'
+	still+='|did not give its list \(-(110|104|107)\)|a peer went away or restarted meanwhile'
+	still+='|could not be drained \(-(110|104|107)\)'
 	shift
-	echo "$mark" >/dev/kmsg
 	for i in 1 2 3; do
+		mark=$(log_mark)
 		"$@" && return
-		dmesg | awk -v m="$mark" 'index($0, m) { on = 1; next } on' |
-			grep -E "no answer.*connection reset|cannot be reached" || return 1
+		log_since "$mark" | grep -E "$still" || return 1
 		echo "# try $i: the machine stood still"
 		dmsetup remove "c$n" 2>/dev/null
 		circle_node_wipe "$n" || return 1
@@ -117,6 +129,12 @@ circle_recovers()
 
 circle_view_is() { [ "$(circle_status "c$1" in_view)" = "$2" ]; }
 circle_risk_is() { [ "$(circle_status "c$1" at_risk)" = "$2" ]; }
+
+# circle_counts <N> <peers in view> [<floor>]: and the label says that each dirty page has so many holders.
+# Before an owner dies whose blank successor is to find everything: without risk is not enough, at_risk is
+# also 0 when all is clean, and the view alone is not, since the floor rises later. circle_wait_counts waits.
+circle_counts() { circle_view_is "$1" "$2" && [ "$(circle_status "c$1" floor)" = "${3:-1}" ]; }
+circle_wait_counts() { wait_for 60 "node $1 to count $2, floor ${3:-1}" circle_counts "$@"; }
 
 # The node is dead to the others and leaves nothing behind: its devices fail first, so that the end
 # of its device can neither write back nor mark anything.
@@ -143,3 +161,48 @@ circle_remove_all()
 }
 
 test_lent() { [ "$(circle_status "c$1" lent)" = "$2" ]; }
+
+# How long a CPU stood still: a process on each looks at the clock all the while; more than 200 ms
+# between two looks is that. The most of one CPU is what counts, in ms.
+__still()	# <CPU>
+{
+	local last now gap sum=0 fd
+	taskset -cp "$1" "$BASHPID" >/dev/null
+	exec {fd}<>/tmp/still.fifo
+	last=${EPOCHREALTIME/./}
+	while [ -e /tmp/still.on ]; do
+		read -r -t 0.02 -u "$fd"
+		now=${EPOCHREALTIME/./}
+		gap=$((now - last))
+		last=$now
+		[ "$gap" -lt 200000 ] || sum=$((sum + gap))
+	done
+	echo $((sum / 1000)) >"/tmp/still.$1"
+}
+
+# within_awake <seconds> <command...>: it succeeds, and no later than that, but for the time that the
+# machine stood still.
+within_awake()
+{
+	local begin took rc cpu still=0 n
+	local -a pids=()
+	[ -p /tmp/still.fifo ] || mkfifo /tmp/still.fifo || return 1
+	: >/tmp/still.on
+	for ((cpu = 0; cpu < $(nproc); cpu++)); do
+		__still "$cpu" &
+		pids+=($!)
+	done
+	begin=$(now_ms)
+	"${@:2}"
+	rc=$?
+	took=$(($(now_ms) - begin))
+	rm /tmp/still.on
+	wait "${pids[@]}"
+	for ((cpu = 0; cpu < $(nproc); cpu++)); do
+		read -r n <"/tmp/still.$cpu" && [ "$n" -le "$still" ] || still=$n
+	done
+	[ "$rc" = 0 ] || return 1
+	[ "$took" -le $(($1 * 1000 + still)) ] && return
+	echo "# ${*:2} took $took ms, and for $still ms the machine stood still"
+	return 1
+}

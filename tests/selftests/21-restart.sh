@@ -23,11 +23,27 @@ history_goes_on() { hist run /dev/mapper/c1 --resume --ops 500 --threads 2 "$@";
 # What is written last is dirty when the owner dies: the origin is slow, but not with the label.
 last_writes()
 {
-	dev_hold org1 1 && hist run /dev/mapper/c1 --resume --ops 40 --threads 2 --mix write=100 &&
-		hist run /dev/mapper/c1 --resume --ops 1 --mix flush=1
+	circle_drain c1 && dev_hold org1 1 &&
+		hist run /dev/mapper/c1 --resume --ops 300 --threads 2 --qd 8 --mix write=100 &&
+		hist run /dev/mapper/c1 --resume --ops 1 --mix flush=1 && circle_wait_counts 1 2
 }
 all_dead() { local n; for n in 1 2 3; do circle_node_die "$n" || return 1; done; }
 
+# At the same time: each waits for the others, which it needs.
+all_back()
+{
+	local n
+	local -a pids=()
+	for n in 2 3 1; do
+		circle_node_create "$n" 1 "$(echo 1 2 3 | sed "s/$n//")" &
+		pids+=($!)
+	done
+	for n in "${pids[@]}"; do
+		wait "$n" || return 1
+	done
+}
+
+circle_timeout 30000	# no peer is lost here
 for n in 1 2 3; do
 	node_add $n && circle_node_devices $n 64 || exit 1
 	circle_node_create $n 1 "$(echo 1 2 3 | sed "s/$n//")" || exit 1
@@ -45,21 +61,20 @@ ktap_test "every completed write is there" hist check /dev/mapper/c1 --allow all
 ktap_test "more writes" history_goes_on
 ktap_test "and some that stay dirty then" last_writes
 ktap_test "all die" all_dead
-ktap_test "node 2 is back" circle_node_create 2 1 "1 3"
-ktap_test "node 3 is back" circle_node_create 3 1 "1 2"
-ktap_test "node 1 is back" circle_node_create 1 1 "2 3"
+ktap_test "all are back" all_back
 ktap_test "complete up to the last FLUSH" grep -q "complete up to the last FLUSH: [1-9]" <(dmesg)
 ktap_test "what was flushed or seen is there" hist check /dev/mapper/c1 --allow flushed+observed \
 	--record
 
 ktap_test "node 1 counts both again" wait_for 60 "the view of node 1" circle_view_is 1 2
 ktap_test "more writes still" history_goes_on
+ktap_test "which their holders have" circle_wait_counts 1 2
 ktap_test "the owner dies again" circle_node_die 1
 dev_null ssd9 64 && dev_null meta9 8
 another() { node_exec 1 dmsetup create c9 --table "$(circle_table /dev/mapper/org1 128 \
 	/dev/mapper/meta9 /dev/mapper/ssd9 "3 writeback recover fenced" "default 0" \
 	"$(circle_args 1 1 "2 3" | sed 's/:7000 degree/:7009 degree/')")"; }
-ktap_test "another host takes over" another
+ktap_test "another host takes over" circle_recovers 9 another
 at_exit "dmsetup remove --retry c9 2>/dev/null"
 ktap_test "nothing is lost" hist check /dev/mapper/c9 --allow all --record
 refused() { ! circle_node_create 1 1 "2 3" 2>/dev/null && dmsetup remove c1 2>/dev/null
@@ -83,9 +98,10 @@ full() { hist run /dev/mapper/c5 --resume --ops 1500 --threads 2 --sizes 4096,65
 ktap_test "more than it lends" full
 ktap_test "it lends half" test "$(circle_status c4 lent)" -le 64
 ktap_test "at risk is 0" wait_for 60 "no risk" circle_risk_is 5 0
+ktap_test "floor 1" circle_wait_counts 5 1
 ORIGIN=org5 ktap_test "the owner dies" circle_node_die 5
 circle_node_wipe 5
-ktap_test "recover" circle_node_create 5 1 "4" "3 writeback recover fenced"
+ktap_test "recover" circle_recovers 5 circle_node_create 5 1 "4" "3 writeback recover fenced"
 ktap_test "nothing is lost" hist check /dev/mapper/c5 --allow all
 ktap_test "drain" circle_drain c5
 ktap_test "the peer has nothing left" wait_for 60 "release" test_lent 4 0
@@ -93,22 +109,21 @@ ktap_test "the peer has nothing left" wait_for 60 "release" test_lent 4 0
 # To an origin that takes a second for a write 60 blocks one by one would take a minute.
 sixty_dirty()
 {
-	circle_patient 5 && dev_fail_writes org5 && dd if=/dev/urandom of=/tmp/sixty bs=64k count=60 status=none &&
+	dev_fail_writes org5 && dd if=/dev/urandom of=/tmp/sixty bs=64k count=60 status=none &&
 		dd if=/tmp/sixty of=/dev/mapper/c5 bs=64k oflag=direct conv=notrunc status=none &&
 		[ "$(circle_dirty c5)" = 60 ]
 }
-slow_origin() { dev_delay org5 0 1000 && within 50 circle_node_create 5 1 "4" "3 writeback recover fenced"; }
+slow_origin() { dev_delay org5 0 1000 && within_awake 50 circle_node_create 5 1 "4" "3 writeback recover fenced"; }
 all_sixty()
 {
 	dmesg | grep -q "recovery complete: 60 blocks (60 from peers)" &&
 		cmp -n $((60 << 16)) /tmp/sixty <(dd if=/dev/mapper/org5 bs=64k count=60 iflag=direct status=none)
 }
-counted5() { circle_view_is 5 1 && [ "$(circle_status c5 floor)" = 1 ]; }
-ktap_test "it counts again" wait_for 60 "the floor of node 5" counted5
+ktap_test "it counts again" circle_wait_counts 5 1
 ktap_test "60 blocks are dirty" sixty_dirty
 ORIGIN=org5 ktap_test "the owner dies again" circle_node_die 5
 circle_node_wipe 5
-ktap_test "several are drained at a time" slow_origin
+ktap_test "several are drained at a time" circle_recovers 5 slow_origin
 ktap_test "all of them" all_sixty
 check_dmesg
 ktap_done

@@ -23,11 +23,13 @@ hist() { "$HISTORY" "$1" --log /tmp/h --size "$SIZE" "${@:2}" >/tmp/out || { tai
 run() { hist run --dev "$C" --resume --threads 2 "$@"; }
 check() { hist check --dev "$C" --allow all "$@"; }
 is() { [ "$(circle_status c1 "$1")" = "$2" ]; }
-create() { circle_node_create 1 1 "2 3" "${1-1 writeback}"; }
+create() { circle_node_create 1 1 "2 3"; }
+recover() { circle_recovers 1 circle_node_create 1 1 "2 3" "3 writeback recover fenced"; }
 both() { wait_for 30 "the view of node 1" circle_view_is 1 2 && wait_for 30 "the floor" is floor 1; }
 bare() { wait_for 60 "nothing to be dirty" is health bare; }
 
-# Devices that work, metadata and SSD without a past, a new history.
+# Devices that work, metadata and SSD without a past, a new history. Whoever takes the label over needs
+# that nothing is dirty, or that its holders count.
 fresh()
 {
 	local name
@@ -35,22 +37,27 @@ fresh()
 		dev_heal "$name" || return 1
 	done
 	rm -f /tmp/h
-	dmsetup remove --retry c1 2>/dev/null
-	circle_node_wipe 1 && create "3 writeback recover fenced" &&
+	if [ -e "$C" ]; then
+		circle_drain c1 && wait_for 60 "a label that can be taken over" can_be_taken
+		dmsetup remove --retry c1
+	fi
+	circle_node_wipe 1 && recover &&
 		hist init --dev "$C" --seed "$((RANDOM + 1))"
 }
 
+can_be_taken() { is floor 1 || is in_view 0; }
+
 # Some dirty blocks, held by others, in metadata that have been flushed.
-dirty() { both && run --ops 150 && wait_for 60 "dirty blocks" flushed; }
+dirty() { both && run --ops 150 && wait_for 60 "dirty blocks" flushed && both; }
 flushed() { run --ops 50 && run --ops 1 --mix flush=1 && [ "$(circle_dirty c1)" -gt 0 ]; }
 
 refused_with()	# <text>
 {
-	local mark="refused: $RANDOM$RANDOM"
-	echo "$mark" >/dev/kmsg
+	local mark
+	mark=$(log_mark)
 	! create 2>/dev/null || return 1
 	dmsetup remove c1 2>/dev/null
-	dmesg | awk -v m="$mark" 'index($0, m) { on = 1; next } on' | grep -q "$1"
+	log_since "$mark" | grep -q "$1"
 }
 
 metadata_fail()
@@ -61,26 +68,26 @@ metadata_fail()
 
 goes_on()
 {
-	within 15 dmsetup suspend c1 && within 5 dmsetup resume c1 && run --ops 50 &&
-		within 15 dmsetup suspend --noflush --nolockfs c1 && within 5 dmsetup resume c1 &&
+	within_awake 15 dmsetup suspend c1 && within_awake 15 dmsetup resume c1 && run --ops 50 &&
+		within_awake 15 dmsetup suspend --noflush --nolockfs c1 && within_awake 15 dmsetup resume c1 &&
 		run --ops 50 && check
 }
 
-works_again() { within 20 dmsetup remove c1 && dev_heal meta1 && refused_with 'they are void: wipe'; }
+works_again() { within_awake 20 dmsetup remove c1 && dev_heal meta1 && refused_with 'they are void: wipe'; }
 wiped() { circle_node_wipe 1 && create && check && dirty && check; }
 
 # The owner dies while it drains: what went through must not be older than what comes back.
 dies_draining()
 {
 	local pid
-	fresh && dirty && dev_hold org1 1 && run --ops 60 --mix write=100 &&
+	fresh && dirty && dev_hold org1 1 && run --ops 120 --qd 8 --mix write=100 && both &&
 		dev_fail_writes meta1 || return 1
 	hist run --dev "$C" --resume --ops 1 --mix fua=100 --errors record &
 	pid=$!
 	wait_for 60 "it to drain" is health draining && circle_node_die 1 || return 1
 	wait "$pid"
 	refused_with 'they are void: wipe' && circle_node_wipe 1 &&
-		create "3 writeback recover fenced" && check --record
+		recover && check --record
 }
 
 # Whether the origin is known to fail too depends on who wrote to it last.
@@ -100,17 +107,18 @@ no_label()
 	dd if=/dev/zero of="$C" bs=4k count=1 seek=30M oflag=direct,dsync,seek_bytes conv=notrunc status=none 2>/dev/null &
 	pid=$!
 	wait_for 30 "the write" under_way || return 1
-	wait_for 30 "the failure" failing && within 25 dmsetup suspend c1 && dmsetup resume c1 || return 1
+	wait_for 30 "the failure" failing && within_awake 25 dmsetup suspend c1 && dmsetup resume c1 || return 1
 	wait "$pid" && return 1		# the suspend ended it
-	dev_heal org1 && bare && run --ops 100 && check && within 20 dmsetup remove c1 &&
+	dev_heal org1 && bare && run --ops 100 && check && within_awake 20 dmsetup remove c1 &&
 		dev_heal meta1 && refused_with "they are void" && circle_node_wipe 1 && create && both
 }
 
 # The SSD is dead: what is dirty is read from the holders.
 ssd_dies()
 {
-	fresh && circle_patient 1 && dirty && dev_fail ssd1 && check && run --ops 200 && check && is lost_pages 0 &&
-		wait_for 60 "it to be clean" circle_is_clean c1 && is caching off && within 20 dmsetup remove c1
+	fresh && dirty && dev_fail ssd1 && check && run --ops 200 && check && is lost_pages 0 &&
+		wait_for 60 "it to be clean" circle_is_clean c1 && wait_for 30 "caching to end" is caching off &&
+		within_awake 20 dmsetup remove c1
 }
 
 # It dies together with the owner: the holders alone are enough.
@@ -153,7 +161,7 @@ peer_fails()	# <device> <peers in view before>
 label_takes()
 {
 	dmsetup remove c1 && dev_remove org1 && dev_null org1 33 volatile && circle_node_wipe 1 &&
-		create && both && link_down 2 && link_down 3 &&
+		create && both && circle_patient 1 2000 && link_down 2 && link_down 3 &&
 		wait_for 30 "nobody in view" circle_view_is 1 0 && wait_for 30 "the floor" is floor 0 &&
 		dd if=/dev/urandom of="$C" bs=4k count=1 oflag=direct conv=notrunc status=none &&
 		dev_fail_writes org1 && echo "label_takes" >/dev/kmsg && link_up 2 && link_up 3 &&
@@ -163,6 +171,7 @@ label_takes()
 label_failed() { dmesg | awk '/label_takes$/ { on = 1; next } on && /label cannot be written/ { n++ } END { exit !n }'; }
 fdatasync_c() { python3 -c 'import os; os.fdatasync(os.open("/dev/mapper/c1", os.O_RDWR))'; }
 
+circle_timeout 30000	# who loses peers sets less
 for n in 1 2 3; do
 	node_add $n && circle_node_devices $n 32 || exit 1
 	circle_node_create $n 1 "$(echo 1 2 3 | sed "s/$n//")" || exit 1

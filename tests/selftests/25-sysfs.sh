@@ -52,7 +52,7 @@ values()
 {
 	is 1 generation "$(circle_status c1 generation)" && is 1 state live && is 1 mode writeback &&
 		is 1 free_slots "$(circle_status c1 free)" && is 1 degree 1 && is 1 role owner &&
-		is 1 timeout_ms 2000 && is 1 lend 50 && is 1 view "2 3" && is 1 degree_now 1 &&
+		is 1 timeout_ms 30000 && is 1 lend 50 && is 1 view "2 3" && is 1 degree_now 1 &&
 		is 1 peers/2/address 10.78.0.2:7000 && is 1 peers/2/state ready &&
 		is 1 peers/3/in_view 1 && is 1 peers/2/bit 0 && is 1 peers/3/bit 1 && is 1 peers/2/lost 0
 }
@@ -66,6 +66,20 @@ bad()	# <file> <values...>
 	for v in "$@"; do
 		! put 1 "$file" "$v" || { echo "# $file took '$v'"; return 1; }
 		is 1 "$file" "$old" || { echo "# $file: '$v' changed it"; return 1; }
+	done
+}
+
+# What new nodes begin with. `echo` says itself what was refused.
+module_takes()
+{
+	local v file=/sys/module/dm_circle/parameters/timeout_ms
+	for v in 99 60001 0 -5 x ""; do
+		! echo "$v" 2>/dev/null >"$file" || { echo "# the module took '$v'"; return 1; }
+		[ "$(<"$file")" = 2000 ] || { echo "# '$v' changed it"; return 1; }
+	done
+	for v in 100 60000 30000; do
+		circle_timeout "$v" || return 1
+		[ "$(<"$file")" = "$v" ] || { echo "# the module did not take $v"; return 1; }
 	done
 }
 
@@ -264,8 +278,12 @@ for n in 1 2 3; do
 done
 
 ktap_test "node 1" circle_node_create 1 1 "2 3"
+ktap_test "its timeout is 2 s unless set" is 1 timeout_ms 2000
+ktap_test "and may be set" circle_patient 1
+ktap_test "so may that of new nodes" module_takes
 ktap_test "node 2" circle_node_create 2 1 "1 3"
 ktap_test "node 3" circle_node_create 3 1 "1 2"
+ktap_test "node 2 began with it" is 2 timeout_ms 30000
 ktap_test "node 1 counts both" wait_for 60 "the view of node 1" is 1 view "2 3"
 ktap_test "every file can be read" all_read 1 "2 3"
 ktap_test "values are right" values
@@ -275,7 +293,6 @@ ktap_test "bad shares are refused" bad lend 101 -1 50% ""
 ktap_test "what is read-only is not written" read_only
 
 ktap_test "history" hist init --seed 25
-circle_patient 1
 load_begin
 ktap_test "dirty" wait_for 30 "dirty blocks" more_than 1 dirty_bytes 1000000
 ktap_test "at risk is 0 with degree 1" wait_for 30 "no risk" is 1 at_risk_bytes 0

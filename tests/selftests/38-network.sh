@@ -72,10 +72,10 @@ half_open()
 goes_on() { run --ops 60; }
 stops()
 {
-	within 15 dmsetup suspend c1 && within 15 dmsetup resume c1 && run --ops 20 &&
-		within 15 dmsetup suspend --noflush --nolockfs c1 && within 15 dmsetup resume c1 && run --ops 5
+	within_awake 15 dmsetup suspend c1 && within_awake 15 dmsetup resume c1 && run --ops 20 &&
+		within_awake 15 dmsetup suspend --noflush --nolockfs c1 && within_awake 15 dmsetup resume c1 && run --ops 5
 }
-ends() { within 15 dmsetup remove c1; }
+ends() { within_awake 15 dmsetup remove c1; }
 is_back() { owner && wait_for 120 "all peers to count" all_count && hist check --allow all --record; }
 
 bad()	# <state> <what it is>

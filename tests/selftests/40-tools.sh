@@ -153,7 +153,7 @@ ktap_test "the rest goes to the origin later" written_back
 # ---------------------------------------------------------------- a circle
 
 hist() { "$HISTORY" "$1" --dev "$2" --log /tmp/h --size 33554432 "${@:3}" >/tmp/hist || { cat /tmp/hist; return 1; }; }
-counts() { wait_for 30 "the view of node 1" circle_view_is 1 1 && wait_for 30 "no risk" circle_risk_is 1 0; }
+counts() { circle_wait_counts 1 1 && wait_for 30 "no risk" circle_risk_is 1 0; }
 
 label_is()	# <state> <flags>, of org1's newest label
 {
@@ -165,11 +165,17 @@ print(c["state"], c["flags"])')
 	[ "$is" = "$1 $2" ] || { echo "# the label is $is"; return 1; }
 }
 
-# Removed in order while something is dirty: the origin takes no write-back at the time.
+# The origin takes no write-back at the time.
+stays_dirty()
+{
+	circle_drain c1 && dev_hold org1 1 &&
+		hist run /dev/mapper/c1 --resume --ops 300 --threads 2 --qd 8 --mix write=100 && counts
+}
+
+# Removed in order while something is dirty.
 removed_dirty()
 {
-	hist run /dev/mapper/c1 --resume --ops 400 --threads 2 && dev_hold org1 1 &&
-		hist run /dev/mapper/c1 --resume --ops 150 --threads 2 --mix write=100 &&
+	hist run /dev/mapper/c1 --resume --ops 400 --threads 2 && stays_dirty &&
 		dmsetup remove c1 && dev_heal org1 && [ "$(dirty_of meta1)" -gt 0 ] && label_is active ssd
 }
 
@@ -187,7 +193,11 @@ others_are_left()
 
 all_at_origin() { hist check /dev/mapper/org1 --allow all; }
 as_before() { circle_node_create 1 1 "2" && hist check /dev/mapper/c1 --allow all --record; }
-died_dirty() { hist run /dev/mapper/c1 --resume --ops 300 --threads 2 && circle_node_die 1; }
+died_dirty()
+{
+	hist run /dev/mapper/c1 --resume --ops 300 --threads 2 && stays_dirty &&
+		[ "$(circle_dirty c1)" -gt 0 ] && circle_node_die 1
+}
 clean_at_origin() { label_is clean empty && id_is 0 /dev/mapper/org1 && save_label clean; }
 nothing_to_do() { local was; was=$(sum_of meta1; sum_of org1); writeback meta1 ssd1 org1 && [ "$was" = "$(sum_of meta1; sum_of org1)" ]; }
 save_label() { dd if=/dev/mapper/org1 of="/tmp/label.$1" bs=1M skip=64 count=1 iflag=direct status=none; }
@@ -196,6 +206,7 @@ another() { node_exec 1 dmsetup create c9 --table "$(circle_table /dev/mapper/or
 	/dev/mapper/meta9 /dev/mapper/ssd9 "3 writeback recover fenced" "default 0" \
 	"$(circle_args 9 1 2 | sed 's/10.78.0.9:7000/10.78.0.1:7009/')")"; }
 
+circle_timeout 30000	# no peer is lost here
 for n in 1 2; do
 	node_add $n && circle_node_devices $n 64 || exit 1
 	circle_node_create $n 1 "$((3 - n))" || exit 1
@@ -222,7 +233,7 @@ ktap_test "which the kernel asks" as_before
 ktap_test "it counts node 2" counts
 ktap_test "node 1 dies again" died_dirty
 dev_null ssd9 64 && dev_null meta9 8
-ktap_test "another host takes over" another
+ktap_test "another host takes over" circle_recovers 9 another
 at_exit "dmsetup remove --retry c9 2>/dev/null"
 ktap_test "circle_check says so of the old metadata" overtaken
 dmsetup remove c9
