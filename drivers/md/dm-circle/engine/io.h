@@ -44,9 +44,9 @@ struct circle_io {
 
 struct bio *circle_io_bio(struct circle_io *io);
 
-/* Any context, before a write's data go to bdev; they go without REQ_FUA. Some device below may have
- * none of its own, whatever bdev says, and get a FLUSH from the block layer; if that failed nobody
- * would know what else it took with it. So the FLUSH behind the write is always ours.
+/* Any context, before a write's data go to bdev; they go without REQ_FUA. Some device below may
+ * have none of its own, whatever bdev says, and get a FLUSH from the block layer; if that failed
+ * nobody would know what else it took with it. So the FLUSH behind the write is always ours.
  */
 static inline void circle_io_goes_to(struct circle_io *io, struct block_device *bdev)
 {
