@@ -298,7 +298,7 @@ int circle_recover(struct circle_node *node)
 	err = judge(node, &r, &r.verdict);
 	if (err)
 		return err;
-	r.buf = kmalloc(LIST_BYTES, GFP_KERNEL);
+	r.buf = kvmalloc(LIST_BYTES, GFP_KERNEL);
 	if (!r.buf)
 		return -ENOMEM;
 	err = collect(&r);
@@ -323,6 +323,6 @@ int circle_recover(struct circle_node *node)
 			    (u64)atomic64_read(&r.blocks), (u64)atomic64_read(&r.from_peers),
 			    (u64)atomic64_read(&r.pages));
 	vfree(r.copy);
-	kfree(r.buf);
+	kvfree(r.buf);
 	return err;
 }

@@ -39,7 +39,7 @@ struct circle_msg {
 struct circle_rx {
 	struct bio_vec *bv;
 	unsigned int nr_bv;
-	void *buf;			/* if nr_bv == 0: kmalloc memory */
+	void *buf;			/* if nr_bv == 0: kvmalloc memory will do */
 	void *priv;
 };
 
