@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=400 modules=dm-circle,null_blk
+# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,null_blk
 #
 # Tables that come and go under I/O: suspend, reload, other modes, removal; what the device says of
 # itself; messages; discards; a file system.

@@ -38,8 +38,8 @@ fresh()
 	done
 	rm -f /tmp/h
 	if [ -e "$C" ]; then
-		circle_drain c1 && wait_for 60 "a label that can be taken over" can_be_taken
-		dmsetup remove --retry c1
+		circle_drain c1 && wait_for 60 "a label that can be taken over" can_be_taken &&
+			dmsetup remove --retry c1 || return 1
 	fi
 	circle_node_wipe 1 && recover &&
 		hist init --dev "$C" --seed "$((RANDOM + 1))"
@@ -68,8 +68,8 @@ metadata_fail()
 
 goes_on()
 {
-	within_awake 15 dmsetup suspend c1 && within_awake 15 dmsetup resume c1 && run --ops 50 &&
-		within_awake 15 dmsetup suspend --noflush --nolockfs c1 && within_awake 15 dmsetup resume c1 &&
+	within_awake 15 dmsetup suspend c1 && within_awake 5 dmsetup resume c1 && run --ops 50 &&
+		within_awake 15 dmsetup suspend --noflush --nolockfs c1 && within_awake 5 dmsetup resume c1 &&
 		run --ops 50 && check
 }
 

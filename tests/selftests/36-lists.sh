@@ -156,7 +156,6 @@ echo "# took $(($(now_ms) - begin)) ms"
 ktap_test "all are replicas" all_replicated
 ktap_test "the owner is lost, its SSD too" circle_node_die 1
 ktap_test "lists are counted" count_lists
-echo 1 >/proc/sys/vm/compact_memory	# a page of the list takes 16 pages of memory in a row
 ktap_test "another node recovers" circle_recovers 3 recover || exit 1
 ktap_test "complete" complete
 ktap_test "the list came in pages" paged

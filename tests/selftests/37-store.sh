@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1024 smp=2 timeout=400 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1024 smp=2 timeout=600 modules=dm-circle,null_blk kernels=newest
 #
 # What a recovery must not take for more than it is: a holder whose metadata are new, one that lost a
 # replica to its disk, and what a holder kept of pages that were discarded.

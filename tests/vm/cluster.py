@@ -198,7 +198,7 @@ class Node(vm.Vm):
         try:
             self._ready(timeout)
         except vm.VmError as e:
-            if not isinstance(e, vm.Timeout) and self.ours():
+            if self.ours():
                 raise
             self.again(e)
             self._power_on()

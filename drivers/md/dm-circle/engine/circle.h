@@ -56,7 +56,7 @@ struct circle_peer {
 	u64 instance;			/* that it named in its hello */
 	u64 counted;			/* the instance that the label counted */
 	u64 ready_instance;		/* the instance that became READY */
-	bool greeted;			/* has answered a hello, ever */
+	bool greeted;			/* has answered a hello, on this connection */
 	bool stopping;			/* no connection is made any more */
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */

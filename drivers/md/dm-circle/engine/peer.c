@@ -123,6 +123,7 @@ static void disconnect(struct circle_peer *p)
 	circle_conn_wait(conn);
 	spin_lock_irq(&p->lock);
 	p->conn = NULL;
+	p->greeted = false;
 	p->state = CIRCLE_PEER_DOWN;
 	spin_unlock_irq(&p->lock);
 	circle_conn_put(conn);

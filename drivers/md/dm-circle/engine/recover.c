@@ -259,10 +259,9 @@ static int drop_all(struct circle_recovery *r)
 		if (!k || r->copy[k].block != r->copy[k - 1].block)	/* the winner */
 			drop_slot(r->node, r->copy[k].block, r->copy[k].lost);
 	err = circle_meta_commit(r->node->meta, true);
-	for (i = 0; i < c->nr_peers && !err; i++)
-		if (fatal_signal_pending(current))
-			err = -EINTR;
-		else if (reachable(&c->peer[i]) && circle_peer_release_all(&c->peer[i]))
+	/* A kill makes it short, but does not end it here: the label is to say what was dropped. */
+	for (i = 0; i < c->nr_peers && !err && !fatal_signal_pending(current); i++)
+		if (reachable(&c->peer[i]) && circle_peer_release_all(&c->peer[i]))
 			CIRCLE_WARN("recovery: peer %u did not drop its replicas; it will before it counts again",
 				    c->peer[i].id);
 	return err;

@@ -262,7 +262,7 @@ static void drain_some(struct work_struct *work)
 static void free_drainers(struct drainer *d, u32 nr)
 {
 	while (nr--)
-		kfree(d[nr].buf);
+		kvfree(d[nr].buf);
 	kfree(d);
 }
 
@@ -275,7 +275,7 @@ static struct drainer *alloc_drainers(struct circle_recovery *r, u32 *nr)
 	for (n = 0; d && n < min_t(u32, DRAINERS, r->nr); n++) {
 		d[n].r = r;
 		INIT_WORK(&d[n].work, drain_some);
-		d[n].buf = kmalloc(CHUNK_SECTORS << SECTOR_SHIFT,
+		d[n].buf = kvmalloc(CHUNK_SECTORS << SECTOR_SHIFT,
 				   n ? GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN : GFP_KERNEL);
 		if (!d[n].buf)
 			break;

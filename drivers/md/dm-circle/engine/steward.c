@@ -83,6 +83,7 @@ static int write_label(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	bool shared = c->label_dev->bd_disk == node->origin->bd_disk;
 	int r = shared ? circle_origin_flush(node) : 0;
+	int errors = atomic_read(&node->origin_errors);
 
 	if (!r)
 		r = circle_label_write(node->meta->io, c->label_dev,
@@ -90,7 +91,8 @@ static int write_label(struct circle_node *node)
 				       c->label_sector, &c->label, c->label_copy, c->area);
 	if (!r && shared)
 		r = circle_origin_flush(node);
-	return r ? -EIO : 0;
+	/* Another's FLUSH that failed may have taken the label with it. */
+	return r || (shared && errors != atomic_read(&node->origin_errors)) ? -EIO : 0;
 }
 
 /* Writes c->label to our place, then reads all the others. 0: it is durable and we are rightful. */
