@@ -276,7 +276,7 @@ static struct drainer *alloc_drainers(struct circle_recovery *r, u32 *nr)
 		d[n].r = r;
 		INIT_WORK(&d[n].work, drain_some);
 		d[n].buf = kvmalloc(CHUNK_SECTORS << SECTOR_SHIFT,
-				   n ? GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN : GFP_KERNEL);
+				    n ? GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN : GFP_KERNEL);
 		if (!d[n].buf)
 			break;
 	}
