@@ -275,8 +275,7 @@ static struct drainer *alloc_drainers(struct circle_recovery *r, u32 *nr)
 	for (n = 0; d && n < min_t(u32, DRAINERS, r->nr); n++) {
 		d[n].r = r;
 		INIT_WORK(&d[n].work, drain_some);
-		d[n].buf = kvmalloc(CHUNK_SECTORS << SECTOR_SHIFT,
-				    n ? GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN : GFP_KERNEL);
+		d[n].buf = kvmalloc(CHUNK_SECTORS << SECTOR_SHIFT, GFP_KERNEL);
 		if (!d[n].buf)
 			break;
 	}
