@@ -83,8 +83,8 @@ static int wait_for_peers(struct circle_node *node, bool fenced)
 }
 
 /*
- * The same, longer, for those without which the verdict would be worse: a recovery that does without
- * one that is only slow drops what that one alone has. until: one for the whole activation.
+ * The same, longer, for those without which the verdict would be worse: a recovery that does
+ * without one that is only slow drops what that one alone has. until: of the whole activation.
  */
 static int wait_for_needed(struct circle_node *node, bool fenced, unsigned long until)
 {
