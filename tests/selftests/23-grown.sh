@@ -68,7 +68,14 @@ for n in 1 2 3; do
 	node_add $n && dev_null ssd$n 32 && dev_null meta$n 8 && dev_null org$n 40 &&
 		size_of org$n 33 && size_of ssd$n 16 || exit 1
 done
-at_exit 'for n in 1 2 3; do [ ! -e /dev/mapper/c$n ] || dmsetup remove --retry c$n; done'
+remove_those_there()
+{
+	local n
+	for n in 1 2 3; do
+		[ ! -e "/dev/mapper/c$n" ] || dmsetup remove --retry "c$n"
+	done
+}
+at_exit remove_those_there
 ktap_test "node 1" node 1 2
 ktap_test "node 2" node 2 1
 ktap_test "1 counts 2" circle_wait_counts 1 1
