@@ -38,6 +38,13 @@ static inline void circle_compat_sk_hold_net(struct sock *sk)
 #define CIRCLE_COMPAT_RW	(FMODE_READ | FMODE_WRITE)
 #endif
 
+/* 6.5 can send a page without copying it; some older ones have the name alone. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define CIRCLE_COMPAT_SPLICE	MSG_SPLICE_PAGES
+#else
+#define CIRCLE_COMPAT_SPLICE	0
+#endif
+
 /* 6.12 derives max_discard_sectors from max_hw_discard_sectors, 6.1 wants both. */
 static inline void circle_compat_limit_discard(struct queue_limits *limits,
 					       unsigned int granularity,

@@ -81,11 +81,20 @@ without_mark()
 	dmsetup remove c
 }
 
-# Death while it drains: the origin does not answer, the host dies.
+# Flushed blocks are dirty, and stay so: the origin does not answer.
+dirty_for_long()
+{
+	run --ops 30 --mix write=100 && run --ops 1 --mix flush=1 && dev_freeze org || return 1
+	[ "$(circle_dirty c)" -gt 0 ] &&	# and one more, that no batch under way can settle
+		dd if=/dev/zero of="$C" bs=32k count=1 seek=510 oflag=direct conv=notrunc status=none && return
+	dev_thaw org
+	return 1
+}
+
+# Death while it drains: the host dies.
 dies_draining()
 {
-	fresh && circle_drain c && run --ops 30 --mix write=100 && run --ops 1 --mix flush=1 &&
-		dev_freeze org && dev_fail_writes meta &&
+	fresh && circle_drain c && wait_for 60 "dirty blocks" dirty_for_long && dev_fail_writes meta &&
 		dd if=/dev/zero of="$C" bs=32k count=1 seek=500 oflag=direct conv=notrunc status=none &&
 		wait_for 60 "it to drain" is health draining && crash c ssd org meta || return 1
 	void_refused "what was dirty then may not all be at the origin"
@@ -294,6 +303,26 @@ origin_bad_place()
 }
 dirty_is() { [ "$(circle_dirty c)" = "$1" ]; }
 
+# Writes up to the cache's capacity go on while the origin fails, also right after it took the last one.
+origin_away()
+{
+	dmsetup message c 0 drain && wait_for 60 "it to be clean" circle_is_clean c &&
+		dd if=/dev/urandom of=/tmp/data bs=32k count=240 status=none && dev_fail_writes org &&
+		dd if=/tmp/data of="$C" bs=32k seek=400 oflag=direct conv=notrunc status=none &&
+		dd if="$C" bs=32k skip=400 count=240 iflag=direct status=none | cmp - /tmp/data &&
+		dev_heal org && wait_for 120 "it to be clean" circle_is_clean c &&
+		dd if=/dev/mapper/org bs=32k skip=400 count=240 iflag=direct status=none | cmp - /tmp/data
+}
+
+# A FLUSH of the cache device fails, and what it had acknowledged is not there: the host is told, once.
+flush_fails()
+{
+	dmsetup remove c && dev_remove ssd && dev_null ssd "$SSD" volatile && fresh && circle_drain c && dev_fail_writes org &&
+		dev_drop_writes ssd && run --ops 60 --mix write=100 && dev_fail_writes ssd && dev_heal org || return 1
+	! fdatasync_c 2>/dev/null && fdatasync_c && wait_for 60 "nothing to be dirty" is health bare && fdatasync_c &&
+		remove && dev_remove ssd && dev_null ssd "$SSD" && fresh
+}
+
 # load
 
 load_fails() { dmsetup remove c; "$1" "$2" && ! create 2>/dev/null; dmsetup remove c 2>/dev/null; dev_heal "$2"; }
@@ -367,6 +396,8 @@ ktap_test "until they are overwritten" lost_overwritten
 ktap_test "lost pages are found" lost_found
 ktap_test "origin fails write-back" origin_fails
 ktap_test "a bad place of the origin" origin_bad_place
+ktap_test "the origin is away: as much is written as the cache holds" origin_away
+ktap_test "a FLUSH of the cache device fails: the host is told once that writes may be lost" flush_fails
 ktap_test "load: metadata cannot be read" load_fails dev_fail meta
 ktap_test "load: metadata cannot be written" load_fails dev_fail_writes meta
 ktap_test "load: cache cannot be read" load_fails dev_fail ssd

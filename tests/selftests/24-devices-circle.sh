@@ -128,6 +128,22 @@ dead_at_start()
 		run --ops 50 && check && dmsetup remove c1 && dev_heal ssd1 && create
 }
 
+# FLUSHes of the SSD fail, and what it had acknowledged is not there, though it can be read: what counts
+# is what the holders have, for a read, a write of a part of a page, and what is written back.
+run_whole() { run --ops 100 --mix write=100 --align 4096 --sizes 4096,8192,65536; }	# reads no rest of a page
+flush_fails()
+{
+	dmsetup remove c1 && dev_remove ssd1 && dev_null ssd1 32 volatile && circle_node_wipe 1 && recover &&
+		both && rm -f /tmp/h && hist init --dev "$C" --seed "$((RANDOM + 1))" && dirty && dev_fail_writes org1 &&
+		dev_drop_writes ssd1 && run_whole && both && dev_fail_writes ssd1 &&
+		dev_heal org1 && fdatasync_c && run --ops 100 --mix write=70,read=30 && check && bare && check &&
+		is lost_pages 0 && fdatasync_c
+}
+flush_fails_over()
+{
+	within_awake 20 dmsetup remove c1 && dev_remove ssd1 && dev_null ssd1 32 && circle_node_wipe 1 && create && check
+}
+
 # All slots of the SSD fail, its FLUSH does not.
 slots_fail()
 {
@@ -187,6 +203,8 @@ ktap_test "death while it drains" dies_draining
 ktap_test "neither metadata nor label can be written" no_label
 ktap_test "the SSD dies: the holders are read" ssd_dies
 ktap_test "the SSD is dead at the start" dead_at_start
+ktap_test "a FLUSH of the SSD fails: what it dropped is read from the holders" flush_fails
+ktap_test "with another SSD it goes on" flush_fails_over
 ktap_test "a peer's metadata fail" peer_fails meta2 2
 ktap_test "a peer's SSD fails" peer_fails ssd3 1
 dev_heal meta2; dev_heal ssd3

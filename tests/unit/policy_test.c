@@ -44,15 +44,19 @@ TEST(policy, a_stream_is_not_remembered)
 	CHECK_EQ(circle_policy_read(&p, 7, true, false), CIRCLE_ADMIT_MAIN);
 }
 
-TEST(policy, a_write_enters_always)
+TEST(policy, writes)
 {
 	struct circle_policy p;
 
 	init(&p);
-	CHECK_EQ(circle_policy_write(&p, 9), CIRCLE_ADMIT_SMALL);
-	CHECK_EQ(circle_policy_write(&p, 9), CIRCLE_ADMIT_SMALL);
+	CHECK_EQ(circle_policy_write(&p, 9, false), CIRCLE_ADMIT_SMALL);
+	CHECK_EQ(circle_policy_write(&p, 9, false), CIRCLE_ADMIT_SMALL);
 	circle_policy_remember(&p, 9);
-	CHECK_EQ(circle_policy_write(&p, 9), CIRCLE_ADMIT_MAIN);
+	CHECK_EQ(circle_policy_write(&p, 9, false), CIRCLE_ADMIT_MAIN);
+	/* crowded: at the second time, as a read */
+	CHECK_EQ(circle_policy_write(&p, 9, true), CIRCLE_ADMIT_NOT);
+	CHECK_EQ(circle_policy_write(&p, 9, true), CIRCLE_ADMIT_MAIN);
+	CHECK_EQ(circle_policy_write(&p, 9, true), CIRCLE_ADMIT_NOT);
 }
 
 TEST(policy, ghosts_remember_as_many_as_they_have_room_for)

@@ -227,7 +227,7 @@ static void write(struct circle *m, const struct access *a, u32 e)
 	enum circle_admit admit;
 
 	if (e == NONE) {
-		admit = circle_policy_write(&m->policy, a->block);
+		admit = circle_policy_write(&m->policy, a->block, false);
 		e = enter(m, a->block, admit == CIRCLE_ADMIT_MAIN);
 	}
 	m->slot[e].valid |= a->pages;

@@ -101,9 +101,14 @@ enum circle_admit circle_policy_read(struct circle_policy *p, u64 block, bool st
 	return CIRCLE_ADMIT_NOT;
 }
 
-enum circle_admit circle_policy_write(struct circle_policy *p, u64 block)
+enum circle_admit circle_policy_write(struct circle_policy *p, u64 block, bool crowded)
 {
-	return circle_policy_recall(p, block) ? CIRCLE_ADMIT_MAIN : CIRCLE_ADMIT_SMALL;
+	if (circle_policy_recall(p, block))
+		return CIRCLE_ADMIT_MAIN;
+	if (!crowded)
+		return CIRCLE_ADMIT_SMALL;
+	circle_policy_remember(p, block);
+	return CIRCLE_ADMIT_NOT;
 }
 
 bool circle_policy_wins(u32 *uses)

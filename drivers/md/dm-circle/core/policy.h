@@ -73,8 +73,8 @@ bool circle_policy_recall(struct circle_policy *p, u64 block);
  * oldest, and is to be remembered if not.
  */
 enum circle_admit circle_policy_read(struct circle_policy *p, u64 block, bool stream, bool room);
-/* A write missed: it enters always. */
-enum circle_admit circle_policy_write(struct circle_policy *p, u64 block);
+/* A write missed. It enters; if the cache is crowded, only when it was missed lately. */
+enum circle_admit circle_policy_write(struct circle_policy *p, u64 block, bool crowded);
 /* False: the oldest has lost a use and goes to the head. */
 bool circle_policy_wins(u32 *uses);
 

@@ -90,6 +90,7 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 		node->meta = NULL;
 		return r;
 	}
+	node->data_errors_told = 0;
 	node->meta->on_failed = meta_failed;
 	node->meta->owner = node;
 	r = circle_node_open(node, dev, conf);
@@ -192,7 +193,7 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 			const struct circle_config *conf)
 {
 	node->conf = *conf;
-	WRITE_ONCE(node->ssd_bad, false);	/* tried again */
+	WRITE_ONCE(node->ssd_bad, circle_meta_data_bad(node->meta));	/* errors: tried again */
 	node->repair.retired = 0;
 	node->origin = dev->origin;
 	node->cache = dev->cache;
@@ -289,12 +290,15 @@ static void clean_again(struct circle_meta *m)
 void circle_node_stop(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
+	struct circle_server *srv;
 
 	if (!c || !node->meta)
 		return;
 	circle_deactivate(node);
-	circle_server_stop(c->server);
-	c->server = NULL;
+	srv = c->server;
+	WRITE_ONCE(c->server, NULL);
+	flush_workqueue(node->commit_wq);	/* the committer uses it */
+	circle_server_stop(srv);
 	clean_again(node->meta);
 }
 

@@ -283,6 +283,7 @@ void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int 
 		call->msg.f = m->req;
 		call->msg.bv = bv;
 		call->msg.nr_bv = nr_bv;
+		call->msg.lent = true;	/* the call holds m, and m the pages */
 		call->priv = m;
 		call->done = multi_done;
 		atomic_inc(&m->refs);

@@ -14,6 +14,8 @@
 #include "../log.h"
 #include "circle.h"
 #include "degrade.h"
+#include "repair.h"
+#include "session.h"
 
 #define PAUSE_MS	200
 
@@ -70,8 +72,54 @@ static void void_metadata(struct circle_node *node)
 	}
 }
 
+/* Is anything dirty that no holder has? */
+static bool alone(struct circle_node *node)
+{
+	const struct circle_slots *s = node->slots;
+	u32 n;
+
+	for (n = 0; n < s->nr; n++) {
+		const struct circle_slot *sl = &s->slot[n];
+
+		if (!(n & 0xfff))
+			cond_resched();
+		if ((READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED) && !READ_ONCE(sl->owner) &&
+		    circle_slot_dirty(s, n) && !READ_ONCE(sl->holders))
+			return true;
+	}
+	return false;
+}
+
+/* The cache device may have dropped completed writes: with no other copy they are lost. */
+static void doubt(struct circle_node *node)
+{
+	int errors = atomic_read(&node->meta->data_errors);
+
+	if (errors == node->data_errors_told)
+		return;
+	node->data_errors_told = errors;
+	WRITE_ONCE(node->ssd_bad, true);
+	if (node->circle) {	/* replicas may be gone too: what we said that we have is void */
+		struct circle_server *srv = READ_ONCE(node->circle->server);
+
+		circle_meta_renounce(node->meta);
+		if (srv)
+			circle_serve_renounce(srv);
+	}
+	circle_cache_loss(node);
+}
+
+void circle_cache_loss(struct circle_node *node)
+{
+	if (!circle_meta_data_bad(node->meta) || !alone(node))
+		return;
+	CIRCLE_ERR("a FLUSH of the cache device failed: what was written to it since the one before may be lost");
+	WRITE_ONCE(node->loss_untold, true);	/* the next FLUSH is to say so */
+}
+
 void circle_degrade(struct circle_node *node)
 {
+	doubt(node);
 	if (node->told == CIRCLE_WELL)
 		node->failed_at = jiffies;
 	say(node);
@@ -86,12 +134,18 @@ void circle_degrade(struct circle_node *node)
 	say(node);
 }
 
+void circle_cache_doubt(struct circle_node *node)
+{
+	circle_meta_data_lost(node->meta);
+	WRITE_ONCE(node->ssd_bad, true);	/* what is clean there, too */
+}
+
 bool circle_cache_flush(struct circle_node *node)
 {
 	if (READ_ONCE(node->meta->voided) || !circle_bdev_flush(node->cache))
 		return true;
 	circle_stat_add(node->stats, CIRCLE_STAT_CACHE_ERROR, 1);
-	circle_meta_data_lost(node->meta);
+	circle_cache_doubt(node);
 	circle_commit_kick(node);	/* goes on in circle_degrade() */
 	return false;
 }

@@ -16,10 +16,11 @@ enum circle_health {
 	CIRCLE_BARE,		/* ... and nothing is dirty any more */
 };
 
-/* Metadata failed, and nothing durable says so yet: nothing may supersede what they say. */
+/* Metadata failed, or are about to, and nothing durable says so: nothing may supersede them. */
 static inline bool circle_voiding(const struct circle_node *node)
 {
-	return READ_ONCE(node->meta->failed) && !READ_ONCE(node->meta->voided);
+	return (READ_ONCE(node->meta->failed) || circle_meta_data_bad(node->meta)) &&
+	       !READ_ONCE(node->meta->voided);
 }
 
 /* Any context: nothing durable that is believed is behind what memory says. */
@@ -47,6 +48,10 @@ void circle_degrade_suspend(struct circle_node *node, bool drain);
  * FLUSH: what a power cut takes from the SSD must not be older there than at the origin.
  */
 bool circle_cache_flush(struct circle_node *node);
+/* Any context: a FLUSH of the cache device failed: what it acknowledged before may be gone. */
+void circle_cache_doubt(struct circle_node *node);
+/* Process context: if so, and something dirty has no holder, a FLUSH of the host says it. */
+void circle_cache_loss(struct circle_node *node);
 /* Any context: nor does the origin take writes: nothing is left. */
 bool circle_node_failed(const struct circle_node *node);
 

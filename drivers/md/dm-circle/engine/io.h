@@ -10,6 +10,7 @@
 #define CIRCLE_ENGINE_IO_H
 
 #include "node.h"
+#include "origin.h"
 
 struct circle_io {
 	struct circle_node *node;
@@ -29,6 +30,7 @@ struct circle_io {
 	bool locked;
 	bool hit;
 	u8 tries;			/* a write's, to find a free slot */
+	bool cold;			/* the policy does not want it cached */
 	bool direct;			/* step may run where the last part ends: any context */
 	bool uncommitted;	/* its commit failed */
 	bool cache_failed;	/* a copy failed at the cache device's end */
@@ -36,9 +38,9 @@ struct circle_io {
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	bool flush_behind;	/* and its last device has a volatile cache */
 	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
-	u64 covers;		/* origin writes that its FLUSH makes durable */
 	int origin_errors;	/* node's, when it wrote to the origin */
-	s64 flushed;		/* node's origin_flushed when its FLUSH was issued */
+	int doubts;		/* FLUSHes of the cache device that had failed then */
+	struct circle_flush_wait flush;
 	void *write;			/* replicate.c's part */
 };
 

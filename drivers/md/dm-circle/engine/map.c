@@ -7,6 +7,7 @@
 
 #include <linux/device-mapper.h>
 #include "../trace.h"
+#include "degrade.h"
 #include "replicate.h"
 
 struct bio *circle_io_bio(struct circle_io *io)
@@ -84,6 +85,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->locked = false;
 	io->hit = false;
 	io->tries = 0;
+	io->cold = false;
 	io->direct = false;
 	io->uncommitted = false;
 	io->cache_failed = false;
@@ -147,7 +149,7 @@ static int map_discard(struct circle_io *io)
 static void plain_flush_failed(struct circle_io *io)
 {
 	if (io->status)
-		circle_meta_data_lost(io->node->meta);
+		circle_cache_doubt(io->node);
 	io->status = BLK_STS_OK;
 	circle_io_queue(io, circle_flush_step);
 }

@@ -11,6 +11,7 @@
 #include "bringup.h"
 #include "circle.h"
 #include "op.h"
+#include "origin.h"
 #include "repair.h"
 
 #define OP_RESERVE	96	/* a whole batch of write-back, and the promotions */
@@ -30,6 +31,8 @@ static void destroy(struct circle_node *node)
 		destroy_workqueue(node->bg_wq);
 	if (node->commit_wq)
 		destroy_workqueue(node->commit_wq);
+	if (node->flush_wq)
+		destroy_workqueue(node->flush_wq);
 	if (!IS_ERR_OR_NULL(node->kc))
 		dm_kcopyd_client_destroy(node->kc);
 	circle_event_exit(node);
@@ -55,6 +58,7 @@ static int init(struct circle_node *node)
 	mutex_init(&node->admin);
 	circle_event_init(node);
 	circle_commit_init(node);
+	circle_origin_init(node);
 	circle_reclaim_init(node);
 	circle_repair_init(node);
 	r = circle_writeback_init(node);
@@ -71,9 +75,10 @@ static int init(struct circle_node *node)
 	node->next_wq = alloc_workqueue("circle_next", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	node->bg_wq = alloc_workqueue("circle_bg", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	node->commit_wq = alloc_ordered_workqueue("circle_commit", WQ_MEM_RECLAIM);
+	node->flush_wq = alloc_ordered_workqueue("circle_flush", WQ_MEM_RECLAIM);
 	node->kc = dm_kcopyd_client_create(NULL);
 	if (!node->stats || !node->wq || !node->next_wq || !node->bg_wq ||
-	    !node->commit_wq || IS_ERR(node->kc))
+	    !node->commit_wq || !node->flush_wq || IS_ERR(node->kc))
 		return -ENOMEM;
 	return 0;
 }

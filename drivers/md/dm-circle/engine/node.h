@@ -52,6 +52,8 @@ struct circle_writeback {
 	wait_queue_head_t idle;
 	u32 next_shard;
 	unsigned int backoff_ms;
+	u32 limit;			/* blocks of a batch now */
+	unsigned long good;		/* jiffies: of the last that the origin took */
 	bool drain;			/* write back all that is dirty */
 	bool pressure;			/* reclaim found too little that is clean */
 	unsigned long end;		/* jiffies: in a suspend FLUSHes wait no longer for it */
@@ -59,6 +61,20 @@ struct circle_writeback {
 	u64 pace;			/* us for 1024 pages; 0: not known, or the origin fails */
 	bool paced;			/* by batches that were large, as in a drain */
 	struct circle_batch *batch;	/* the work's own */
+};
+
+/*
+ * FLUSHes of the origin go one at a time, or one that succeeds could be believed before it is known
+ * that another failed. Who asks while one is under way has the next, with all others that ask then.
+ */
+struct circle_flusher {
+	spinlock_t lock;		/* covers next and busy; innermost */
+	struct list_head next, now;	/* struct circle_flush_wait; now: of the one under way */
+	bool busy;
+	struct work_struct work;	/* issues the next */
+	struct bio bio;
+	u64 covers;
+	s64 flushed;			/* origin_flushed when it was issued */
 };
 
 /* What `dmsetup wait` waits for. */
@@ -107,6 +123,7 @@ struct circle_node {
 	struct workqueue_struct *wq;	/* steps of host I/O; WQ_MEM_RECLAIM */
 	struct workqueue_struct *next_wq;	/* later steps: wait for none that they give back */
 	struct workqueue_struct *commit_wq;	/* one at a time: the committer */
+	struct workqueue_struct *flush_wq;	/* origin.c's: who waits for it is on others */
 	struct workqueue_struct *bg_wq;	/* write-back, reclaim, and their like */
 	struct dm_kcopyd_client *kc;
 	struct bio_set bios;
@@ -127,10 +144,12 @@ struct circle_node {
 	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
 	bool loss_untold;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
+	struct circle_flusher flusher;	/* origin.c's */
 	u8 told;			/* the committer's: the health that was logged */
+	int data_errors_told;		/* the committer's: of meta's, that it knows of */
 	unsigned long failed_at;	/* jiffies; the committer's */
 	bool requeue;			/* of the last presuspend */
-	bool ssd_bad;			/* too many errors: nothing more is cached; READ_ONCE */
+	bool ssd_bad;			/* errors, or a FLUSH failed: not used; READ_ONCE */
 	bool origin_bad;		/* the last write to it failed; READ_ONCE */
 	struct circle_repair repair;
 	unsigned long last_io;		/* jiffies of the last host request */
@@ -198,6 +217,10 @@ bool circle_reclaim_yields(struct circle_node *node, u64 block);
 /* writeback.c */
 int circle_writeback_init(struct circle_node *node);
 void circle_writeback_kick(struct circle_node *node);
+/* Any context: so much is dirty that a write to a block that nobody asked for lately had better go
+ * to the origin, which takes writes.
+ */
+bool circle_writeback_behind(const struct circle_node *node);
 void circle_writeback_start(struct circle_node *node);	/* live again: at once */
 s64 circle_writeback_eta(struct circle_node *node);	/* any context: s to drain; -1: not known */
 /* Process context, the work stopped: writes back what is dirty, for so long at most. */

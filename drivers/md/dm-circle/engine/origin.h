@@ -58,10 +58,21 @@ static inline void circle_origin_covered(struct circle_node *node, s64 mark)
 	circle_raise(&node->origin_flushed, mark);
 }
 
-/* Sleeps. 0: what had completed is durable, unless a FLUSH failed between the first of these writes
- * and now: who asks this for compares node->origin_errors. Else -errno, and counted as failed.
- * FLUSHes that are in flight together are not told apart.
+/* Who waits for a FLUSH. done: any context; w is the caller's again. */
+struct circle_flush_wait {
+	struct list_head link;
+	void (*done)(struct circle_flush_wait *w, blk_status_t status);
+};
+
+void circle_origin_init(struct circle_node *node);
+
+/* Process context. A FLUSH that is issued from now on: done(OK): what had completed is durable,
+ * unless a FLUSH failed between the first of these writes and done: who asks this for compares
+ * node->origin_errors. Else it failed, and has been counted.
  */
+void circle_origin_flush_wait(struct circle_node *node, struct circle_flush_wait *w);
+
+/* Sleeps: the same, as 0 or -errno. */
 int circle_origin_flush(struct circle_node *node);
 
 #endif

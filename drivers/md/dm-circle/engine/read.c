@@ -5,6 +5,7 @@
  * lookup to completion.
  */
 #include <linux/device-mapper.h>
+#include "degrade.h"
 #include "io.h"
 #include "repair.h"
 #include "replicate.h"
@@ -12,7 +13,7 @@
 struct source {
 	u64 valid, dirty;	/* of the touched pages */
 	u32 slot;
-	bool lost, unsure;
+	enum { NONE, LOST, UNSURE, DOUBTED } trouble;
 };
 
 static void cache_failed(struct circle_io *io);
@@ -32,10 +33,17 @@ static __always_inline void __look_up(const struct circle_io *io, struct circle_
 	src->dirty = circle_slot_dirty(s, n) & io->touched;
 	src->valid = circle_slot_valid(s, n) & io->touched;
 	if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad) ||
-	    (flags & CIRCLE_SLOT_SICK))
+	    (flags & CIRCLE_SLOT_SICK)) {
 		src->valid = src->dirty;	/* is a clean one? */
-	src->lost = (flags & CIRCLE_SLOT_LOST) && src->dirty;
-	src->unsure = flags & CIRCLE_SLOT_UNSURE;
+		if (src->dirty && circle_slot_doubted(io->node, &s->slot[n]))
+			src->trouble = DOUBTED;
+	}
+	if (flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_UNSURE)) {
+		if ((flags & CIRCLE_SLOT_LOST) && src->dirty)
+			src->trouble = LOST;
+		else if (flags & CIRCLE_SLOT_UNSURE)
+			src->trouble = UNSURE;
+	}
 	__circle_slot_touch(s, sh, n);
 }
 
@@ -118,7 +126,7 @@ int circle_read_map(struct circle_io *io, struct bio *bio)
 	spin_unlock_irqrestore(&sh->lock, flags);
 	if (!got)
 		return DM_MAPIO_SUBMITTED;
-	if (!src.lost && !src.unsure && aim(io, bio, &src))
+	if (src.trouble == NONE && aim(io, bio, &src))
 		return DM_MAPIO_REMAPPED;
 	circle_io_queue(io, circle_read_step);
 	return DM_MAPIO_SUBMITTED;
@@ -191,16 +199,35 @@ static void from_origin(struct circle_io *io)
 			 circle_block_sector(io->node, io->block, io->start), NULL);
 }
 
-/* What is dirty could not be read twice: the holders have it. */
+/* A write-back has to end first, or a label has to say that the metadata are void. */
+static bool is_early(const struct circle_io *io)
+{
+	struct circle_slots *s = io->node->slots;
+	struct circle_shard *sh = io->range.shard;
+	unsigned long flags;
+	bool early;
+	u32 n;
+
+	spin_lock_irqsave(&sh->lock, flags);
+	n = __circle_slot_find(s, sh, 0, io->block);
+	early = n != CIRCLE_NO_SLOT && circle_slot_doubted(io->node, &s->slot[n]) &&
+		(circle_voiding(io->node) || (circle_slot_wb(s, n) & io->touched));
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return early;
+}
+
+/* What is dirty could not be read twice, or is not to be believed: the holders have it. */
 static void from_holders(struct circle_io *io)
 {
 	if (!circle_lease_wait(io, from_holders))
 		return;
-	if (!io->node->circle || circle_save(io->node, io->block, io->touched, false, NULL)) {
+	if (io->node->circle && !circle_save(io->node, io->block, io->touched, 0, NULL)) {
+		from_origin(io);
+	} else if (is_early(io)) {
+		circle_unsure_wait(io, circle_read_step);
+	} else {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
-	} else {
-		from_origin(io);
 	}
 }
 
@@ -218,6 +245,10 @@ static void read_again(struct circle_io *io)
 	src.valid = src.dirty;
 	io->status = BLK_STS_OK;
 	io->cache_failed = false;
+	if (src.trouble != NONE) {
+		circle_read_step(io);
+		return;
+	}
 	if (!src.valid) {
 		from_origin(io);
 		return;
@@ -242,11 +273,13 @@ void circle_read_step(struct circle_io *io)
 	struct bio *bio = circle_io_bio(io);
 	struct source src = look_up(io);
 
-	if (src.lost) {
+	if (src.trouble == LOST) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
-	} else if (src.unsure) {
+	} else if (src.trouble == UNSURE) {
 		circle_unsure_wait(io, circle_read_step);
+	} else if (src.trouble == DOUBTED) {
+		from_holders(io);
 	} else if (aim(io, bio, &src)) {
 		submit_bio_noacct(bio);
 	} else {

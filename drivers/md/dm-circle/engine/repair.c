@@ -51,10 +51,14 @@ void __circle_cache_error(struct circle_node *node, u32 n)
 	struct circle_slot *sl = &node->slots->slot[n];
 
 	count_error(node);
-	if (!(sl->flags & CIRCLE_SLOT_MAPPED) || sl->owner)
-		return;
+	if ((sl->flags & CIRCLE_SLOT_MAPPED) && !sl->owner)
+		__circle_slot_sick(node, n);
+}
+
+void __circle_slot_sick(struct circle_node *node, u32 n)
+{
 	/* BUSY: eviction and promotion leave it alone */
-	sl->flags |= CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY;
+	node->slots->slot[n].flags |= CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY;
 	WRITE_ONCE(node->repair.active, true);
 	if (!READ_ONCE(node->bg_stop))
 		queue_delayed_work(node->bg_wq, &node->repair.work, FIRST);
@@ -86,7 +90,7 @@ static bool __finish(struct circle_node *node, struct circle_shard *sh, u32 n)
 
 	if (sl->holders)
 		return false;		/* the steward has them forget it first */
-	if (node->repair.retired < retire_limit(node)) {
+	if (node->repair.retired < retire_limit(node) && !circle_meta_data_bad(node->meta)) {
 		node->repair.retired++;
 		__circle_slot_retire(s, sh, n);
 		return true;
@@ -133,7 +137,7 @@ static bool save_shared(struct circle_node *node, u64 block, u64 *unreadable)
 	spin_unlock_irq(&sh->lock);
 	if (!got)
 		return false;
-	circle_save(node, block, ~0ull, true, unreadable);
+	circle_save(node, block, ~0ull, CIRCLE_SAVE_BACKGROUND, unreadable);
 	circle_range_unlock(&range);
 	return true;
 }

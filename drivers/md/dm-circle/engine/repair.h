@@ -15,14 +15,25 @@ void circle_repair_stop(struct circle_node *node);
  */
 void circle_cache_error(struct circle_node *node, u32 n);
 void __circle_cache_error(struct circle_node *node, u32 n);
+/* shard->lock held: the slot, which is ours and mapped, is to be saved and given up. */
+void __circle_slot_sick(struct circle_node *node, u32 n);
+
+/* What is dirty there is to be had from its holders first: the cache device may have dropped it. */
+static inline bool circle_slot_doubted(const struct circle_node *node, const struct circle_slot *sl)
+{
+	return READ_ONCE(node->ssd_bad) && READ_ONCE(sl->holders) &&
+	       circle_meta_data_bad(node->meta);
+}
+
 /*
  * save.c. Process context, the range of these pages held, so that nothing is written to them;
  * others may save them at the same time. Tries to bring what is dirty in them to the origin, from
  * the device or the holders. Returns which of them are dirty still; *unreadable (or NULL): of which
- * no copy can be read. Waits for local I/O, the origin, and holders (bounded). background: ends
- * early when a suspend begins.
+ * no copy can be read. Waits for local I/O, the origin, and holders (bounded). how: CIRCLE_SAVE_
  */
-u64 circle_save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable);
+u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how, u64 *unreadable);
+#define CIRCLE_SAVE_BACKGROUND	1u	/* ends early when a suspend begins */
+#define CIRCLE_SAVE_ALONE	2u	/* the range is exclusive: no write-back goes on */
 int circle_save_init(struct circle_node *node);		/* -ENOMEM */
 void circle_save_exit(struct circle_node *node);	/* also after it failed */
 /* node->admin held, so that the slots stay. The next run of lost sectors at or behind slot *n, page

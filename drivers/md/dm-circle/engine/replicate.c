@@ -69,14 +69,10 @@ static void free_pages_of(struct circle_write *w)
 	struct circle_circle *c = w->multi.node->circle;
 	unsigned int counted = w->counted;
 
-	while (w->nr_pages) {
-		struct page *page = w->bv[--w->nr_pages].bv_page;
-
-		if (READ_ONCE(c->page_pool.curr_nr) < c->page_pool.min_nr)
-			mempool_free(page, &c->page_pool);
-		else
-			circle_stash_put(&c->stash, page);
-	}
+	while (w->nr_pages && READ_ONCE(c->page_pool.curr_nr) < c->page_pool.min_nr)
+		mempool_free(w->bv[--w->nr_pages].bv_page, &c->page_pool);
+	circle_stash_put(&c->stash, w->bv, w->nr_pages);
+	w->nr_pages = 0;
 	w->counted = 0;
 	atomic_sub(counted, &c->pages_out);
 	if (counted && wq_has_sleeper(&c->page_wait))
@@ -99,17 +95,12 @@ static bool try_pages(struct circle_write *w, gfp_t gfp)
 {
 	if (!count_pages(w))
 		return false;
-	while (w->nr_pages < w->max_pages) {
-		struct page *page = circle_stash_get(&w->multi.node->circle->stash,
-						     gfp | __GFP_NOWARN | __GFP_NOMEMALLOC);
-
-		if (!page) {
-			free_pages_of(w);
-			return false;
-		}
-		w->bv[w->nr_pages++].bv_page = page;
-	}
-	return true;
+	w->nr_pages = circle_stash_get(&w->multi.node->circle->stash, w->bv, w->max_pages,
+				       gfp | __GFP_NOWARN | __GFP_NOMEMALLOC);
+	if (w->nr_pages == w->max_pages)
+		return true;
+	free_pages_of(w);
+	return false;
 }
 
 /* Here it is one writer at a time, which waits only for writes that hold all of theirs. */
@@ -420,7 +411,8 @@ static void filled(struct circle_io *io)
 
 	if (!io->status)
 		w->ssd = ssd_bio(w, GFP_NOIO);
-	if (io->status || !submit(w))
+	/* A margin that was read from a cache device that dropped it must not reach a holder. */
+	if (io->status || circle_meta_data_bad(io->node->meta) || !submit(w))
 		give_up(io);
 }
 

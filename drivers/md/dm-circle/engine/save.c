@@ -24,7 +24,10 @@ struct saver {
 	u32 chunk;
 	bool spare;		/* buf and call are the node's reserve */
 	u64 saved, unreadable;
+	u64 under_way;		/* of which nothing is known yet */
 	bool background;	/* to end when a suspend begins */
+	bool alone;		/* the range is exclusive */
+	bool doubted;		/* the holders first */
 	u32 holders, refused;	/* peers that have the block; that could not give it back */
 	struct circle_call *call;
 };
@@ -85,9 +88,19 @@ static int fetch(struct saver *v, u32 from, u32 to)
 	return r;
 }
 
+static int read_cache(struct saver *v, u32 from, u32 to)
+{
+	struct circle_node *node = v->node;
+
+	return circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
+			      circle_slot_sector(node, v->slot, from), v->buf, to - from) ?
+	       -EIO : 0;
+}
+
 /*
- * 0; -EIO: no copy can be read; -EAGAIN: a holder cannot be asked now; -EROFS: the origin does not
- * take it, or the lease is over; -EALREADY: another has saved it.
+ * 0; -EIO: no copy can be read; -EAGAIN: a holder cannot be asked now, or nothing says yet that the
+ * metadata are void; -EROFS: the origin does not take it, or the lease is over; -EALREADY: another
+ * has saved it.
  */
 static int save_page(struct saver *v, u32 page)
 {
@@ -98,13 +111,18 @@ static int save_page(struct saver *v, u32 page)
 
 	for (; from < to && !r; from = end) {
 		end = min(to, from + v->chunk);
-		r = circle_bdev_rw(node->meta->io, node->cache, REQ_OP_READ,
-				   circle_slot_sector(node, v->slot, from), v->buf, end - from);
-		if (r)
+		r = v->doubted ? fetch(v, from, end) : read_cache(v, from, end);
+		if (r == -EIO && v->doubted) {	/* perhaps not what was written last */
+			WRITE_ONCE(node->loss_untold, true);
+			r = read_cache(v, from, end);
+		} else if (r == -EIO) {
 			r = fetch(v, from, end);
+		}
 		if (r)
 			return r;
-		if (!circle_lease_ok(node) || circle_voiding(node))
+		if (circle_voiding(node))
+			return -EAGAIN;
+		if (!circle_lease_ok(node))
 			return -EROFS;
 		r = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
 				   circle_block_sector(node, v->block, from), v->buf, end - from);
@@ -115,10 +133,11 @@ static int save_page(struct saver *v, u32 page)
 }
 
 /* As in write-back: the cache device first, then the origin, and no FLUSH failed meanwhile. */
-static bool flush_saved(struct circle_node *node, int errors)
+static bool flush_saved(struct circle_node *node, int errors, int doubts)
 {
 	return circle_cache_flush(node) && !circle_origin_flush(node) &&
-	       errors == atomic_read(&node->origin_errors);
+	       errors == atomic_read(&node->origin_errors) &&
+	       doubts == atomic_read(&node->meta->data_errors);
 }
 
 static u64 find(struct saver *v)
@@ -134,7 +153,12 @@ static u64 find(struct saver *v)
 
 		v->seq = circle_slot_seq(sl);
 		v->holders = sl->holders;
+		v->doubted = circle_slot_doubted(v->node, sl);
 		dirty = circle_slot_dirty(s, v->slot);
+		/* A write-back that began before may be copying what the cache device has. */
+		if (v->doubted && !v->alone)
+			v->under_way = dirty & circle_slot_wb(s, v->slot);
+		dirty &= ~v->under_way;
 		if (sl->flags & CIRCLE_SLOT_LOST) {
 			v->unreadable = dirty;
 			dirty = 0;
@@ -217,24 +241,30 @@ static void put_buf(struct saver *v)
 	kfree(v->buf);
 }
 
-u64 circle_save(struct circle_node *node, u64 block, u64 pages, bool background, u64 *unreadable)
+u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how, u64 *unreadable)
 {
 	struct circle_slots *s = node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, block);
-	struct saver v = { .node = node, .block = block, .background = background };
+	struct saver v = {
+		.node = node,
+		.block = block,
+		.background = how & CIRCLE_SAVE_BACKGROUND,
+		.alone = how & CIRCLE_SAVE_ALONE,
+	};
 	int errors = atomic_read(&node->origin_errors);
+	int doubts = atomic_read(&node->meta->data_errors);
 	u64 dirty = find(&v) & pages, left, unused;
 
 	unreadable = unreadable ?: &unused;
 	*unreadable = v.unreadable & pages;
 	if (!dirty)
-		return *unreadable;
+		return *unreadable | (v.under_way & pages);
 	get_buf(&v);
 	if (none_older(node))
 		save_pages(&v, dirty);
 	put_buf(&v);
 	lose_refusers(&v);
-	if (v.saved && !flush_saved(node, errors))
+	if (v.saved && !flush_saved(node, errors, doubts))
 		v.saved = 0;
 	spin_lock_irq(&sh->lock);
 	__circle_slot_set(s, sh, v.slot, circle_slot_valid(s, v.slot),

@@ -21,10 +21,7 @@
 
 static void buf_free(struct circle_server *srv, struct circle_serve_buf *buf)
 {
-	u32 i;
-
-	for (i = 0; i < buf->cap; i++)
-		circle_stash_put(&srv->stash, buf->bv[i].bv_page);
+	circle_stash_put(&srv->stash, buf->bv, buf->cap);
 	kfree(buf);
 }
 
@@ -34,14 +31,11 @@ static struct circle_serve_buf *buf_alloc(struct circle_server *srv, u32 pages, 
 
 	if (!buf)
 		return NULL;
-	for (; buf->cap < pages; buf->cap++) {
-		buf->bv[buf->cap].bv_page = circle_stash_get(&srv->stash, gfp);
-		if (!buf->bv[buf->cap].bv_page) {
-			buf_free(srv, buf);
-			return NULL;
-		}
-	}
-	return buf;
+	buf->cap = circle_stash_get(&srv->stash, buf->bv, pages, gfp);
+	if (buf->cap == pages)
+		return buf;
+	buf_free(srv, buf);
+	return NULL;
 }
 
 static struct circle_serve_buf *spare_take(struct circle_server *srv)

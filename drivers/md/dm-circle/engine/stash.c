@@ -10,47 +10,41 @@
 void circle_stash_init(struct circle_stash *s)
 {
 	spin_lock_init(&s->lock);
-	INIT_LIST_HEAD(&s->pages);
 	s->nr = 0;
 }
 
 void circle_stash_empty(struct circle_stash *s)
 {
-	struct page *page, *tmp;
-
-	list_for_each_entry_safe(page, tmp, &s->pages, lru) {
-		list_del(&page->lru);
-		__free_page(page);
-	}
-	s->nr = 0;
+	while (s->nr)
+		__free_page(s->page[--s->nr]);
 }
 
-struct page *circle_stash_get(struct circle_stash *s, gfp_t gfp)
+unsigned int circle_stash_get(struct circle_stash *s, struct bio_vec *bv, unsigned int n, gfp_t gfp)
 {
-	struct page *page;
+	unsigned int i, kept;
 	unsigned long flags;
 
 	spin_lock_irqsave(&s->lock, flags);
-	page = list_first_entry_or_null(&s->pages, struct page, lru);
-	if (page) {
-		list_del(&page->lru);
-		s->nr--;
-	}
+	kept = min(n, s->nr);
+	for (i = 0; i < kept; i++)
+		bv[i].bv_page = s->page[--s->nr];
 	spin_unlock_irqrestore(&s->lock, flags);
-	return page ?: alloc_page(gfp);
+	for (; i < n; i++) {
+		bv[i].bv_page = alloc_page(gfp);
+		if (!bv[i].bv_page)
+			break;
+	}
+	return i;
 }
 
-void circle_stash_put(struct circle_stash *s, struct page *page)
+void circle_stash_put(struct circle_stash *s, struct bio_vec *bv, unsigned int n)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&s->lock, flags);
-	if (s->nr < CIRCLE_STASH_PAGES) {
-		list_add(&page->lru, &s->pages);
-		s->nr++;
-		page = NULL;
-	}
+	while (n && s->nr < CIRCLE_STASH_PAGES)
+		s->page[s->nr++] = bv[--n].bv_page;
 	spin_unlock_irqrestore(&s->lock, flags);
-	if (page)
-		__free_page(page);
+	while (n)
+		__free_page(bv[--n].bv_page);
 }

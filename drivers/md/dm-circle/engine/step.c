@@ -74,32 +74,20 @@ void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end)
 		       to_origin ? copied_out : copied_in, io);
 }
 
-static void origin_flushed(struct bio *bio)
+static void origin_flushed(struct circle_flush_wait *w, blk_status_t status)
 {
-	struct circle_io *io = bio->bi_private;
+	struct circle_io *io = container_of(w, struct circle_io, flush);
 
-	if (bio->bi_status) {
-		WRITE_ONCE(io->status, bio->bi_status);
-		circle_origin_failed(io->node, io->flushed);
-	} else {
-		circle_origin_covered(io->node, io->covers);
-	}
-	bio_put(bio);
+	if (status)
+		WRITE_ONCE(io->status, status);
 	circle_io_part_done(io);
 }
 
 void circle_io_flush_origin(struct circle_io *io)
 {
-	struct circle_node *node = io->node;
-	struct bio *bio;
-
-	io->covers = circle_origin_mark(node);
-	if (!io->covers)
+	if (!circle_origin_mark(io->node))
 		return;
-	bio = bio_alloc_bioset(node->origin, 0, REQ_OP_WRITE | REQ_PREFLUSH, GFP_NOIO, &node->bios);
-	io->flushed = atomic64_read(&node->origin_flushed);
-	bio->bi_private = io;
-	bio->bi_end_io = origin_flushed;
+	io->flush.done = origin_flushed;
 	atomic_inc(&io->pending);
-	submit_bio(bio);
+	circle_origin_flush_wait(io->node, &io->flush);
 }

@@ -12,6 +12,7 @@
 #include "../log.h"
 #include "../store/label.h"
 #include "../trace.h"
+#include "degrade.h"
 #include "origin.h"
 #include "replicate.h"
 
@@ -163,6 +164,8 @@ static void strike_off(struct circle_node *node, u32 mask)
 		}
 		spin_unlock_irqrestore(&sh->lock, flags);
 	}
+	if (mask)
+		circle_cache_loss(node);
 }
 
 /* Pages of one slot that are dirty and not held by `degree` peers of the view. */

@@ -16,6 +16,8 @@
 #include "repair.h"
 #include "replicate.h"
 
+static void save_parts(struct circle_io *io);
+
 /* Process context: acknowledged only while the lease is young. */
 static void acknowledge(struct circle_io *io)
 {
@@ -74,6 +76,11 @@ static void unmark(struct circle_io *io)
 		io->status = BLK_STS_IOERR;
 	if (io->status) {		/* the FLUSH failed: the older version stays dirty */
 		circle_io_end(io);
+		return;
+	}
+	/* The rest of a page may have come from a cache device that had just dropped it. */
+	if (io->doubts != atomic_read(&io->node->meta->data_errors)) {
+		circle_io_continue(io, save_parts);
 		return;
 	}
 	spin_lock_irqsave(&sh->lock, flags);
@@ -140,13 +147,21 @@ static bool written(struct circle_io *io)
 	circle_origin_wrote(node);
 	circle_origin_answered(node, io->status);
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
-	if (io->status)
+	if (io->status && io->cold) {	/* the cache may have room for it (R9) */
+		io->status = BLK_STS_OK;
+		io->cold = false;
+		io->tries = 1;
+		io->undo = 0;
+		io->undo_clean = 0;
+		circle_io_queue(io, circle_write_step);
+	} else if (io->status) {
 		circle_io_end(io);
-	else if (!node->circle && !copies_left(io) && circle_node_settled(node) &&
-		 !io->flush_behind)
+	} else if (!node->circle && !copies_left(io) && circle_node_settled(node) &&
+		   !io->flush_behind) {
 		acknowledge(io);
-	else
+	} else {
 		circle_io_continue(io, at_origin);
+	}
 	return false;
 }
 
@@ -156,7 +171,8 @@ static bool saved_otherwise(struct circle_io *io)
 	if (!io->cache_failed)
 		return false;
 	circle_cache_error(io->node, io->slot);
-	if (!io->node->circle || circle_save(io->node, io->block, io->touched, false, NULL))
+	if (!io->node->circle ||
+	    circle_save(io->node, io->block, io->touched, CIRCLE_SAVE_ALONE, NULL))
 		return false;
 	io->status = BLK_STS_OK;
 	return true;
@@ -188,7 +204,13 @@ static void save_parts(struct circle_io *io)
 	if (!circle_lease_wait(io, save_parts))
 		return;
 	io->origin_errors = atomic_read(&io->node->origin_errors);	/* before the first write */
+	io->doubts = atomic_read(&io->node->meta->data_errors);
 	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
+	if (parts && circle_slot_doubted(io->node, &io->node->slots->slot[io->slot])) {
+		if (circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, NULL))
+			io->status = BLK_STS_IOERR;
+		parts = 0;
+	}
 	atomic_set(&io->pending, 1);
 	io->step = write_origin;
 	for (page = 0; page < g->nr_pages; page++) {

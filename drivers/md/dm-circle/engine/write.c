@@ -25,14 +25,24 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
 	struct circle_slots *s = node->slots;
 	u32 n = __circle_slot_find(s, sh, 0, io->block);
 	u16 flags = CIRCLE_SLOT_INTENT | CIRCLE_SLOT_WRITABLE;
+	enum circle_admit admit;
 
 	io->hit = n != CIRCLE_NO_SLOT;
-	if (io->hit || circle_node_through(node))
+	if (io->hit || io->cold || circle_node_through(node))
 		return n;
+	admit = circle_policy_write(&node->policy, io->block,
+				    !io->tries && circle_writeback_behind(node));
+	if (admit == CIRCLE_ADMIT_NOT) {
+		io->cold = true;
+		return CIRCLE_NO_SLOT;
+	}
 	n = circle_slot_pop(s, 0);
-	if (n == CIRCLE_NO_SLOT)
+	if (n == CIRCLE_NO_SLOT) {
+		if (admit == CIRCLE_ADMIT_MAIN)
+			circle_policy_remember(&node->policy, io->block);
 		return n;
-	if (circle_policy_write(&node->policy, io->block) == CIRCLE_ADMIT_MAIN)
+	}
+	if (admit == CIRCLE_ADMIT_MAIN)
 		flags |= CIRCLE_SLOT_MAIN;
 	__circle_slot_map(s, sh, n, 0, io->block, flags);
 	__circle_slot_set_tag(&s->slot[n], node->gen, atomic64_inc_return(&node->seq));
@@ -45,7 +55,7 @@ static bool hope(const struct circle_io *io)
 {
 	const struct circle_slots *s = io->node->slots;
 
-	return io->tries < ROOM_TRIES && !circle_node_through(io->node) &&
+	return !io->cold && io->tries < ROOM_TRIES && !circle_node_through(io->node) &&
 	       (atomic_read(&s->nr_freeing) ||
 		atomic_read(&s->nr_mapped) > atomic_read(&s->nr_dirty));
 }

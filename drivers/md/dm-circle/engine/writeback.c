@@ -22,10 +22,14 @@
 #define ASIDE_MAX	1024u		/* such slots are passed over, to find one that is not */
 #define BATCH		64		/* blocks at most, and */
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
+#define BATCH_MIN	4		/* each costs a FLUSH */
+#define BATCH_FIRST	8		/* until it is known how fast the origin is */
+#define BATCH_US	200000u		/* and what takes so long: writes to its blocks wait */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
 #define AGE		10		/* seconds; dirty for longer than this is written back */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
+#define GOOD		(3 * HZ)	/* since the last good batch: the origin may be away */
 #define BACKOFF_MAX_MS	30000u
 /* LOST and SICK are repair.c's. */
 #define ASIDE		(CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK | CIRCLE_SLOT_UNSURE)
@@ -42,13 +46,24 @@ static bool want_all(struct circle_node *node)
 	       time_after(jiffies, READ_ONCE(node->last_io) + IDLE);
 }
 
-/* More than three quarters of what the cache can hold for itself is dirty, or reclaim starves. */
-static bool pressed(struct circle_node *node)
+/* More than three quarters of what the cache can hold for itself is dirty. */
+static bool crowded(const struct circle_node *node)
 {
 	u32 own = node->slots->nr - atomic_read(&node->slots->nr_lent);
 
-	return READ_ONCE(node->wb.pressure) ||
-	       (u64)atomic_read(&node->slots->nr_dirty) * 4 > (u64)own * 3;
+	return (u64)atomic_read(&node->slots->nr_dirty) * 4 > (u64)own * 3;
+}
+
+/* Or reclaim starves. */
+static bool pressed(struct circle_node *node)
+{
+	return READ_ONCE(node->wb.pressure) || crowded(node);
+}
+
+bool circle_writeback_behind(const struct circle_node *node)
+{
+	return crowded(node) && !READ_ONCE(node->origin_bad) &&
+	       time_before(jiffies, READ_ONCE(node->wb.good) + GOOD);
 }
 
 static bool add(struct circle_batch *b, u64 block)
@@ -138,7 +153,7 @@ static void collect(struct circle_node *node, struct circle_batch *b, bool all)
 	u64 block;
 
 	b->nr = 0;
-	b->max = clamp(BATCH_SECTORS / node->geom.block_sectors, 1u, BATCH + 0u);
+	b->max = clamp(BATCH_SECTORS / node->geom.block_sectors, 1u, node->wb.limit);
 	while (b->nr < b->max && misses < s->nr_shards) {
 		struct circle_shard *sh = &s->shard[node->wb.next_shard++ % s->nr_shards];
 
@@ -180,6 +195,8 @@ static void op_work(struct work_struct *work)
 	spin_lock_irq(&sh->lock);
 	op->slot = __circle_slot_find(s, sh, 0, op->range.block);
 	if (op->slot != CIRCLE_NO_SLOT && circle_lease_ok(op->node)) {
+		if (circle_slot_doubted(op->node, &s->slot[op->slot]))
+			__circle_slot_sick(op->node, op->slot);
 		if (!(s->slot[op->slot].flags & ASIDE))
 			op->mask = circle_slot_dirty(s, op->slot);
 		__circle_slot_set_wb(s, sh, op->slot, circle_slot_wb(s, op->slot) | op->mask);
@@ -249,6 +266,15 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 	return ok ? hweight64(done) : 0;
 }
 
+/* The origin may be slow, or busy with what the host writes through. */
+static void fit(struct circle_writeback *wb, const struct circle_batch *b, u64 us)
+{
+	if (us > BATCH_US)
+		wb->limit = max_t(u32, div64_u64((u64)b->nr * BATCH_US, us), BATCH_MIN);
+	else if (b->nr == b->max)
+		wb->limit = min(wb->limit * 2, BATCH + 0u);
+}
+
 static void no_pace(struct circle_writeback *wb)
 {
 	wb->spent_us = 0;
@@ -291,6 +317,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	struct circle_op *op, *tmp;
 	LIST_HEAD(ops);
 	int errors = atomic_read(&node->origin_errors);
+	int doubts = atomic_read(&node->meta->data_errors);
 	ktime_t begin = ktime_get();
 	u64 pages = 0;
 	bool ok, any = false, bad = false;
@@ -309,9 +336,14 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
+	fit(&node->wb, b, ktime_us_delta(ktime_get(), begin));
 	ok = circle_cache_flush(node) && !circle_origin_flush(node);
-	/* Another's FLUSH that failed may have taken what we wrote with it. */
-	ok = ok && errors == atomic_read(&node->origin_errors);
+	/*
+	 * Another's FLUSH that failed may have taken what we wrote with it; one of the cache device
+	 * what we read, and then older data came.
+	 */
+	ok = ok && errors == atomic_read(&node->origin_errors) &&
+	     doubts == atomic_read(&node->meta->data_errors);
 	list_for_each_entry_safe(op, tmp, &ops, link) {
 		pages += settle(node, op, ok);
 		any |= !op->err && op->mask;
@@ -321,7 +353,9 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 		list_del(&op->link);
 		mempool_free(op, &node->op_pool);
 	}
-	if (ok && (any || !bad))
+	if (ok && any)
+		WRITE_ONCE(node->wb.good, jiffies);
+	if (ok && (any || !bad) && (pages || !circle_meta_data_bad(node->meta)))
 		keep_pace(&node->wb, b, pages, ktime_us_delta(ktime_get(), begin));
 	else
 		no_pace(&node->wb);
@@ -353,7 +387,7 @@ static void writeback_work(struct work_struct *work)
 	struct circle_writeback *wb = &node->wb;
 	unsigned long delay = PERIOD;
 	struct circle_batch *b = wb->batch;
-	bool press;
+	bool press, voided;
 
 	if (!may_run(node))
 		return;
@@ -366,13 +400,14 @@ static void writeback_work(struct work_struct *work)
 		queue_delayed_work(node->bg_wq, &wb->work, circle_lease_ok(node) ? HZ : HZ / 10);
 		return;
 	}
+	voided = READ_ONCE(node->meta->voided);
 	press = pressed(node);
 	WRITE_ONCE(wb->pressure, false);
 	collect(node, b, press || want_all(node));
 	if (!b->nr)
 		circle_degrade_idle(node);
 	if (b->nr && !write_batch(node, b)) {
-		if (!circle_voiding(node))
+		if (voided)	/* else it may be the cache device that failed */
 			circle_drain_end(node, -EIO);
 		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
 		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
@@ -406,6 +441,8 @@ void circle_writeback_drain(struct circle_node *node, unsigned int ms)
 int circle_writeback_init(struct circle_node *node)
 {
 	node->wb.batch = kzalloc(sizeof(*node->wb.batch), GFP_KERNEL);
+	node->wb.limit = BATCH_FIRST;
+	node->wb.good = jiffies - GOOD;
 	INIT_DELAYED_WORK(&node->wb.work, writeback_work);
 	init_waitqueue_head(&node->wb.idle);
 	return node->wb.batch ? 0 : -ENOMEM;

@@ -25,11 +25,12 @@ struct circle_msg {
 	struct circle_frame f;		/* length (if nr_bv) and data_crc are filled in by conn */
 	struct bio_vec *bv;		/* payload; the pages stay as they are until done() */
 	unsigned int nr_bv;
+	bool lent;			/* ... and until the other end answers */
 	const void *buf;		/* or flat: f.length bytes, kmalloc memory, if nr_bv == 0 */
 	bool has_crc;			/* f.data_crc is the payload's already */
 	/*
 	 * Process context (a thread of the connection, or who pushes), no spinlock held, must not
-	 * sleep. 0: copied into TCP's buffers, which does not mean received. Else -errno: the
+	 * sleep. 0: TCP has it, which does not mean received. Else -errno: the
 	 * connection ended first; the frame may have been sent in part.
 	 */
 	void (*done)(struct circle_msg *msg, int err);

@@ -11,11 +11,13 @@
 #include <linux/uio.h>
 #include <net/sock.h>
 
+#include <circle/compat.h>
 #include "payload.h"
 #include "sock.h"
 
 enum {
 	NO_MEMORY_MS = 20,	/* TCP has room but no memory: when to try again */
+	LEND_MIN = 16384,	/* bytes; below, a second call to TCP costs more than a copy */
 };
 
 static void write_space(struct sock *sk)
@@ -88,10 +90,15 @@ static bool waiting(struct circle_conn *c)
 	return !list_empty_careful(&c->queue);
 }
 
-/* tx_iter: header and payload at once, if the payload has few vectors; else the header. */
+/*
+ * tx_iter: header and payload at once, if the payload has few vectors; else the header. Large pages
+ * that are lent go without being copied. What TCP still has of them when the connection ends may
+ * be sent with other content: the crc tells.
+ */
 static void aim(struct circle_conn *c, const struct circle_msg *m)
 {
-	if (m->nr_bv && m->nr_bv <= CIRCLE_CONN_BVECS) {
+	c->tx_lend = CIRCLE_COMPAT_SPLICE && m->lent && m->f.length >= LEND_MIN;
+	if (m->nr_bv && m->nr_bv <= CIRCLE_CONN_BVECS && !c->tx_lend) {
 		bvec_set_page(&c->tx_bv[0], virt_to_page(c->tx_header), CIRCLE_CONN_HEADER,
 			      offset_in_page(c->tx_header));
 		memcpy(&c->tx_bv[1], m->bv, m->nr_bv * sizeof(*m->bv));
@@ -134,7 +141,8 @@ static int send_part(struct circle_conn *c)
 		if (circle_conn_closing(c))
 			return c->reason;
 		/* something follows, so let TCP fill its segment */
-		n = circle_sock_send(c->sock, &c->tx_iter, c->tx_payload || waiting(c));
+		n = circle_sock_send(c->sock, &c->tx_iter, c->tx_payload || waiting(c),
+				     c->tx_lend && !c->tx_payload);
 		if (n < 0)
 			return n;
 		c->tx_since = jiffies;

@@ -267,11 +267,12 @@ void circle_sock_set_timeout(struct socket *sock, unsigned int timeout_ms)
 	tcp_sock_set_user_timeout(sock->sk, timeout_ms);
 }
 
-int circle_sock_send(struct socket *sock, struct iov_iter *it, bool more)
+int circle_sock_send(struct socket *sock, struct iov_iter *it, bool more, bool lend)
 {
 	struct msghdr msg = {
 		.msg_iter = *it,
-		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0),
+		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0) |
+			     (lend ? CIRCLE_COMPAT_SPLICE : 0),
 	};
 	bool reserves = sock_flag(sock->sk, SOCK_MEMALLOC);
 	unsigned int flags = 0;

@@ -45,9 +45,11 @@ void circle_sock_set_timeout(struct socket *sock, unsigned int timeout_ms);
 
 /*
  * Copies into the send buffer what fits and advances *it. Never waits for room. more: other data
- * follows at once. Bytes (> 0), -EAGAIN (no room or no memory), or -errno.
+ * follows at once. lend: TCP may keep the pages instead of a copy (none of slab, and they stay as
+ * they are until the other end has read them). Bytes (> 0), -EAGAIN (no room or no memory), or
+ * -errno.
  */
-int circle_sock_send(struct socket *sock, struct iov_iter *it, bool more);
+int circle_sock_send(struct socket *sock, struct iov_iter *it, bool more, bool lend);
 
 /*
  * Waits for data and stores what is there, up to the length of *it, which is advanced. No timeout:

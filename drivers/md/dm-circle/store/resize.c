@@ -137,6 +137,7 @@ static int table_alloc(struct table *t, const struct circle_super *sb)
 /* Whoever shows counters without a lock may look at m->slots meanwhile: the object stays. */
 static void take_over(struct circle_meta *m, struct table *t, u64 lsn)
 {
+	bool cleaned = READ_ONCE(m->slots->cleaned);	/* not told yet */
 	struct circle_slot_state st;
 	u32 n, page;
 
@@ -151,6 +152,7 @@ static void take_over(struct circle_meta *m, struct table *t, u64 lsn)
 	for (page = 0; page < m->sb.table_pages; page++)
 		t->page_lsn[page] = lsn;
 	swap(*m->slots, *t->slots);
+	m->slots->cleaned |= cleaned;
 	swap(m->page_lsn, t->page_lsn);
 	swap(m->copy, t->copy);
 	swap(m->stale, t->stale);
