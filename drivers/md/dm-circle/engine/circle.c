@@ -174,7 +174,7 @@ int circle_circle_config(struct circle_circle *c, const struct circle_config *co
 	return 0;
 }
 
-bool circle_lease_ok(struct circle_node *node)
+bool circle_lease_ok(const struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 

@@ -222,7 +222,7 @@ void circle_circle_destroy(struct circle_circle *c);
 int circle_circle_config(struct circle_circle *c, const struct circle_config *conf);
 
 /* May the owner write to origin or label, or acknowledge a write-through (R5)? Any context. */
-bool circle_lease_ok(struct circle_node *node);
+bool circle_lease_ok(const struct circle_node *node);
 
 /* Known already, or a new one; NULL when there are too many. Activation alone. */
 struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id,

@@ -83,7 +83,8 @@ static bool alone(struct circle_node *node)
 
 		if (!(n & 0xfff))
 			cond_resched();
-		if ((READ_ONCE(sl->flags) & CIRCLE_SLOT_MAPPED) && !READ_ONCE(sl->owner) &&
+		if ((READ_ONCE(sl->flags) & (CIRCLE_SLOT_MAPPED | CIRCLE_SLOT_LOST)) ==
+		    CIRCLE_SLOT_MAPPED && !READ_ONCE(sl->owner) &&
 		    circle_slot_dirty(s, n) && !READ_ONCE(sl->holders))
 			return true;
 	}
@@ -138,6 +139,7 @@ void circle_cache_doubt(struct circle_node *node)
 {
 	circle_meta_data_lost(node->meta);
 	WRITE_ONCE(node->ssd_bad, true);	/* what is clean there, too */
+	circle_commit_kick(node);		/* goes on in circle_degrade() */
 }
 
 bool circle_cache_flush(struct circle_node *node)
@@ -146,7 +148,6 @@ bool circle_cache_flush(struct circle_node *node)
 		return true;
 	circle_stat_add(node->stats, CIRCLE_STAT_CACHE_ERROR, 1);
 	circle_cache_doubt(node);
-	circle_commit_kick(node);	/* goes on in circle_degrade() */
 	return false;
 }
 

@@ -5,7 +5,6 @@
  * lookup to completion.
  */
 #include <linux/device-mapper.h>
-#include "degrade.h"
 #include "io.h"
 #include "repair.h"
 #include "replicate.h"
@@ -33,7 +32,7 @@ static __always_inline void __look_up(const struct circle_io *io, struct circle_
 	src->dirty = circle_slot_dirty(s, n) & io->touched;
 	src->valid = circle_slot_valid(s, n) & io->touched;
 	if (io->node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(io->node->ssd_bad) ||
-	    (flags & CIRCLE_SLOT_SICK)) {
+	    circle_meta_data_bad(io->node->meta) || (flags & CIRCLE_SLOT_SICK)) {
 		src->valid = src->dirty;	/* is a clean one? */
 		if (src->dirty && circle_slot_doubted(io->node, &s->slot[n]))
 			src->trouble = DOUBTED;
@@ -199,35 +198,21 @@ static void from_origin(struct circle_io *io)
 			 circle_block_sector(io->node, io->block, io->start), NULL);
 }
 
-/* A write-back has to end first, or a label has to say that the metadata are void. */
-static bool is_early(const struct circle_io *io)
-{
-	struct circle_slots *s = io->node->slots;
-	struct circle_shard *sh = io->range.shard;
-	unsigned long flags;
-	bool early;
-	u32 n;
-
-	spin_lock_irqsave(&sh->lock, flags);
-	n = __circle_slot_find(s, sh, 0, io->block);
-	early = n != CIRCLE_NO_SLOT && circle_slot_doubted(io->node, &s->slot[n]) &&
-		(circle_voiding(io->node) || (circle_slot_wb(s, n) & io->touched));
-	spin_unlock_irqrestore(&sh->lock, flags);
-	return early;
-}
-
 /* What is dirty could not be read twice, or is not to be believed: the holders have it. */
 static void from_holders(struct circle_io *io)
 {
+	struct circle_node *node = io->node;
+	u64 lost = 0;
+
 	if (!circle_lease_wait(io, from_holders))
 		return;
-	if (io->node->circle && !circle_save(io->node, io->block, io->touched, 0, NULL)) {
+	if (node->circle && !circle_save(node, io->block, io->touched, 0, &lost)) {
 		from_origin(io);
-	} else if (is_early(io)) {
-		circle_unsure_wait(io, circle_read_step);
-	} else {
+	} else if (!node->circle || lost || READ_ONCE(node->origin_bad)) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
+	} else {	/* a write-back has to end first, or a label has to say something */
+		circle_unsure_wait(io, circle_read_step);
 	}
 }
 

@@ -21,8 +21,7 @@ void __circle_slot_sick(struct circle_node *node, u32 n);
 /* What is dirty there is to be had from its holders first: the cache device may have dropped it. */
 static inline bool circle_slot_doubted(const struct circle_node *node, const struct circle_slot *sl)
 {
-	return READ_ONCE(node->ssd_bad) && READ_ONCE(sl->holders) &&
-	       circle_meta_data_bad(node->meta);
+	return circle_meta_data_bad(node->meta) && READ_ONCE(sl->holders);
 }
 
 /*

@@ -28,6 +28,7 @@ struct saver {
 	bool background;	/* to end when a suspend begins */
 	bool alone;		/* the range is exclusive */
 	bool doubted;		/* the holders first */
+	int doubts;		/* FLUSHes of the cache device that had failed before */
 	u32 holders, refused;	/* peers that have the block; that could not give it back */
 	struct circle_call *call;
 };
@@ -98,9 +99,9 @@ static int read_cache(struct saver *v, u32 from, u32 to)
 }
 
 /*
- * 0; -EIO: no copy can be read; -EAGAIN: a holder cannot be asked now, or nothing says yet that the
- * metadata are void; -EROFS: the origin does not take it, or the lease is over; -EALREADY: another
- * has saved it.
+ * 0; -EIO: no copy can be read; -EROFS: the origin does not take it; -EALREADY: another has saved
+ * it; -EAGAIN: not now: a holder cannot be asked, the lease is over, nothing says yet that the
+ * metadata are void, or the cache device came to be in doubt meanwhile.
  */
 static int save_page(struct saver *v, u32 page)
 {
@@ -112,18 +113,19 @@ static int save_page(struct saver *v, u32 page)
 	for (; from < to && !r; from = end) {
 		end = min(to, from + v->chunk);
 		r = v->doubted ? fetch(v, from, end) : read_cache(v, from, end);
-		if (r == -EIO && v->doubted) {	/* perhaps not what was written last */
-			WRITE_ONCE(node->loss_untold, true);
+		if (r == -EIO && v->doubted) {
 			r = read_cache(v, from, end);
+			if (!r)		/* perhaps not what was written last */
+				WRITE_ONCE(node->loss_untold, true);
 		} else if (r == -EIO) {
 			r = fetch(v, from, end);
 		}
 		if (r)
 			return r;
-		if (circle_voiding(node))
+		/* The lease is in doubt whenever a holder is lost. */
+		if (circle_voiding(node) || !circle_lease_ok(node) ||
+		    v->doubts != atomic_read(&node->meta->data_errors))
 			return -EAGAIN;
-		if (!circle_lease_ok(node))
-			return -EROFS;
 		r = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE,
 				   circle_block_sector(node, v->block, from), v->buf, end - from);
 		circle_origin_wrote(node);
@@ -250,9 +252,9 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 		.block = block,
 		.background = how & CIRCLE_SAVE_BACKGROUND,
 		.alone = how & CIRCLE_SAVE_ALONE,
+		.doubts = atomic_read(&node->meta->data_errors),
 	};
 	int errors = atomic_read(&node->origin_errors);
-	int doubts = atomic_read(&node->meta->data_errors);
 	u64 dirty = find(&v) & pages, left, unused;
 
 	unreadable = unreadable ?: &unused;
@@ -264,7 +266,7 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 		save_pages(&v, dirty);
 	put_buf(&v);
 	lose_refusers(&v);
-	if (v.saved && !flush_saved(node, errors, doubts))
+	if (v.saved && !flush_saved(node, errors, v.doubts))
 		v.saved = 0;
 	spin_lock_irq(&sh->lock);
 	__circle_slot_set(s, sh, v.slot, circle_slot_valid(s, v.slot),

@@ -195,7 +195,7 @@ static void save_parts(struct circle_io *io)
 {
 	const struct circle_geom *g = &io->node->geom;
 	u32 limit = circle_block_limit(io->node, io->block), page, start;
-	u64 parts = io->touched & ~io->whole;
+	u64 parts = io->touched & ~io->whole, lost = 0;
 
 	if (io->status) {
 		circle_io_end(io);
@@ -205,10 +205,16 @@ static void save_parts(struct circle_io *io)
 		return;
 	io->origin_errors = atomic_read(&io->node->origin_errors);	/* before the first write */
 	io->doubts = atomic_read(&io->node->meta->data_errors);
+	io->settled = false;
 	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
 	if (parts && circle_slot_doubted(io->node, &io->node->slots->slot[io->slot])) {
-		if (circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, NULL))
+		if (circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, &lost)) {
+			if (!lost && !READ_ONCE(io->node->origin_bad)) {
+				circle_unsure_wait(io, save_parts);
+				return;
+			}
 			io->status = BLK_STS_IOERR;
+		}
 		parts = 0;
 	}
 	atomic_set(&io->pending, 1);

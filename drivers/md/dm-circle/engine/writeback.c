@@ -22,7 +22,7 @@
 #define ASIDE_MAX	1024u		/* such slots are passed over, to find one that is not */
 #define BATCH		64		/* blocks at most, and */
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
-#define BATCH_MIN	4		/* each costs a FLUSH */
+#define BATCH_MIN	2		/* each costs a FLUSH */
 #define BATCH_FIRST	8		/* until it is known how fast the origin is */
 #define BATCH_US	200000u		/* and what takes so long: writes to its blocks wait */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
@@ -62,7 +62,7 @@ static bool pressed(struct circle_node *node)
 
 bool circle_writeback_behind(const struct circle_node *node)
 {
-	return crowded(node) && !READ_ONCE(node->origin_bad) &&
+	return crowded(node) && !READ_ONCE(node->origin_bad) && circle_lease_ok(node) &&
 	       time_before(jiffies, READ_ONCE(node->wb.good) + GOOD);
 }
 
