@@ -59,6 +59,9 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 /* Lock of sh, io->block's, held: takes the range. False: later, and io is not ours any more. */
 bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl);
 
+/* Process context: what waited before it began (live.h) begins. */
+void circle_io_enter(struct circle_io *io);
+
 /* Any context: run step on node->wq. */
 void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io));
 

@@ -9,7 +9,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
-#include "recover_impl.h"
+#include "live.h"
 #include "steward.h"
 
 #define LIST_BYTES	(1024 * sizeof(struct circle_wire_item))
@@ -285,7 +285,30 @@ static int collect(struct circle_recovery *r)
 			err = -EAGAIN;
 	if (err == -EAGAIN)
 		CIRCLE_ERR("recovery: a peer went away or restarted meanwhile; start again");
-	return err ?: list_ssd(r);
+	if (!err)
+		err = list_ssd(r);
+	if (!err)
+		circle_recover_sort(r);
+	return err;
+}
+
+/*
+ * Whoever takes over has nothing of its own. All peers of the view are there, not restarted:
+ * else some copies would be dropped that a recovery with all of them may need.
+ */
+static bool may_be_live(const struct circle_recovery *r)
+{
+	struct circle_circle *c = r->node->circle;
+	unsigned int i;
+
+	if (r->verdict != CIRCLE_COMPLETE || c->start != CIRCLE_START_TAKE || !r->nr ||
+	    r->node->conf.force ||
+	    atomic_read(&r->node->slots->nr_mapped) || r->counted != c->old_view)
+		return false;
+	for (i = 0; i < c->nr_peers; i++)
+		if ((r->counted >> i & 1) && r->instance[i] != c->peer[i].counted)
+			return false;
+	return true;
 }
 
 int circle_recover(struct circle_node *node)
@@ -301,6 +324,12 @@ int circle_recover(struct circle_node *node)
 	if (!r.buf)
 		return -ENOMEM;
 	err = collect(&r);
+	if (!err && may_be_live(&r))
+		err = circle_live_begin(node, &r);
+	if (node->live)
+		goto out;
+	if (err == -ENOMEM)
+		err = 0;		/* not live, then */
 	if (!err)
 		err = circle_recover_drain(&r);
 	if (err == -ENODATA && r.verdict == CIRCLE_COMPLETE) {
@@ -321,6 +350,7 @@ int circle_recover(struct circle_node *node)
 			    r.verdict == CIRCLE_COMPLETE ? "complete" : "complete up to the last FLUSH",
 			    (u64)atomic64_read(&r.blocks), (u64)atomic64_read(&r.from_peers),
 			    (u64)atomic64_read(&r.pages));
+out:
 	vfree(r.copy);
 	kvfree(r.buf);
 	return err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * recover_impl: what recover.c, which knows what is to be drained, and recover_drain.c, which does
- * it, share. Process context, sleeps; one recovery of a node at a time.
+ * recover_impl: what recover.c, which knows what is to be drained, recover_drain.c, which does it,
+ * and live.c, which does it while the host's I/O goes on, share. Process context, sleeps; one
+ * recovery of a node at a time.
  */
 #ifndef CIRCLE_ENGINE_RECOVER_IMPL_H
 #define CIRCLE_ENGINE_RECOVER_IMPL_H
@@ -29,7 +30,33 @@ struct circle_recovery {
 	atomic_t running;		/* drainers */
 	struct completion over;		/* none is left */
 	int err;			/* of the first that failed; cmpxchg */
+	bool live;			/* the steward looks at the label; err stops all */
 };
+
+#define CIRCLE_DRAINERS	8		/* blocks at a time */
+
+struct circle_drainer {
+	struct work_struct work;
+	struct circle_recovery *r;
+	struct circle_call call;
+	void *buf;			/* of a fixed size */
+};
+
+/* GFP_KERNEL, fewer than wanted will do; NULL: not even one. work is the caller's to set. */
+struct circle_drainer *circle_drainers_alloc(struct circle_recovery *r, u32 *nr);
+void circle_drainers_free(struct circle_drainer *d, u32 nr);
+
+/* A peer's that counts still. READ_ONCE: while live the steward may take one out. */
+bool circle_recover_counts(const struct circle_recovery *r, const struct circle_copy *copy);
+
+/* copy[i] wins its block, and is believed. */
+bool circle_recover_wins(const struct circle_recovery *r, u32 i);
+
+/* Writes copy[i] to the origin. 0; -ENODATA; -EIO; -ECANCELED: no lease, or stopped. */
+int circle_recover_block(struct circle_drainer *d, u32 i);
+
+/* The list of copies is complete: bring it into order. */
+void circle_recover_sort(struct circle_recovery *r);
 
 /*
  * The winner of each block to the origin, if it is believed, several blocks at a time; then an
