@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=1800 modules=dm-circle,null_blk kernels=newest
 #
 # A takeover serves its host before what was dirty is at the origin, which is slow here: reads and
-# writes of it, another death in the middle, suspend and removal, a peer that dies meanwhile.
+# writes of it, another death in the middle, suspend and removal, peers that die or cannot read.
 # shellcheck disable=SC2317	# called by ktap_test
 
 # shellcheck source=tests/lib/ktap.sh
@@ -17,6 +17,7 @@
 ktap_header
 
 SIZE=33554432		# of the history: 512 blocks
+SLOW=2000		# ms that a write to the origin takes during a recovery
 RECOVER="3 writeback recover fenced"
 hist() { "$HISTORY" "$1" --dev /dev/mapper/c1 --log /tmp/h --size $SIZE "${@:2}" >/tmp/out || { tail -25 /tmp/out; return 1; }; }
 run() { hist run --resume --threads 4 "$@"; }
@@ -24,62 +25,187 @@ check() { hist check --allow all --record; }
 left() { circle_status c1 recovering; }
 is_live() { local n; n=$(left); echo "# $n left"; [ "$n" -gt 0 ]; }
 is_over() { [ "$(left)" = 0 ]; }
-counts() { circle_view_is 1 2 && [ "$(circle_status c1 floor)" = "$DEGREE" ]; }
+said() { log_since "$MARK" | grep -q "$1"; }
+counts() { circle_wait_counts 1 2 "$DEGREE"; }
 owner() { circle_node_create 1 "$DEGREE" "2 3" "${FEATURES-1 writeback}"; }
 
-# Hundreds of dirty blocks, then the host and its SSD are gone; a write to the origin takes 2 s.
+# Hundreds of dirty blocks, or with <command> what it writes; then the host and its SSD are gone.
 lost()
 {
-	circle_patient 1 && circle_drain c1 && dev_hold org1 1 60000 &&
-		run --ops 400 --mix write=90,read=10 --sizes 4096,16384,65536 || return 1
+	circle_patient 1 && circle_drain c1 && dev_hold org1 1 120000 && counts &&
+		"${@:-wrote}" || return 1
 	echo "# $(circle_dirty c1) dirty"
-	circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 2000
+	counts && dies_again
 }
-dies_again() { circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 2000; }
-takes_over() { local FEATURES=$RECOVER; within 25 owner && is_live; }
+wrote() { run --ops 400 --mix write=90,read=10 --sizes 4096,16384,65536; }
+dies_again() { circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 $SLOW; }
+
+# In ms, from before the table is made to the end of the first read, of a block that is dirty.
+first_read()
+{
+	local begin
+	begin=$(now_ms)
+	owner && dd if=/dev/mapper/c1 of=/dev/null bs=4k count=1 iflag=direct status=none || return 1
+	echo "# the first read ended after $(($(now_ms) - begin)) ms"
+}
+takes_over()
+{
+	local FEATURES=$RECOVER
+	MARK=$(log_mark)
+	circle_recovers 1 within_awake 10 first_read && is_live
+}
 reads() { is_live && hist check --allow all; }
 writes() { run --ops 15 --mix write=60,read=30,discard=10 && is_live; }
 fast() { dev_heal org1 && wait_for 120 "the end" is_over && check; }
 stops()
 {
-	within 15 dmsetup suspend c1 && within 15 dmsetup resume c1 && is_live && run --ops 5 &&
-		within 15 dmsetup suspend --noflush --nolockfs c1 && within 15 dmsetup resume c1 && is_live
+	within_awake 15 dmsetup suspend c1 && within_awake 15 dmsetup resume c1 && is_live &&
+		run --ops 5 && within_awake 15 dmsetup suspend --noflush --nolockfs c1 &&
+		within_awake 15 dmsetup resume c1 && is_live
 }
-removed() { is_live && within 15 dmsetup remove c1 && dev_heal org1 && owner && check; }
+stopped_in_use()	# requests wait when it is suspended
+{
+	hist check --allow all &
+	wait_for 30 "reads" reads_are_under_way
+	within_awake 15 dmsetup suspend --noflush --nolockfs c1 && within_awake 15 dmsetup resume c1 &&
+		wait $! && is_live
+}
+reads_are_under_way() { [ "$(stat_of c1 9)" -gt 0 ]; }
+removed() { is_live && within_awake 15 dmsetup remove c1 && dev_heal org1 && owner && check; }
 peer_gone() { circle_node_die 3 && run --ops 10 && hist check --allow all; }
+peer_back() { circle_node_create 3 0 ""; }
 
+circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 2>/dev/null"
 for n in 1 2 3; do
 	node_add $n && circle_node_devices $n 64 || exit 1
 done
 DEGREE=1
-circle_node_create 2 0 "" && circle_node_create 3 0 "" || exit 1
+circle_node_create 2 0 "" && peer_back || exit 1
 ktap_test "an owner" owner
-ktap_test "two peers count" wait_for 60 "floor 1" counts
 hist init --seed $((RANDOM + 1)) || exit 1
 
 ktap_test "the owner is lost" lost
 ktap_test "taken over, and live" takes_over
+ktap_test "nothing is at risk: all has a holder" circle_risk_is 1 0
 ktap_test "writes in the middle of it" writes
 ktap_test "another death in the middle of it" dies_again
 ktap_test "taken over again" takes_over
 ktap_test "everything can be read meanwhile" reads
 ktap_test "the end" fast
-ktap_test "the peers count again" wait_for 60 "floor 1" counts
+ktap_test "the peers count again" counts
 
 ktap_test "the owner is lost again" lost
 ktap_test "live again" takes_over
 ktap_test "suspend and resume meanwhile" stops
+ktap_test "with requests that wait" stopped_in_use
 ktap_test "removal meanwhile, and a restart" removed
-ktap_test "the peers count once more" wait_for 60 "floor 1" counts
+ktap_test "the peers count once more" counts
+
+# A FLUSH of the origin fails in the middle, and takes what it was to make durable with it.
+flush_fails()
+{
+	is_live && dev_fail_writes org1 && wait_for 60 "it to be known that the origin fails" refused_some &&
+		dev_hold org1 1 $SLOW && reads
+}
+refused_some() { [ "$(circle_status c1 origin_errors)" -gt 0 ]; }
+ktap_test "the owner is lost, the third time" lost
+ktap_test "and live" takes_over
+ktap_test "the origin fails for a while" flush_fails
+ktap_test "the end of it" fast
+ktap_test "the peers count" counts
+
+# With one holder for each block: a peer that stays away is reported, and does not hang anybody.
+risk_is_known() { [ "$(circle_status c1 at_risk)" -gt 0 ]; }
+gave_up() { said "peer 3 does not come back: [1-9][0-9]* blocks"; }
+errors_not_hangs()
+{
+	local n bad=0 good=0
+	for ((n = 0; n < 512; n += 16)); do
+		if timeout 120 dd if=/dev/mapper/c1 of=/dev/null bs=64k skip=$n count=1 iflag=direct \
+			status=none 2>/dev/null; then good=$((good + 1)); else bad=$((bad + 1)); fi
+	done
+	echo "# $good read, $bad gave errors"
+	[ $good -gt 0 ] && [ $bad -gt 0 ]
+}
+only_it_is_left() { [ "$(left)" = "$WAITED" ] || { WAITED=$(left); sleep 2; false; }; }
+ktap_test "the owner is lost, the fourth time" lost
+ktap_test "and live" takes_over
+ktap_test "a holder dies, and nobody waits for it" circle_node_die 3
+ktap_test "what it has is at risk" wait_for 60 "at_risk" risk_is_known
+ktap_test "it is said that it does not come back" wait_for 120 "the report" gave_up
+ktap_test "then what it has gives errors, the rest is read" errors_not_hangs
+ktap_test "it comes back, with all that it had" peer_back
+ktap_test "the end of that" fast
+ktap_test "the peers count" counts
+
+# Nobody can read what the holders have: an error, listed, until it is written anew.
+patterns() { head -c 4M /dev/urandom >/tmp/pattern && dd if=/tmp/pattern of=/dev/mapper/c1 bs=64k oflag=direct,dsync status=none; }
+block_is()	# <block> <file>
+{
+	timeout 120 dd if=/dev/mapper/c1 of=/tmp/block bs=64k skip="$1" count=1 iflag=direct status=none &&
+		cmp -s -n 65536 -i $(($1 * 65536)):0 "$2" /tmp/block
+}
+holders_fail() { is_live && bad_sectors ssd2 0 131072 && bad_sectors ssd3 0 131072; }
+reads_fail() { ! timeout 300 dd if=/dev/mapper/c1 of=/dev/null bs=64k skip=63 count=1 iflag=direct status=none 2>/dev/null; }
+is_listed() { dmsetup message c1 0 lost | tee /tmp/lost | head -3; grep -q '^[0-9]*+[0-9]*$' /tmp/lost; }
+written_anew()
+{
+	head -c 4M /dev/urandom >/tmp/pattern2
+	timeout 300 dd if=/tmp/pattern2 of=/dev/mapper/c1 bs=64k oflag=direct,dsync status=none
+}
+reads_anew() { local n; for ((n = 0; n < 64; n++)); do block_is $n /tmp/pattern2 || return 1; done; }
+nothing_lost() { [ "$(circle_status c1 lost_pages)" = 0 ]; }
+ktap_test "the owner is lost, with known blocks" lost patterns
+ktap_test "and live" takes_over
+ktap_test "its holders cannot read them" holders_fail
+ktap_test "a read of one fails, and does not hang" reads_fail
+ktap_test "that is listed" is_listed
+ktap_test "a write of whole pages overwrites it" written_anew
+ktap_test "and is read" reads_anew
+ktap_test "nothing is lost any more" nothing_lost
+ktap_test "the origin is fast again" dev_heal org1
+ktap_test "it ends" wait_for 120 "the end" is_over
+good_sectors ssd2 0 131072 && good_sectors ssd3 0 131072
+ktap_test "what was written is there" reads_anew
 
 DEGREE=2
-two() { echo 2 >"/sys/block/dm-$(dmsetup info -c --noheadings -o minor c1)/circle/degree"; }
-ktap_test "degree 2" two
-ktap_test "two holders" wait_for 60 "floor 2" counts
+two() { echo 2 >"$(circle_sysfs 1 degree)"; }
+again() { dmsetup remove c1 c2 c3 && circle_node_create 2 0 "" && peer_back && owner; }
+ktap_test "all again, with degree 2" again
+hist init --seed $((RANDOM + 1)) || exit 1
 ktap_test "it is lost" lost
 ktap_test "and live" takes_over
 ktap_test "a holder dies meanwhile" peer_gone
+ktap_test "and comes back" peer_back
+ktap_test "the end" fast
+ktap_test "both count" counts
+
+# A copy that cannot be read: the other holder is asked.
+one_fails() { is_live && bad_sectors ssd2 0 131072 && hist check --allow all; }
+ktap_test "lost once more" lost
+ktap_test "and live" takes_over
+ktap_test "one holder cannot read" one_fails
+ktap_test "the end of that" fast
+good_sectors ssd2 0 131072
+ktap_test "nothing was lost" nothing_lost
+again_2() { dmsetup remove c2 && circle_node_wipe 2 && circle_node_create 2 0 "" && counts; }
+ktap_test "it gets new metadata, and counts" again_2
+
+# It answered when it was told, and is gone when its list is asked for.
+silent_peer()
+{
+	local rc
+	MARK=$(log_mark)
+	FEATURES="2 writeback recover" owner &
+	wait_for 60 "the wait for the lease" said "waiting 10000 ms for the lease" && sleep 1 &&
+		link_down 3 && wait $!
+	rc=$?
+	link_up 3
+	[ $rc = 0 ] && said "recovery: live"
+}
+ktap_test "lost for the last time" lost
+ktap_test "a peer falls silent before its list is asked for" silent_peer
 ktap_test "the last end" fast
 ktap_test "remove" dmsetup remove c1 c2
 check_dmesg

@@ -385,6 +385,30 @@ static int find_peers(struct circle_node *node, unsigned long until)
 	return r;
 }
 
+/* A peer that goes away or restarts before its list is in, or its data are, is judged anew. */
+static int recover(struct circle_node *node, unsigned long until)
+{
+	int r;
+
+	for (;;) {
+		/* what comes next goes by who is there then */
+		r = wait_for_all(node, true, until);
+		if (!r)
+			r = circle_label_look(node);
+		if (!r)
+			r = circle_recover(node);
+		if (r != -EAGAIN)
+			return r;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, until))
+			break;
+		CIRCLE_INFO("recovery: a peer went away or restarted meanwhile: begun again");
+	}
+	CIRCLE_ERR("recovery: a peer went away or restarted meanwhile; start again");
+	return r;
+}
+
 int circle_activate(struct circle_node *node)
 {
 	unsigned long until = jiffies + msecs_to_jiffies(NEEDED_MS);
@@ -410,12 +434,8 @@ int circle_activate(struct circle_node *node)
 		return r;
 	WRITE_ONCE(c->may_fence, true);
 	r = wait_lease(node);
-	if (!r)			/* last: what comes next goes by who is there then */
-		r = wait_for_all(node, true, until);
 	if (!r)
-		r = circle_label_look(node);
-	if (!r)
-		r = circle_recover(node);
+		r = recover(node, until);
 	if (!r && !node->live)
 		r = circle_label_open(node);
 	if (r)

@@ -57,9 +57,10 @@ static int list_page(struct circle_recovery *r, struct circle_peer *p, struct ci
 	call->msg.f.block = *cursor;
 	call->rx.buf = r->buf;
 	call->rx_len = LIST_BYTES;
-	err = circle_call_wait(p, call);
-	if (err || call->answer.status)
-		return err ?: -EREMOTEIO;
+	if (circle_call_wait(p, call))
+		return -EAGAIN;
+	if (call->answer.status)
+		return -EREMOTEIO;
 	n = call->answer.length / sizeof(struct circle_wire_item);
 	for (i = 0; i < n; i++) {
 		struct circle_copy copy = { .from = p->nr };
@@ -135,7 +136,8 @@ static void from_label(struct circle_circle *c, struct circle_evidence *e)
 	e->unreachable = 0;
 	e->restarted = 0;
 	e->ssd = (l->flags & CIRCLE_LBF_SSD) && c->start == CIRCLE_START_RESTART;
-	e->weak = l->flags & CIRCLE_LBF_WEAK;
+	e->weak = (l->flags & CIRCLE_LBF_WEAK) ||
+		  (c->may_fence && (c->label.flags & CIRCLE_LBF_WEAK));	/* tried before */
 	e->empty = c->start == CIRCLE_START_FRESH ||
 		   (!c->old_view && (l->flags & CIRCLE_LBF_EMPTY));
 }
@@ -283,8 +285,6 @@ static int collect(struct circle_recovery *r)
 	for (i = 0; i < c->nr_peers && !err; i++)
 		if ((r->counted >> i & 1) && !as_judged(r, &c->peer[i]))
 			err = -EAGAIN;
-	if (err == -EAGAIN)
-		CIRCLE_ERR("recovery: a peer went away or restarted meanwhile; start again");
 	if (!err)
 		err = list_ssd(r);
 	if (!err)
@@ -292,23 +292,13 @@ static int collect(struct circle_recovery *r)
 	return err;
 }
 
-/*
- * Whoever takes over has nothing of its own. All peers of the view are there, not restarted:
- * else some copies would be dropped that a recovery with all of them may need.
- */
+/* Whoever takes over has nothing of its own. What is not complete is not served in the middle. */
 static bool may_be_live(const struct circle_recovery *r)
 {
-	struct circle_circle *c = r->node->circle;
-	unsigned int i;
+	const struct circle_node *node = r->node;
 
-	if (r->verdict != CIRCLE_COMPLETE || c->start != CIRCLE_START_TAKE || !r->nr ||
-	    r->node->conf.force ||
-	    atomic_read(&r->node->slots->nr_mapped) || r->counted != c->old_view)
-		return false;
-	for (i = 0; i < c->nr_peers; i++)
-		if ((r->counted >> i & 1) && r->instance[i] != c->peer[i].counted)
-			return false;
-	return true;
+	return r->verdict == CIRCLE_COMPLETE && node->circle->start == CIRCLE_START_TAKE &&
+	       r->nr && !node->conf.force && !atomic_read(&node->slots->nr_mapped);
 }
 
 int circle_recover(struct circle_node *node)
@@ -328,7 +318,7 @@ int circle_recover(struct circle_node *node)
 		err = circle_live_begin(node, &r);
 	if (node->live)
 		goto out;
-	if (err == -ENOMEM)
+	if (err == -ENOMEM || err == -EACCES)
 		err = 0;		/* not live, then */
 	if (!err)
 		err = circle_recover_drain(&r);

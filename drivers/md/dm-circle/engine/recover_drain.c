@@ -52,7 +52,9 @@ static int write_leased(struct circle_drainer *d, u64 sector, u32 n)
 	err = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE, sector, d->buf, n);
 	circle_origin_wrote(node);
 	circle_origin_answered(node, err);
-	return err;
+	if (err)
+		atomic_inc(&d->r->refused);
+	return err ? -EIO : 0;
 }
 
 static int write_origin(struct circle_drainer *d, u64 sector, u32 n)
@@ -85,11 +87,11 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 {
 	struct circle_node *node = d->r->node;
 	struct circle_peer *p = &node->circle->peer[copy->from];
+	int err, gone = d->r->live ? -ENOTCONN : -EAGAIN;
 	struct circle_call *call = &d->call;
-	int err;
 
 	if (READ_ONCE(p->state) < CIRCLE_PEER_UP)
-		return -ENOTCONN;
+		return gone;
 	memset(call, 0, sizeof(*call));
 	call->msg.f.type = CIRCLE_WT_FETCH;
 	call->msg.f.block = copy->block;
@@ -100,16 +102,18 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	call->rx.buf = d->buf;
 	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
 	err = circle_call_wait(p, call);
-	if (!err && call->answer.status)
-		err = -ENODATA;
-	else if (!err && (call->answer.seq != copy->seq ||
-			  call->answer.length != (to - from) << SECTOR_SHIFT))
-		err = d->r->live ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */
-	return err;
+	if (err)
+		return gone;
+	if (call->answer.status)
+		return -ENODATA;
+	if (call->answer.seq == copy->seq && call->answer.generation == copy->gen &&
+	    call->answer.length == (to - from) << SECTOR_SHIFT)
+		return 0;
+	return d->r->live ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */
 }
 
-/* Sectors [from, to) of a block, from its copy to the origin. -ENODATA: the copy cannot be read. */
-static int drain_run(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to)
+int circle_recover_run(struct circle_drainer *d, const struct circle_copy *copy, u32 from,
+		       u32 to)
 {
 	struct circle_node *node = d->r->node;
 	u32 slot, end;
@@ -140,7 +144,7 @@ static int drain_run(struct circle_drainer *d, const struct circle_copy *copy, u
 	return err;
 }
 
-static int drain_copy(struct circle_drainer *d, const struct circle_copy *copy)
+int circle_recover_copy(struct circle_drainer *d, const struct circle_copy *copy)
 {
 	struct circle_recovery *r = d->r;
 	const struct circle_geom *g = &r->node->geom;
@@ -151,7 +155,7 @@ static int drain_copy(struct circle_drainer *d, const struct circle_copy *copy)
 	for (pos = 0; pos < limit && !err; pos = stop) {
 		stop = circle_pages_run(g, copy->pages, pos, limit, &set);
 		if (set)
-			err = drain_run(d, copy, pos, stop);
+			err = circle_recover_run(d, copy, pos, stop);
 	}
 	atomic64_inc(&r->blocks);
 	atomic64_add(hweight64(copy->pages), &r->pages);
@@ -217,9 +221,8 @@ static int drain_pages(struct circle_drainer *d, struct circle_copy *won)
 		to = min(from + g->page_sectors, limit);
 		err = -ENODATA;
 		for (c = won; err == -ENODATA && c < end && c->block == won->block; c++)
-			if (c->believed && (c->pages >> page & 1) &&
-			    (!r->live || circle_recover_counts(r, c)))
-				err = drain_run(d, c, from, to);
+			if (c->believed && (c->pages >> page & 1))
+				err = circle_recover_run(d, c, from, to);
 		if (err != -ENODATA)
 			continue;
 		lost |= 1ull << page;
@@ -228,19 +231,14 @@ static int drain_pages(struct circle_drainer *d, struct circle_copy *won)
 	return !err && lost ? lose(r, won, lost) : err;
 }
 
-int circle_recover_block(struct circle_drainer *d, u32 i)
-{
-	struct circle_copy *won = &d->r->copy[i];
-	int err = drain_copy(d, won);
-
-	return err == -ENODATA ? drain_pages(d, won) : err;
-}
-
 static void drain_block(struct circle_drainer *d, u32 i)
 {
-	int err = circle_recover_block(d, i);
+	struct circle_copy *won = &d->r->copy[i];
+	int err = circle_recover_copy(d, won);
 
-	if (err && !cmpxchg(&d->r->err, 0, err))
+	if (err == -ENODATA)
+		err = drain_pages(d, won);
+	if (err && !cmpxchg(&d->r->err, 0, err) && err != -EAGAIN)
 		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", d->r->copy[i].block,
 			   err);
 }

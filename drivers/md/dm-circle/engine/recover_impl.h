@@ -31,6 +31,7 @@ struct circle_recovery {
 	struct completion over;		/* none is left */
 	int err;			/* of the first that failed; cmpxchg */
 	bool live;			/* the steward looks at the label; err stops all */
+	atomic_t refused;		/* live: writes that the origin did not take */
 };
 
 #define CIRCLE_DRAINERS	8		/* blocks at a time */
@@ -52,8 +53,12 @@ bool circle_recover_counts(const struct circle_recovery *r, const struct circle_
 /* copy[i] wins its block, and is believed. */
 bool circle_recover_wins(const struct circle_recovery *r, u32 i);
 
-/* Writes copy[i] to the origin. 0; -ENODATA; -EIO; -ECANCELED: no lease, or stopped. */
-int circle_recover_block(struct circle_drainer *d, u32 i);
+/*
+ * Writes a copy to the origin, or its sectors [from, to). -ENODATA: it cannot be read. While live
+ * also -EIO: the origin; -ENOTCONN: the peer; -ECANCELED: no lease, or stopped.
+ */
+int circle_recover_copy(struct circle_drainer *d, const struct circle_copy *copy);
+int circle_recover_run(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to);
 
 /* The list of copies is complete: bring it into order. */
 void circle_recover_sort(struct circle_recovery *r);
@@ -61,8 +66,8 @@ void circle_recover_sort(struct circle_recovery *r);
 /*
  * The winner of each block to the origin, if it is believed, several blocks at a time; then an
  * origin FLUSH. Sets lost of winners that cannot all be read. -ENODATA, verdict COMPLETE only: what
- * is believed cannot be read. -EINTR, -ESTALE (fenced), -EIO, -ENOMEM. Nothing is under way when it
- * returns.
+ * is believed cannot be read. -EAGAIN: a peer went away. -EINTR, -ESTALE (fenced), -EIO, -ENOMEM.
+ * Nothing is under way when it returns.
  */
 int circle_recover_drain(struct circle_recovery *r);
 
