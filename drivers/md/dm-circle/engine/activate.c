@@ -436,13 +436,13 @@ int circle_activate(struct circle_node *node)
 	r = wait_lease(node);
 	if (!r)
 		r = recover(node, until);
-	if (!r && !node->live)
+	if (!r && !node->recovering)
 		r = circle_label_open(node);
 	if (r)
 		return r;
 	spin_lock_irq(&c->lock);
 	c->view = 0;
-	if (!node->live)
+	if (!node->recovering)
 		c->wait = 0;
 	c->floor = 0;
 	smp_store_release(&c->role, CIRCLE_ROLE_OWNER);	/* pairs with may_resync(): wait is set */

@@ -46,7 +46,8 @@ static bool write_last_label(struct circle_live *l)
 	return false;
 }
 
-static void finish(struct circle_live *l)
+/* True: it is over, and l is gone. */
+static bool finish(struct circle_live *l)
 {
 	struct circle_node *node = l->r.node;
 	struct circle_circle *c = node->circle;
@@ -54,7 +55,7 @@ static void finish(struct circle_live *l)
 	LIST_HEAD(go);
 
 	if (!write_last_label(l))
-		return;
+		return false;
 	spin_lock_irq(&c->lock);
 	c->wait = 0;
 	spin_unlock_irq(&c->lock);
@@ -65,9 +66,11 @@ static void finish(struct circle_live *l)
 	circle_live_let_go(&go);
 	CIRCLE_INFO("recovery complete: %u blocks (%u from peers), %llu pages drained to the origin",
 		    l->winners, l->winners, l->pages);
+	circle_live_free(node);
 	for (i = 0; i < c->nr_peers; i++)	/* may be resynchronised now */
 		wake_up_all(&c->peer[i].wait);
 	circle_event_post(node);
+	return true;
 }
 
 static bool due(unsigned long *last, unsigned long period)
@@ -103,17 +106,15 @@ void circle_live_round(struct circle_node *node)
 		circle_live_try_again(l);
 	if (READ_ONCE(l->unreadable) && due(&l->reread, REREAD))
 		circle_live_read_again(l);
-	finish(l);
+	if (finish(l))
+		return;
 	spin_lock_irq(&l->lock);
-	if (READ_ONCE(node->recovering))
-		__circle_live_kick(l);
+	__circle_live_kick(l);
 	spin_unlock_irq(&l->lock);
 }
 
 static void set_run(struct circle_live *l, bool paused, bool stopped)
 {
-	if (!l)
-		return;
 	spin_lock_irq(&l->lock);
 	l->paused = paused;
 	l->stopped = stopped;
@@ -125,44 +126,55 @@ static void set_run(struct circle_live *l, bool paused, bool stopped)
 
 void circle_live_pause(struct circle_node *node)
 {
-	set_run(node->live, true, false);
+	struct circle_live *l = circle_live_get(node);
+
+	if (!l)
+		return;
+	set_run(l, true, false);
+	circle_live_put(l);
 }
 
 void circle_live_go_on(struct circle_node *node)
 {
-	set_run(node->live, false, false);
+	struct circle_live *l = circle_live_get(node);
+
+	if (!l)
+		return;
+	set_run(l, false, false);
+	circle_live_put(l);
+}
+
+static void stop(struct circle_live *l)
+{
+	u32 i;
+
+	set_run(l, true, true);
+	for (i = 0; i < l->nr_drainers; i++)
+		cancel_work_sync(&l->drainer[i].work);
 }
 
 void circle_live_stop(struct circle_node *node)
 {
-	u32 i;
+	struct circle_live *l = circle_live_get(node);
 
-	set_run(node->live, true, true);
-	for (i = 0; node->live && i < node->live->nr_drainers; i++)
-		cancel_work_sync(&node->live->drainer[i].work);
+	if (!l)
+		return;
+	stop(l);
+	circle_live_put(l);
 }
 
-static void destroy(struct kref *ref)
-{
-	struct circle_live *l = container_of(ref, struct circle_live, ref);
-
-	if (l->drainer)
-		circle_drainers_free(l->drainer, l->nr_drainers);
-	vfree(l->state);
-	vfree(l->r.copy);
-	kfree(l);
-}
-
-/* For who looks from outside. NULL: there is none, or it is over. */
-static struct circle_live *get(struct circle_node *node)
+struct circle_live *circle_live_get(struct circle_node *node)
 {
 	struct circle_live *l;
+	unsigned long flags;
 
-	spin_lock_irq(&node->circle->lock);
-	l = READ_ONCE(node->recovering) ? node->live : NULL;
+	if (!node->circle)
+		return NULL;
+	spin_lock_irqsave(&node->circle->lock, flags);
+	l = node->live;
 	if (l)
-		kref_get(&l->ref);
-	spin_unlock_irq(&node->circle->lock);
+		atomic_inc(&l->users);
+	spin_unlock_irqrestore(&node->circle->lock, flags);
 	return l;
 }
 
@@ -173,27 +185,39 @@ static void set(struct circle_node *node, struct circle_live *l)
 	spin_unlock_irq(&node->circle->lock);
 }
 
+static void destroy(struct circle_live *l)
+{
+	if (l->drainer)
+		circle_drainers_free(l->drainer, l->nr_drainers);
+	vfree(l->state);
+	vfree(l->r.copy);
+	kfree(l);
+}
+
 void circle_live_free(struct circle_node *node)
 {
 	struct circle_live *l = node->live;
 
 	if (!l)
 		return;
-	circle_live_stop(node);
 	WRITE_ONCE(node->recovering, false);
 	set(node, NULL);
-	kref_put(&l->ref, destroy);
+	stop(l);
+	while (atomic_read(&l->users))	/* they look at it, or at a part of it */
+		schedule_timeout_uninterruptible(1);
+	smp_mb();		/* pairs with the barrier in circle_live_put() */
+	destroy(l);
 }
 
 u32 circle_live_left(struct circle_node *node)
 {
-	struct circle_live *l = get(node);
-	u32 left = 0;
+	struct circle_live *l = circle_live_get(node);
+	u32 left;
 
 	if (!l)
 		return 0;
 	left = max(READ_ONCE(l->left), 1u);
-	kref_put(&l->ref, destroy);
+	circle_live_put(l);
 	return left;
 }
 
@@ -210,7 +234,7 @@ static u32 there(const struct circle_circle *c, u32 peers)
 
 u64 circle_live_exposed(struct circle_node *node, u32 degree)
 {
-	struct circle_live *l = get(node);
+	struct circle_live *l = circle_live_get(node);
 	u64 pages = 0;
 	u32 i, peers;
 
@@ -226,7 +250,7 @@ u64 circle_live_exposed(struct circle_node *node, u32 degree)
 		    !(state & LIVE_DURABLE) && circle_live_holders(l, i, peers) < degree)
 			pages += hweight64(l->r.copy[i].pages);
 	}
-	kref_put(&l->ref, destroy);
+	circle_live_put(l);
 	return pages;
 }
 
@@ -253,7 +277,6 @@ static struct circle_live *create(const struct circle_recovery *r)
 
 	if (!l)
 		return NULL;
-	kref_init(&l->ref);
 	l->r.node = r->node;
 	l->r.nr = r->nr;
 	l->r.verdict = r->verdict;
@@ -274,7 +297,7 @@ static struct circle_live *create(const struct circle_recovery *r)
 		INIT_WORK(&l->drainer[i].work, circle_live_drain);
 	if (l->state && l->drainer)
 		return l;
-	kref_put(&l->ref, destroy);
+	destroy(l);
 	return NULL;
 }
 
@@ -325,7 +348,7 @@ int circle_live_begin(struct circle_node *node, struct circle_recovery *r)
 	if (!err)
 		err = circle_live_label(l, l->r.counted, l->floor);
 	if (err) {
-		kref_put(&l->ref, destroy);
+		destroy(l);
 		return err;
 	}
 	take_copies(l, r);

@@ -50,32 +50,44 @@ static u64 all_pages(const struct circle_live *l, u32 i)
 	return pages;
 }
 
-bool circle_live_gate(struct circle_io *io)
+/* Copy i is in the way. False: it waits, or is to fail. */
+static bool pass(struct circle_live *l, struct circle_io *io, u32 i, bool *error)
 {
-	struct circle_live *l = io->node->live;
-	u32 i = circle_live_find(l, io->block);
 	unsigned long flags;
-	bool wait, error;
+	bool wait;
 
-	if (i == l->r.nr || !(io->touched & all_pages(l, i)))
-		return true;
 	/* pairs with the release in __put(), live_state.c */
 	if (may_pass(io, smp_load_acquire(&l->state[i])))
 		return true;
 	spin_lock_irqsave(&l->lock, flags);
-	error = (l->state[i] & (LIVE_BASE | LIVE_LOSE)) == LIVE_UNREADABLE;
-	wait = !error && READ_ONCE(io->node->recovering) && !may_pass(io, l->state[i]);
+	*error = (l->state[i] & (LIVE_BASE | LIVE_LOSE)) == LIVE_UNREADABLE;
+	wait = !*error && READ_ONCE(l->r.node->recovering) && !may_pass(io, l->state[i]);
 	if (wait) {
 		io->covers = i;
 		list_add_tail(&io->waiter.link, &l->waiters);
 		__circle_live_kick(l);
 	}
 	spin_unlock_irqrestore(&l->lock, flags);
+	return !wait && !*error;
+}
+
+bool circle_live_gate(struct circle_io *io)
+{
+	struct circle_live *l = circle_live_get(io->node);
+	bool error = false, ok = true;
+	u32 i;
+
+	if (!l)
+		return true;
+	i = circle_live_find(l, io->block);
+	if (i < l->r.nr && (io->touched & all_pages(l, i)))
+		ok = pass(l, io, i, &error);
+	circle_live_put(l);
 	if (error) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
 	}
-	return !wait && !error;
+	return ok;
 }
 
 void __circle_live_take(struct circle_live *l, u32 i, bool all, struct list_head *out)
@@ -112,8 +124,8 @@ void circle_live_fail(struct list_head *list)
 
 void circle_live_end_waits(struct circle_node *node)
 {
+	struct circle_live *l = circle_live_get(node);
 	struct circle_circle *c = node->circle;
-	struct circle_live *l = node->live;
 	struct circle_waiter *w, *tmp;
 	LIST_HEAD(fenced);
 	LIST_HEAD(end);
@@ -126,6 +138,7 @@ void circle_live_end_waits(struct circle_node *node)
 	else if (circle_ending(c))
 		list_splice_init(&l->waiters, &end);
 	spin_unlock_irq(&l->lock);
+	circle_live_put(l);
 	circle_live_fail(&fenced);
 	list_for_each_entry_safe(w, tmp, &end, link) {
 		list_del(&w->link);

@@ -7,7 +7,6 @@
 #ifndef CIRCLE_ENGINE_LIVE_IMPL_H
 #define CIRCLE_ENGINE_LIVE_IMPL_H
 
-#include <linux/kref.h>
 #include <linux/mutex.h>
 #include "io.h"
 #include "live.h"
@@ -35,7 +34,7 @@ struct circle_live_job {
 
 struct circle_live {
 	struct circle_recovery r;	/* counted: by the label; the steward's own, READ_ONCE */
-	struct kref ref;
+	atomic_t users;			/* who looks at it; circle_live_get() */
 	struct circle_drainer *drainer;
 	u32 nr_drainers;
 	u32 winners;
@@ -62,10 +61,10 @@ struct circle_live {
 	u32 bad;			/* peers that refused a release */
 
 	u32 floor;			/* copies that all has; the steward's own; READ_ONCE */
-	u32 gone;			/* peers that count, and are waited for no longer; the same */
+	u32 gone;			/* peers that count, but are not waited for; the same */
 	u32 flags;			/* of the label */
 	bool lost;			/* the label says that some is: floor 0, SSD */
-	unsigned long seen[CIRCLE_MAX_PEERS];	/* jiffies; the steward's own */
+	unsigned long seen[CIRCLE_MAX_PEERS];	/* jiffies; the same */
 	unsigned long retried, reread, renewed, looked;	/* the same */
 	int refused;			/* r.refused when it looked last; the steward's own */
 };
@@ -74,6 +73,15 @@ struct circle_live {
 static inline int circle_live_errors(const struct circle_live *l)
 {
 	return atomic_read(&l->r.node->origin_errors) + atomic_read(&l->r.refused);
+}
+
+/* live.c. Any context. NULL: there is none. Else it stays until put. */
+struct circle_live *circle_live_get(struct circle_node *node);
+
+static inline void circle_live_put(struct circle_live *l)
+{
+	smp_mb__before_atomic();	/* pairs with the barrier in circle_live_free() */
+	atomic_dec(&l->users);
 }
 
 /* live_gate.c. Index of the block's winner, or r.nr. */

@@ -121,7 +121,7 @@ struct circle_node {
 	u64 *policy_mem;
 	atomic_t promoting;
 	u32 stock;			/* free slots that reclaim keeps ready */
-	struct circle_live *live;	/* live.h; from activation to deactivation */
+	struct circle_live *live;	/* live.h; circle->lock */
 	bool recovering;		/* READ_ONCE: it is not over */
 	unsigned long dry;		/* jiffies: nothing could be evicted then */
 

@@ -292,13 +292,20 @@ static int collect(struct circle_recovery *r)
 	return err;
 }
 
-/* Whoever takes over has nothing of its own. What is not complete is not served in the middle. */
+/*
+ * Whoever takes over has nothing of its own, nor has who was in the middle of that. What is not
+ * complete is served when it is at the origin.
+ */
 static bool may_be_live(const struct circle_recovery *r)
 {
 	const struct circle_node *node = r->node;
 
-	return r->verdict == CIRCLE_COMPLETE && node->circle->start == CIRCLE_START_TAKE &&
-	       r->nr && !node->conf.force && !atomic_read(&node->slots->nr_mapped);
+	if (node->circle->start != CIRCLE_START_TAKE &&
+	    (node->circle->start != CIRCLE_START_RESTART ||
+	     (node->circle->found.flags & CIRCLE_LBF_SSD)))
+		return false;
+	return r->verdict == CIRCLE_COMPLETE && r->nr && !node->conf.force &&
+	       !atomic_read(&node->slots->nr_mapped);
 }
 
 int circle_recover(struct circle_node *node)
@@ -316,7 +323,7 @@ int circle_recover(struct circle_node *node)
 	err = collect(&r);
 	if (!err && may_be_live(&r))
 		err = circle_live_begin(node, &r);
-	if (node->live)
+	if (node->recovering)
 		goto out;
 	if (err == -ENOMEM || err == -EACCES)
 		err = 0;		/* not live, then */
