@@ -196,7 +196,7 @@ static void complain(struct circle_live *l, const struct circle_live_job *job, i
 	if (err == -ENODATA)
 		CIRCLE_WARN_LIMIT("recovery: block %llu cannot be read from any peer: it is tried again",
 				  block);
-	else if (err && err != -ECANCELED && err != -EHOSTDOWN)
+	else if (err && err != -ECANCELED && err != -EHOSTDOWN && err != -ENOTCONN)
 		CIRCLE_WARN_LIMIT("recovery: block %llu waits: %s (%d)", block,
 				  job->type == LIVE_DRAIN ? "it cannot be brought to the origin" :
 							   "a holder has not released it", err);

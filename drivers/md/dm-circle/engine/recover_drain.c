@@ -83,6 +83,23 @@ static int write_origin(struct circle_drainer *d, u64 sector, u32 n)
 	}
 }
 
+/*
+ * Is the answer what was listed? A peer that restarted may name an older write: what it has in
+ * memory alone is which was the last. When a recovery goes live, all that was listed is flushed
+ * there, and nobody but us may write since.
+ */
+static bool as_listed(const struct circle_recovery *r, const struct circle_copy *copy,
+		      const struct circle_frame *answer)
+{
+	const struct circle_peer *p = &r->node->circle->peer[copy->from];
+	u64 now = READ_ONCE(p->instance), then = r->instance[copy->from];
+	bool restarted = now != then && circle_same_store(now, then);
+
+	if (answer->generation != copy->gen || answer->seq > copy->seq)
+		return false;
+	return answer->seq == copy->seq || (r->live && restarted);
+}
+
 static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to)
 {
 	struct circle_node *node = d->r->node;
@@ -106,7 +123,7 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 		return gone;
 	if (call->answer.status)
 		return -ENODATA;
-	if (call->answer.seq == copy->seq && call->answer.generation == copy->gen &&
+	if (as_listed(d->r, copy, &call->answer) &&
 	    call->answer.length == (to - from) << SECTOR_SHIFT)
 		return 0;
 	return d->r->live ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */

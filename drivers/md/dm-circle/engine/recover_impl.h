@@ -19,6 +19,8 @@ struct circle_recovery {
 	u32 nr, room;
 	enum circle_verdict verdict;
 	u32 counted;			/* peers that the verdict counts on */
+	bool forced;			/* it would have been refused, */
+	u32 missing;			/* since these have not all */
 	u64 instance[CIRCLE_MAX_PEERS];	/* which they were then */
 	u32 before;			/* copies that others listed */
 	void *buf;			/* a page of a list */
