@@ -38,7 +38,7 @@ lost()
 	counts && dies_again
 }
 wrote() { run --ops 400 --mix write=90,read=10 --sizes 4096,16384,65536; }
-dies_again() { circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 $SLOW; }
+dies_again() { circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 "$SLOW"; }
 
 # The first read is of the last block, so that it is not one of those that are drained first.
 first_read()
@@ -107,7 +107,7 @@ ktap_test "the peers count once more" counts
 flush_fails()
 {
 	is_live && dev_fail_writes org1 && wait_for 60 "it to be known that the origin fails" refused_some &&
-		dev_hold org1 1 $SLOW && reads
+		dev_hold org1 1 "$SLOW" && reads
 }
 refused_some() { [ "$(circle_status c1 origin_errors)" -gt 0 ]; }
 ktap_test "the owner is lost, the third time" lost
@@ -123,13 +123,12 @@ errors_not_hangs()
 {
 	local n bad=0 good=0
 	for ((n = 0; n < 512; n += 16)); do
-		if timeout 120 dd if=/dev/mapper/c1 of=/dev/null bs=64k skip=$n count=1 iflag=direct \
+		if timeout 120 dd if=/dev/mapper/c1 of=/dev/null bs=64k skip="$n" count=1 iflag=direct \
 			status=none 2>/dev/null; then good=$((good + 1)); else bad=$((bad + 1)); fi
 	done
 	echo "# $good read, $bad gave errors"
-	[ $good -gt 0 ] && [ $bad -gt 0 ]
+	[ "$good" -gt 0 ] && [ "$bad" -gt 0 ]
 }
-only_it_is_left() { [ "$(left)" = "$WAITED" ] || { WAITED=$(left); sleep 2; false; }; }
 ktap_test "the owner is lost, the fourth time" lost
 ktap_test "and live" takes_over
 ktap_test "a holder dies, and nobody waits for it" circle_node_die 3
@@ -140,39 +139,43 @@ ktap_test "it comes back, with all that it had" peer_back
 ktap_test "the end of that" fast
 ktap_test "the peers count" counts
 
-# Nobody can read what the holders have: an error, listed, until it is written anew.
-patterns() { head -c 4M /dev/urandom >/tmp/pattern && dd if=/tmp/pattern of=/dev/mapper/c1 bs=64k oflag=direct,dsync status=none; }
-block_is()	# <block> <file>
+# Nobody can read what the holders have: an error, listed, until it is written anew. Of 192 blocks 64 are
+# written back when the owner dies (dev_hold).
+random_blocks()	# <file>
 {
-	timeout 120 dd if=/dev/mapper/c1 of=/tmp/block bs=64k skip="$1" count=1 iflag=direct status=none &&
-		cmp -s -n 65536 -i $(($1 * 65536)):0 "$2" /tmp/block
+	head -c 12M /dev/urandom >"$1" && copy_blocks "$1" 0 192
+}
+copy_blocks()	# <file> <first> <number>
+{
+	timeout 600 dd "if=$1" of=/dev/mapper/c1 bs=64k skip="$2" seek="$2" count="$3" conv=notrunc \
+		oflag=direct iflag=fullblock status=none
+}
+reads_as()	# <file> <first> <number>
+{
+	timeout 600 dd if=/dev/mapper/c1 of=/tmp/blocks bs=64k skip="$2" count="$3" iflag=direct status=none &&
+		cmp -n $(($3 << 16)) -i $(($2 << 16)):0 "$1" /tmp/blocks
 }
 holders_fail() { is_live && bad_sectors ssd2 0 131072 && bad_sectors ssd3 0 131072; }
-reads_fail() { ! timeout 300 dd if=/dev/mapper/c1 of=/dev/null bs=64k skip=63 count=1 iflag=direct status=none 2>/dev/null; }
-is_listed() { dmsetup message c1 0 lost | tee /tmp/lost | head -3; grep -q '^[0-9]*+[0-9]*$' /tmp/lost; }
-written_anew()
-{
-	head -c 4M /dev/urandom >/tmp/pattern2
-	timeout 300 dd if=/tmp/pattern2 of=/dev/mapper/c1 bs=64k oflag=direct,dsync status=none
-}
-reads_anew() { local n; for ((n = 0; n < 64; n++)); do block_is $n /tmp/pattern2 || return 1; done; }
+reads_fail() { ! reads_as /tmp/before 191 1; }
+is_listed() { dmsetup message c1 0 lost >/tmp/lost && head -n 3 /tmp/lost && grep -q "^$((191 * 128))+128$" /tmp/lost; }
 nothing_lost() { [ "$(circle_status c1 lost_pages)" = 0 ]; }
-ktap_test "the owner is lost, with known blocks" lost patterns
+anew() { head -c 12M /dev/urandom >/tmp/after && copy_blocks /tmp/after 188 4 && reads_as /tmp/after 188 4; }
+still_listed() { is_over && ! nothing_lost && ! reads_as /tmp/after 187 1; }
+all_anew() { copy_blocks /tmp/after 0 192 && reads_as /tmp/after 0 192 && nothing_lost; }
+ktap_test "the owner is lost, with known blocks" lost random_blocks /tmp/before
 ktap_test "and live" takes_over
 ktap_test "its holders cannot read them" holders_fail
 ktap_test "a read of one fails, and does not hang" reads_fail
 ktap_test "that is listed" is_listed
-ktap_test "a write of whole pages overwrites it" written_anew
-ktap_test "and is read" reads_anew
-ktap_test "nothing is lost any more" nothing_lost
+ktap_test "a write of whole pages overwrites it, and is read" anew
 ktap_test "the origin is fast again" dev_heal org1
 ktap_test "it ends" wait_for 120 "the end" is_over
 good_sectors ssd2 0 131072 && good_sectors ssd3 0 131072
-ktap_test "what was written is there" reads_anew
+ktap_test "what is lost stays so" still_listed
+ktap_test "until it is written" all_anew
 
 DEGREE=2
-two() { echo 2 >"$(circle_sysfs 1 degree)"; }
-again() { dmsetup remove c1 c2 c3 && circle_node_create 2 0 "" && peer_back && owner; }
+again() { rm /tmp/h && dmsetup remove c1 c2 c3 && circle_node_create 2 0 "" && peer_back && owner; }
 ktap_test "all again, with degree 2" again
 hist init --seed $((RANDOM + 1)) || exit 1
 ktap_test "it is lost" lost
@@ -203,7 +206,7 @@ silent_peer()
 		link_down 3 && wait $!
 	rc=$?
 	link_up 3
-	[ $rc = 0 ] && said "recovery: live"
+	[ "$rc" = 0 ] && said "recovery: live"
 }
 ktap_test "lost for the last time" lost
 ktap_test "a peer falls silent before its list is asked for" silent_peer
