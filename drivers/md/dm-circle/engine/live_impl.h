@@ -42,7 +42,7 @@ struct circle_live {
 	struct mutex flush;		/* one FLUSH at a time; sleeps; outside of lock */
 
 	spinlock_t lock;		/* irq-safe; covers what follows; a leaf */
-	u16 *state;			/* of each copy; of winners. READ_ONCE, released */
+	u16 *state;			/* of winners; of others 0. READ_ONCE, released */
 	struct list_head waiters;	/* circle_io.waiter.link; their copy is io->covers */
 	u32 next;			/* to be drained when nobody waits */
 	u32 left;			/* winners that are not drained */
@@ -97,7 +97,7 @@ void circle_live_fail(struct list_head *list);
 void __circle_live_kick(struct circle_live *l);
 /* lock held: a winner's state; what it keeps of the old one is kept. */
 void __circle_live_set(struct circle_live *l, u32 i, u16 base, u16 flags);
-/* Process context: what(), with the lock, of the winners in [from, to). */
+/* Process context: what(), with the lock, of those in [from, to) that are not just PENDING. */
 void circle_live_each(struct circle_live *l, u32 from, u32 to,
 		      void (*what)(struct circle_live *l, u32 i));
 /* Process context. What to do; the caller is to say circle_live_done(), unless it is nothing. True:

@@ -129,8 +129,8 @@ static void __pick_next(struct circle_live *l, struct circle_live_job *job)
 		return;
 	}
 	for (n = 0; l->next < l->r.nr && n < CHUNK; n++, l->next++)
-		if (circle_recover_wins(&l->r, l->next) && __workable(l, l->next) &&
-		    (l->state[l->next] & LIVE_BASE) == LIVE_PENDING) {
+		if ((l->state[l->next] & LIVE_BASE) == LIVE_PENDING && __workable(l, l->next) &&
+		    circle_recover_wins(&l->r, l->next)) {
 			__begin(l, l->next++, job);
 			return;
 		}
@@ -228,7 +228,7 @@ void circle_live_each(struct circle_live *l, u32 from, u32 to,
 		end = min(to, i + CHUNK);
 		spin_lock_irq(&l->lock);
 		for (; i < end; i++)
-			if (circle_recover_wins(&l->r, i))
+			if (l->state[i])
 				what(l, i);
 		spin_unlock_irq(&l->lock);
 		cond_resched();
