@@ -66,10 +66,12 @@ stops()
 }
 stopped_in_use()	# requests wait when it is suspended
 {
-	hist check --allow all &
+	local pid
+	dd if=/dev/mapper/c1 of=/dev/null bs=64k skip=384 count=32 iflag=direct status=none &
+	pid=$!
 	wait_for 30 "reads" reads_are_under_way
 	within_awake 15 dmsetup suspend --noflush --nolockfs c1 && within_awake 15 dmsetup resume c1 &&
-		wait $! && is_live
+		wait "$pid" && is_live
 }
 reads_are_under_way() { [ "$(stat_of c1 9)" -gt 0 ]; }
 removed() { is_live && within_awake 15 dmsetup remove --retry c1 && dev_heal org1 && owner && check; }
@@ -199,11 +201,12 @@ ktap_test "it gets new metadata, and counts" again_2
 # It answered when it was told, and is gone when its list is asked for.
 silent_peer()
 {
-	local rc
+	local rc pid
 	MARK=$(log_mark)
 	FEATURES="2 writeback recover" owner &
+	pid=$!
 	wait_for 60 "the wait for the lease" said "waiting 10000 ms for the lease" && sleep 1 &&
-		link_down 3 && wait $!
+		link_down 3 && wait "$pid"
 	rc=$?
 	link_up 3
 	[ "$rc" = 0 ] && said "recovery: live"

@@ -47,8 +47,10 @@ static int release(struct circle_live *l, struct circle_call *call, const struct
 	call->msg.f.block = c->block;
 	call->msg.f.pages = U64_MAX;
 	err = circle_call_wait(p, call);
-	if (err || (!call->answer.status && !call->answer.pages))
-		return err;
+	if (err)
+		return -ETIMEDOUT;
+	if (!call->answer.status && !call->answer.pages)
+		return 0;
 	spin_lock_irq(&l->lock);
 	l->bad |= 1u << c->from;	/* a holder that does not do as it is told (R3) */
 	spin_unlock_irq(&l->lock);
@@ -168,8 +170,7 @@ static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 {
 	const struct circle_copy *c, *end = l->r.copy + l->r.nr, *last = NULL;
 	struct circle_copy *won = &l->r.copy[i];
-	bool wait = false;
-	int err = 0;
+	int err = 0, wait = 0;
 
 	if (won->noted == CIRCLE_LOST_SAID)
 		return drain_pages(l, d, won);
@@ -184,9 +185,10 @@ static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 			return err;
 		if (err == -ENODATA)
 			return drain_pages(l, d, won);
-		wait |= err == -ENOTCONN;
+		if (err != -EHOSTDOWN && wait != -ETIMEDOUT)
+			wait = err;
 	}
-	return wait ? -ENOTCONN : err;
+	return wait ?: err;
 }
 
 static void complain(struct circle_live *l, const struct circle_live_job *job, int err)

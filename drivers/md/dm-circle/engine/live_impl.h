@@ -20,7 +20,8 @@ enum { LIVE_PENDING = 0, LIVE_DRAINED, LIVE_GONE, LIVE_UNREADABLE, LIVE_BASE = 3
 #define LIVE_UNEVEN	0x80	/* copies differ, or are fewer than the floor: wait for GONE */
 #define LIVE_COVERED	0x100	/* was drained when the FLUSH that is under way began */
 #define LIVE_LOSE	0x200	/* UNREADABLE: no copy is left, which is still to be said */
-#define LIVE_REFUSED	0x400	/* the origin did not take it, when it was tried last */
+#define LIVE_VAIN	0x400	/* how often origin or peer failed, as far as that counts */
+#define LIVE_VAINS	0xc00
 #define LIVE_TRY	0x1000	/* how often no copy could be read */
 #define LIVE_TRIES	0xf000
 

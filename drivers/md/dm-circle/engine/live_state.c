@@ -43,13 +43,13 @@ static void __put(struct circle_live *l, u32 i, u16 new)
 
 void __circle_live_set(struct circle_live *l, u32 i, u16 base, u16 flags)
 {
-	u16 keep = LIVE_UNEVEN | LIVE_DURABLE;
+	u16 keep = LIVE_UNEVEN | LIVE_DURABLE | LIVE_VAINS;
 
 	lockdep_assert_held(&l->lock);
 	if (base == LIVE_DRAINED)
 		keep |= LIVE_COVERED;
 	if (base == LIVE_PENDING) {
-		keep |= LIVE_TRIES | LIVE_REFUSED;
+		keep |= LIVE_TRIES;
 		l->next = min(l->next, i);
 	}
 	l->later |= !!(flags & LIVE_LATER);
@@ -168,24 +168,35 @@ static void __drained(struct circle_live *l, const struct circle_live_job *job, 
 	u16 tries = l->state[job->i] & LIVE_TRIES;
 
 	if (!err)
+		l->state[job->i] &= ~LIVE_VAINS;
+	if (!err)
 		__circle_live_set(l, job->i, __good(l, job) ? LIVE_DRAINED : LIVE_PENDING, 0);
 	else if (err == -EHOSTDOWN)
 		__circle_live_set(l, job->i, LIVE_UNREADABLE, 0);
 	else if (err == -ENODATA && tries == LIVE_TRIES)
 		__circle_live_set(l, job->i, LIVE_UNREADABLE, LIVE_LOSE);
 	else
-		__circle_live_set(l, job->i, LIVE_PENDING,
-				  LIVE_LATER | (err == -EIO ? LIVE_REFUSED : 0));
+		__circle_live_set(l, job->i, LIVE_PENDING, LIVE_LATER);
 	if (err == -ENODATA && tries != LIVE_TRIES)
 		l->state[job->i] += LIVE_TRY;
 }
 
-/* Who waits for it is told so, rather than kept: the origin refuses, or a peer is gone. */
-static bool in_vain(const struct circle_live_job *job, int err, u16 before)
+/*
+ * True: who waits for it is told so, rather than kept: the origin or a peer failed for the fourth
+ * time, or a peer is gone.
+ */
+static bool __in_vain(struct circle_live *l, const struct circle_live_job *job, int err, u16 before)
 {
-	if (job->type == LIVE_DRAIN)
-		return err == -EHOSTDOWN || (err == -EIO && (before & LIVE_REFUSED));
-	return job->type == LIVE_RELEASE && err == -EHOSTDOWN;
+	u16 vains = before & LIVE_VAINS;
+
+	if (job->type == LIVE_FLUSH)
+		return l->vain >= VAIN;
+	if (err != -EIO && err != -ETIMEDOUT)
+		return err == -EHOSTDOWN;
+	if (vains != LIVE_VAINS)
+		vains += LIVE_VAIN;
+	l->state[job->i] = (l->state[job->i] & ~LIVE_VAINS) | vains;
+	return (before & LIVE_VAINS) == LIVE_VAINS;
 }
 
 void circle_live_done(struct circle_live *l, const struct circle_live_job *job, int err)
@@ -210,7 +221,7 @@ void circle_live_done(struct circle_live *l, const struct circle_live_job *job, 
 		__circle_live_set(l, i, base, LIVE_LATER);
 	}
 	__circle_live_take(l, i, false, &go);
-	if (in_vain(job, err, before) || (job->type == LIVE_FLUSH && l->vain >= VAIN))
+	if (__in_vain(l, job, err, before))
 		__circle_live_take(l, i, true, &bad);
 	if (l->lose || (!l->left && !l->fresh && !l->busy))
 		circle_steward_kick(l->r.node);

@@ -104,11 +104,10 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 {
 	struct circle_node *node = d->r->node;
 	struct circle_peer *p = &node->circle->peer[copy->from];
-	int err, gone = d->r->live ? -ENOTCONN : -EAGAIN;
 	struct circle_call *call = &d->call;
 
 	if (READ_ONCE(p->state) < CIRCLE_PEER_UP)
-		return gone;
+		return d->r->live ? -ENOTCONN : -EAGAIN;
 	memset(call, 0, sizeof(*call));
 	call->msg.f.type = CIRCLE_WT_FETCH;
 	call->msg.f.block = copy->block;
@@ -118,9 +117,8 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	call->msg.f.sectors = to - from;
 	call->rx.buf = d->buf;
 	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
-	err = circle_call_wait(p, call);
-	if (err)
-		return gone;
+	if (circle_call_wait(p, call))
+		return d->r->live ? -ETIMEDOUT : -EAGAIN;
 	if (call->answer.status)
 		return -ENODATA;
 	if (as_listed(d->r, copy, &call->answer) &&

@@ -57,7 +57,8 @@ bool circle_recover_wins(const struct circle_recovery *r, u32 i);
 
 /*
  * Writes a copy to the origin, or its sectors [from, to). -ENODATA: it cannot be read. While live
- * also -EIO: the origin; -ENOTCONN: the peer; -ECANCELED: no lease, or stopped.
+ * also -EIO: the origin; -ENOTCONN: the peer is away; -ETIMEDOUT: it went, or did not answer;
+ * -ECANCELED: no lease, or stopped.
  */
 int circle_recover_copy(struct circle_drainer *d, const struct circle_copy *copy);
 int circle_recover_run(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to);
