@@ -171,24 +171,25 @@ static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 	const struct circle_copy *c, *end = l->r.copy + l->r.nr, *last = NULL;
 	struct circle_copy *won = &l->r.copy[i];
 	int err = 0, wait = 0;
+	bool bad = false;
 
 	if (won->noted == CIRCLE_LOST_SAID)
 		return drain_pages(l, d, won);
 	for (c = won; c < end && c->block == won->block && c->believed; c++) {
 		if (!circle_recover_counts(&l->r, c))
 			continue;
-		if (last && !circle_live_alike(last, c) && wait)
+		if (last && !circle_live_alike(last, c) && (wait || bad))
 			break;
 		last = c;
 		err = drain_copy(l, d, c);
 		if (is_over(err))
 			return err;
 		if (err == -ENODATA)
-			return drain_pages(l, d, won);
-		if (err != -EHOSTDOWN && wait != -ETIMEDOUT)
+			bad = true;
+		else if (err != -EHOSTDOWN && wait != -ETIMEDOUT)
 			wait = err;
 	}
-	return wait ?: err;
+	return bad ? drain_pages(l, d, won) : wait ?: err;
 }
 
 static void complain(struct circle_live *l, const struct circle_live_job *job, int err)
