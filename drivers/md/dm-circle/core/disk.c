@@ -18,6 +18,7 @@
 #define JOURNAL_MAX_MBS	32768
 #define LSN_MAX		BIT_ULL(62)	/* so that tail + ring never wraps */
 #define MB_MAX		BIT_ULL(52)	/* a device has no more metadata blocks */
+#define MAP_VERSION	2		/* of the superblock: map_lsn is there */
 
 static bool blank(const void *mb)
 {
@@ -148,6 +149,7 @@ void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn 
 	d->next_generation = cpu_to_le64(sb->next_generation);
 	d->next_activation = cpu_to_le64(sb->next_activation);
 	d->table_digest = cpu_to_le64(sb->table_digest);
+	d->map_lsn = cpu_to_le64(sb->map_lsn);
 	for (i = 0; i < ARRAY_SIZE(sb->counter); i++) {
 		d->counter[i] = cpu_to_le64(sb->counter[i]);
 		if (sb->counter[i])
@@ -260,6 +262,8 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 	out->next_generation = le64_to_cpu(d->next_generation);
 	out->next_activation = le64_to_cpu(d->next_activation);
 	out->table_digest = le64_to_cpu(d->table_digest);
+	if (le16_to_cpu(d->version) >= MAP_VERSION)
+		out->map_lsn = le64_to_cpu(d->map_lsn);
 	for (i = 0; i < ARRAY_SIZE(out->counter); i++)
 		if (le32_to_cpu(d->compat) & CIRCLE_SBC_COUNTERS)
 			out->counter[i] = le64_to_cpu(d->counter[i]);
@@ -333,6 +337,21 @@ bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages, u64 
 	return s->owner || s->block < nr_blocks;
 }
 
+bool circle_slot_state_plain(const struct circle_slot_state *s)
+{
+	return s->flags == CIRCLE_SLOT_MAPPED && !s->owner && !s->dirty;
+}
+
+bool circle_slot_state_beats(const struct circle_slot_state *a, const struct circle_slot_state *b)
+{
+	struct circle_tag s = { a->gen, a->seq }, t = { b->gen, b->seq };
+	bool plain = circle_slot_state_plain(a);
+
+	if (plain != circle_slot_state_plain(b))
+		return !plain;
+	return circle_tag_cmp(s, t) > 0;
+}
+
 /* Slot table pages */
 
 static u32 page_sum(const void *mb, circle_crc_fn crc)
@@ -400,6 +419,22 @@ void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s
 	memset(s, 0, sizeof(*s));
 	if (i < CIRCLE_SLOTS_PER_MB)
 		slot_decode(&d->slot[i], s);
+}
+
+/* Millions of entries are looked at so at a start: a few instructions each. */
+void circle_page_odd(const void *mb, unsigned int nr, u64 odd[2])
+{
+	const struct circle_disk_page *d = mb;
+	unsigned int i;
+
+	odd[0] = 0;
+	odd[1] = 0;
+	for (i = 0; i < nr; i++) {
+		const struct circle_disk_slot *e = &d->slot[i];
+
+		if (e->dirty || e->owner || e->flags != cpu_to_le16(CIRCLE_SLOT_MAPPED))
+			odd[i / 64] |= BIT_ULL(i % 64);
+	}
 }
 
 /* Journal blocks */

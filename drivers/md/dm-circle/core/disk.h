@@ -37,6 +37,7 @@ struct circle_super {			/* host-endian circle_disk_super */
 	u64 max_seq;
 	u64 next_generation, next_activation;
 	u64 table_digest;
+	u64 map_lsn;			/* 0: no copy map is to be looked at */
 	u64 counter[4];			/* read hits, read misses, write hits, write misses */
 	struct circle_owner owner[CIRCLE_MAX_OWNERS];
 };
@@ -93,6 +94,11 @@ int circle_page_check(const void *mb, const u8 *meta_uuid, u64 index, u64 *lsn, 
  */
 u64 circle_page_digest(u64 index, u64 lsn);
 void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s);
+/*
+ * Bits of the first nr entries (up to CIRCLE_SLOTS_PER_MB) that are anything but plain: mapped, our
+ * own, nothing dirty, no intent, not lost. What a plain one says otherwise is not looked at.
+ */
+void circle_page_odd(const void *mb, unsigned int nr, u64 odd[2]);
 
 void circle_jblock_start(void *mb, const u8 *meta_uuid, const struct circle_jhead *h);
 void circle_jblock_put(void *mb, unsigned int i, const struct circle_record *r);
@@ -107,5 +113,14 @@ void circle_jblock_get(const void *mb, unsigned int i, struct circle_record *r);
  * CIRCLE_SLOT_RETIRED?
  */
 bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages, u64 nr_blocks);
+
+/* Mapped, our own, and nothing in it may be newer than the origin: circle_page_odd() says no. */
+bool circle_slot_state_plain(const struct circle_slot_state *s);
+
+/*
+ * Two slots have the same block: does a count and b not? What may be newer than the origin wins
+ * over what is plain; else the higher tag.
+ */
+bool circle_slot_state_beats(const struct circle_slot_state *a, const struct circle_slot_state *b);
 
 #endif

@@ -355,8 +355,8 @@ static void writeback_work(struct work_struct *work)
 	struct circle_batch *b = wb->batch;
 	bool press;
 
-	if (!may_run(node))
-		return;
+	if (!may_run(node) || circle_is_behind(node))
+		return;			/* behind.c begins it again */
 	if (!circle_lease_ok(node) || circle_voiding(node)) {
 		circle_steward_kick(node);
 		if (circle_voiding(node))

@@ -13,6 +13,7 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 #include "../core/policy.h"
@@ -46,6 +47,7 @@ static void shards_init(struct circle_slots *s)
 {
 	u32 i, j;
 
+	memset32(s->bucket, CIRCLE_NO_SLOT, s->nr_shards * s->per_shard);
 	for (i = 0; i < s->nr_shards; i++) {
 		struct circle_shard *sh = &s->shard[i];
 
@@ -56,8 +58,6 @@ static void shards_init(struct circle_slots *s)
 		list_init(&sh->dirty);
 		for (j = 0; j < CIRCLE_RANGE_LISTS; j++)
 			INIT_LIST_HEAD(&sh->range[j]);
-		for (j = 0; j < s->per_shard; j++)
-			sh->bucket[j] = CIRCLE_NO_SLOT;
 	}
 }
 
@@ -431,37 +431,73 @@ void circle_slot_put(struct circle_slots *s, u32 n, const struct circle_slot_sta
 	circle_mask_put(&s->masks, n, CIRCLE_MASK_DIRTY, st->dirty);
 }
 
-void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_state *st)
+static void enter_unmapped(struct circle_slots *s, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
-	struct circle_shard *sh;
 
-	circle_slot_put(s, n, st);
-	if (!(st->flags & CIRCLE_SLOT_MAPPED)) {
-		sl->flags &= CIRCLE_SLOT_RETIRED;
-		if (!sl->flags)
-			circle_slot_push(s, n);
-		else
-			atomic_inc(&s->nr_retired);
+	sl->flags &= CIRCLE_SLOT_RETIRED;
+	if (!sl->flags)
+		circle_slot_push(s, n);
+	else
+		atomic_inc(&s->nr_retired);
+}
+
+static void count_own(struct circle_slots *s, u32 n)
+{
+	u64 dirty = circle_slot_dirty(s, n);
+
+	if (!dirty)
 		return;
-	}
-	sl->flags |= CIRCLE_SLOT_MAIN;
-	if (st->flags & CIRCLE_SLOT_INTENT)
-		sl->flags |= CIRCLE_SLOT_WRITABLE;
-	sl->stamp = now();
-	sh = circle_shard_of(s, st->owner, st->block);
-	index_in(s, sh, n);
-	count_map(s, sl, 1);
-	if (st->owner)
-		return;
-	list_in(s, list_of(s, sh, n), n);
-	if (st->dirty)
-		atomic_inc(&s->nr_dirty);
-	if (st->flags & CIRCLE_SLOT_LOST) {
-		atomic64_add(hweight64(st->dirty), &s->lost_pages);
+	atomic_inc(&s->nr_dirty);
+	atomic64_add(hweight64(dirty), &s->dirty_pages);
+	if (s->slot[n].flags & CIRCLE_SLOT_LOST) {
+		atomic64_add(hweight64(dirty), &s->lost_pages);
 		atomic_inc(&s->nr_lost);
 	}
-	atomic64_add(hweight64(st->dirty), &s->dirty_pages);
+}
+
+u32 circle_slot_enter(struct circle_slots *s, u32 n)
+{
+	struct circle_slot *sl = &s->slot[n];
+	u64 block = circle_slot_block(sl);
+	u32 hash, *b, other;
+	struct circle_shard *sh;
+	unsigned long flags;
+
+	if (!(sl->flags & CIRCLE_SLOT_MAPPED)) {
+		enter_unmapped(s, n);
+		return CIRCLE_NO_SLOT;
+	}
+	hash = key_hash(sl->owner, block);	/* once: there are millions to enter */
+	sh = &s->shard[hash & (s->nr_shards - 1)];
+	b = &sh->bucket[reciprocal_scale(hash, s->per_shard)];
+	spin_lock_irqsave(&sh->lock, flags);
+	for (other = *b; other != CIRCLE_NO_SLOT; other = s->slot[other].hnext)
+		if (circle_slot_block(&s->slot[other]) == block &&
+		    s->slot[other].owner == sl->owner)
+			goto out;
+	sl->flags |= CIRCLE_SLOT_MAIN;
+	if (sl->flags & CIRCLE_SLOT_INTENT)
+		sl->flags |= CIRCLE_SLOT_WRITABLE;
+	sl->stamp = now();
+	sl->hnext = *b;
+	*b = n;
+	count_map(s, sl, 1);
+	if (!sl->owner) {
+		list_in(s, list_of(s, sh, n), n);
+		count_own(s, n);
+	}
+out:
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return other;
+}
+
+void circle_slot_reject(struct circle_slots *s, u32 n)
+{
+	clear(s, n);
+	s->slot[n].flags = CIRCLE_SLOT_FREEING;
+	atomic_inc(&s->nr_freeing);
+	circle_slot_changed(s, n);
 }
 
 void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_state *st)

@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * load: the slot table and the journal into memory, in two steps. First what may be newer than the
+ * origin, what is not our own, and what is not in use: after that reads can be served, and writes
+ * to such blocks. Then, perhaps behind, the rest: the clean blocks of our own, called plain.
+ *
+ * Until the rest is there it must not be overlooked that a block which is not in the index may
+ * have a plain copy, nor may durable metadata call anything plain that this load did not find so:
+ * of two slots for one block the plain one loses, whatever its tag (core/disk.h). So nothing leaves
+ * the cache meanwhile, nothing is written back, and nothing goes through (engine/behind.c).
+ */
+#include "meta.h"
+
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include "../core/copymap.h"
+#include "../core/scan.h"
+#include "../log.h"
+
+#define AT_ONCE		(CIRCLE_COMMIT_MBS / 2)		/* pages, of both copies */
+
+static int alloc_table(struct circle_meta *m)
+{
+	size_t pages = m->sb.table_pages;
+
+	circle_slots_destroy(m->slots);
+	kvfree(m->page_lsn);
+	kvfree(m->copy);
+	kvfree(m->stale);
+	kvfree(m->known);
+	m->page_lsn = kvcalloc(pages, sizeof(u64), GFP_KERNEL);
+	m->copy = kvcalloc(BITS_TO_LONGS(pages), sizeof(long), GFP_KERNEL);
+	m->stale = kvcalloc(BITS_TO_LONGS(pages), sizeof(long), GFP_KERNEL);
+	m->known = kvcalloc(BITS_TO_LONGS(m->sb.nr_slots), sizeof(long), GFP_KERNEL);
+	m->slots = circle_slots_create(m->sb.nr_slots, m->sb.block_sectors);
+	if (IS_ERR(m->slots)) {
+		m->slots = NULL;
+		return -ENOMEM;
+	}
+	return m->page_lsn && m->copy && m->stale && m->known ? 0 : -ENOMEM;
+}
+
+static int bad_entry(u32 n)
+{
+	CIRCLE_ERR("metadata: slot %u has an impossible entry", n);
+	return -EBADMSG;
+}
+
+/*
+ * A record in memory has no room for everything that is on disk: what is kept must fit. It may be
+ * older than the newest, and of an origin that has shrunk since.
+ */
+static int keep(struct circle_meta *m, u32 n, const struct circle_slot_state *st)
+{
+	if (!circle_slot_state_ok(st, m->slots->geom.all, CIRCLE_MAX_BLOCK + 1))
+		return bad_entry(n);
+	circle_slot_put(m->slots, n, st);
+	__set_bit(n, m->known);
+	return 0;
+}
+
+static u32 slots_in(const struct circle_meta *m, u32 page)
+{
+	return min_t(u32, m->slots->nr - page * CIRCLE_SLOTS_PER_MB, CIRCLE_SLOTS_PER_MB);
+}
+
+/* What is not plain; all: the rest too. */
+static int take_page(struct circle_meta *m, const void *mb, u32 page, bool all)
+{
+	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i, w;
+	struct circle_slot_state st;
+	u64 odd[2];
+	int r = 0;
+
+	circle_page_odd(mb, nr, odd);
+	if (all) {
+		odd[0] = GENMASK_ULL(min(nr, 64u) - 1, 0);
+		odd[1] = nr > 64 ? GENMASK_ULL(nr - 65, 0) : 0;
+	}
+	for (w = 0; w < 2; w++)
+		for (; odd[w] && !r; odd[w] &= odd[w] - 1) {
+			i = w * 64 + __ffs64(odd[w]);
+			circle_page_get(mb, i, &st);
+			r = keep(m, first + i, &st);
+		}
+	return r;
+}
+
+/*
+ * Reads some pages from `page` on, of the copy that counts, into buf; where that changes from page
+ * to page it reads both. Returns how many, or an error.
+ */
+static int read_pages(struct circle_meta *m, u32 page, bool *both)
+{
+	u32 end = min_t(u64, (u64)page + CIRCLE_COMMIT_MBS, m->sb.table_pages), nr, same;
+	u64 at = m->sb.table_start + page, b = at + m->sb.table_pages;
+	bool copy = test_bit(page, m->copy);
+	int r;
+
+	same = (copy ? find_next_zero_bit(m->copy, end, page) :
+		       find_next_bit(m->copy, end, page)) - page;
+	nr = min(end - page, AT_ONCE);
+	*both = same < nr;
+	if (!*both)
+		return circle_meta_read(m, copy ? b : at, same, m->buf) ?: same;
+	r = circle_meta_read(m, at, nr, m->buf);
+	return r ?: circle_meta_read(m, b, nr, m->buf + AT_ONCE * CIRCLE_MB_SIZE) ?: nr;
+}
+
+/* Where read_pages() put the i-th of the pages from `page` on. */
+static const void *page_in(const struct circle_meta *m, u32 page, u32 i, bool both)
+{
+	if (both && test_bit(page + i, m->copy))
+		i += AT_ONCE;
+	return m->buf + (size_t)i * CIRCLE_MB_SIZE;
+}
+
+/* As m->copy says. *sum: the digest of what was there. */
+static int load_pages(struct circle_meta *m, bool all, u64 *sum)
+{
+	u64 lsn;
+	u32 page, i;
+	bool both;
+	int nr, r;
+
+	*sum = 0;
+	for (page = 0; page < m->sb.table_pages; page += nr) {
+		nr = read_pages(m, page, &both);
+		if (nr < 0)
+			return nr;
+		for (i = 0; i < nr; i++) {
+			const void *mb = page_in(m, page, i, both);
+
+			r = circle_page_check(mb, m->sb.meta_uuid, page + i, &lsn, circle_crc);
+			if (!r)
+				r = take_page(m, mb, page + i, all);
+			if (r)
+				return r;
+			m->page_lsn[page + i] = lsn;
+			*sum += circle_page_digest(page + i, lsn);
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * The checksums of the pages of one copy; `seen` collects those of which a valid copy was found,
+ * `then` the newest lsn that a page had at the last checkpoint (a later one is of a checkpoint that
+ * did not end).
+ */
+static int judge_copy(struct circle_meta *m, int copy, unsigned long *seen, u64 *then)
+{
+	u64 start = m->sb.table_start + copy * m->sb.table_pages, page, lsn;
+	u32 nr, i;
+	int r;
+
+	for (page = 0; page < m->sb.table_pages; page += nr) {
+		nr = min_t(u64, CIRCLE_COMMIT_MBS, m->sb.table_pages - page);
+		r = circle_meta_read(m, start + page, nr, m->buf);
+		if (r)
+			return r;
+		for (i = 0; i < nr; i++) {
+			void *mb = m->buf + (size_t)i * CIRCLE_MB_SIZE;
+
+			if (circle_page_check(mb, m->sb.meta_uuid, page + i, &lsn, circle_crc))
+				continue;
+			if (lsn < m->sb.tail_lsn && lsn >= then[page + i])
+				then[page + i] = lsn + 1;
+			if (test_bit(page + i, seen) && lsn <= m->page_lsn[page + i])
+				continue;
+			__set_bit(page + i, seen);
+			m->page_lsn[page + i] = lsn;
+			if (copy)
+				__set_bit(page + i, m->copy);
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/* A newest copy that is damaged must not let an older one be taken for it. */
+static int check_digest(struct circle_meta *m, const u64 *then)
+{
+	u64 sum = 0, page;
+
+	for (page = 0; page < m->sb.table_pages; page++) {
+		if (!then[page])
+			return 0;	/* only a newer one is left, which is as good */
+		sum += circle_page_digest(page, then[page] - 1);
+	}
+	if (sum == m->sb.table_digest)
+		return 0;
+	CIRCLE_ERR("metadata: a page of the slot table is older than it should be: a write was lost, or its newest copy is damaged");
+	return -EBADMSG;
+}
+
+/* Without a map: the newest copy of each page, be it of a checkpoint that did not end. */
+static int judge_copies(struct circle_meta *m)
+{
+	unsigned long *seen = kvcalloc(BITS_TO_LONGS(m->sb.table_pages), sizeof(long), GFP_KERNEL);
+	u64 *then = kvcalloc(m->sb.table_pages, sizeof(u64), GFP_KERNEL);
+	int r = seen && then ? 0 : -ENOMEM;
+
+	if (!r)
+		r = judge_copy(m, 0, seen, then);
+	if (!r)
+		r = judge_copy(m, 1, seen, then);
+	if (!r && !bitmap_full(seen, m->sb.table_pages)) {
+		CIRCLE_ERR("metadata: page %lu of the slot table is damaged in both copies",
+			   find_first_zero_bit(seen, m->sb.table_pages));
+		r = -EBADMSG;
+	}
+	if (!r)
+		r = check_digest(m, then);
+	kvfree(then);
+	kvfree(seen);
+	return r;
+}
+
+/* What the map led to is not what stood there at the last checkpoint. */
+static void start_again(struct circle_meta *m)
+{
+	static const struct circle_slot_state none;
+	unsigned long n;
+
+	for_each_set_bit(n, m->known, m->slots->nr)
+		circle_slot_put(m->slots, n, &none);
+	bitmap_zero(m->known, m->slots->nr);
+	bitmap_zero(m->copy, m->sb.table_pages);
+	memset(m->page_lsn, 0, m->sb.table_pages * sizeof(u64));
+}
+
+static int load_table(struct circle_meta *m, bool all)
+{
+	u64 sum, want = 0, page;
+	int r = circle_meta_read_map(m);
+
+	if (!r)
+		r = load_pages(m, all, &sum);
+	if (!r && sum == m->sb.table_digest)
+		return 0;
+	start_again(m);
+	r = judge_copies(m);
+	if (r)
+		return r;
+	for (page = 0; page < m->sb.table_pages; page++)
+		want += circle_page_digest(page, m->page_lsn[page]);
+	r = load_pages(m, all, &sum);
+	return r ?: sum == want ? 0 : -EIO;	/* it reads differently now */
+}
+
+static int apply(struct circle_meta *m, const struct circle_record *rec, u64 lsn)
+{
+	u32 page = rec->slot / CIRCLE_SLOTS_PER_MB;
+
+	if (rec->slot >= m->slots->nr)
+		return -EBADMSG;
+	m->dirtied |= !rec->state.owner && rec->state.dirty;
+	if (lsn <= m->page_lsn[page])
+		return 0;
+	__set_bit(page, m->stale);
+	return keep(m, rec->slot, &rec->state);
+}
+
+/* Walks lsn tail .. tail + ring - 1. With scan: only judges; else applies up to `end`. */
+static int walk_journal(struct circle_meta *m, struct circle_scan *scan, u64 end)
+{
+	u64 ring = m->sb.journal_blocks, lsn, pos;
+	struct circle_record rec;
+	struct circle_jhead h;
+	u32 nr, i, k;
+	int r;
+
+	for (lsn = m->sb.tail_lsn; lsn < end; lsn += nr) {
+		div64_u64_rem(lsn, ring, &pos);
+		nr = min3((u64)CIRCLE_COMMIT_MBS, ring - pos, end - lsn);
+		r = circle_meta_read(m, m->sb.journal_start + pos, nr, m->buf);
+		if (r)
+			return r;
+		for (i = 0; i < nr; i++) {
+			void *mb = m->buf + (size_t)i * CIRCLE_MB_SIZE;
+
+			r = circle_jblock_check(mb, m->sb.meta_uuid, &h, circle_crc);
+			if (scan)
+				r = circle_scan_feed(scan, lsn + i, r, &h);
+			for (k = 0; !scan && !r && k < h.nr_records; k++) {
+				circle_jblock_get(mb, k, &rec);
+				r = apply(m, &rec, h.lsn);
+			}
+			if (r)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int replay(struct circle_meta *m)
+{
+	struct circle_scan scan;
+	u64 lsn;
+	u32 i;
+	int r;
+
+	circle_scan_init(&scan, m->sb.tail_lsn, m->sb.journal_blocks);
+	r = walk_journal(m, &scan, m->sb.tail_lsn + m->sb.journal_blocks);
+	if (r == -EIO)
+		CIRCLE_ERR("metadata: the journal cannot be read, or a write in its middle was lost");
+	if (!r)
+		r = walk_journal(m, NULL, scan.end);
+	lsn = max(scan.max_lsn, m->sb.tail_lsn - 1);
+	for (i = 0; i < m->sb.table_pages; i++)
+		lsn = max(lsn, m->page_lsn[i]);
+	m->next_lsn = lsn + 1;
+	m->joins = m->next_lsn == scan.end;
+	return r;
+}
+
+/* Of two slots with one block only one is real: the other was being freed. */
+static void judge_double(struct circle_meta *m, u32 n, u32 other)
+{
+	struct circle_slot_state a, b;
+	struct circle_shard *sh;
+	unsigned long flags;
+
+	circle_slot_state(m->slots, n, &a);
+	circle_slot_state(m->slots, other, &b);
+	if (!circle_slot_state_beats(&a, &b)) {
+		circle_slot_reject(m->slots, n);
+		return;
+	}
+	if (circle_slot_lock(m->slots, other, &sh, &flags)) {
+		__circle_slot_unmap(m->slots, sh, other);
+		spin_unlock_irqrestore(&sh->lock, flags);
+	}
+	circle_slot_enter(m->slots, n);
+}
+
+static int enter_known(struct circle_meta *m, bool unclean)
+{
+	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
+	struct circle_slots *s = m->slots;
+	unsigned long n;
+	u32 other, turn = 0;
+
+	for_each_set_bit(n, m->known, s->nr) {
+		const struct circle_slot *sl = &s->slot[n];
+
+		if ((sl->flags & CIRCLE_SLOT_MAPPED) && !sl->owner) {
+			if (circle_slot_block(sl) >= nr_blocks)
+				return bad_entry(n);
+			if (unclean && (sl->flags & CIRCLE_SLOT_INTENT) &&
+			    circle_slot_dirty(s, n) != circle_slot_valid(s, n)) {
+				circle_mask_put(&s->masks, n, CIRCLE_MASK_DIRTY,
+						circle_slot_valid(s, n));
+				circle_slot_changed(s, n);	/* lest a clean stop forgets it */
+			}
+		}
+		other = circle_slot_enter(s, n);
+		if (other != CIRCLE_NO_SLOT)
+			judge_double(m, n, other);
+		if (!(++turn & 0xfff))
+			cond_resched();
+	}
+	return 0;
+}
+
+/* The load is over: all is there, or the rest never will be. */
+static void end(struct circle_meta *m)
+{
+	unsigned long *known = m->known;
+
+	/* Who sees this sees the whole index; pairs with circle_meta_is_behind(). */
+	smp_store_release(&m->known, NULL);
+	kvfree(known);
+}
+
+int circle_meta_load(struct circle_meta *m, bool behind, bool *unclean)
+{
+	int r;
+
+	mutex_lock(&m->lock);
+	m->dirtied = false;
+	r = alloc_table(m);
+	if (!r)
+		r = load_table(m, !behind);
+	if (!r)
+		r = replay(m);
+	/*
+	 * CLEAN with something dirty behind it: an older copy (the newer one is damaged). A server
+	 * that went on after a suspend, or a resize, makes no page of ours dirty.
+	 */
+	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->dirtied;
+	if (!r)
+		r = enter_known(m, *unclean);
+	m->rest = 0;
+	if (!r && !behind)
+		end(m);
+	mutex_unlock(&m->lock);
+	return r;
+}
+
+/*
+ * A plain slot. Its block may have another: then this one was being freed, or that one may be newer
+ * than the origin. That one is in use by now.
+ */
+static int enter_plain(struct circle_meta *m, const void *mb, u32 i, u32 n, u64 nr_blocks)
+{
+	struct circle_slot_state st;
+
+	if (test_bit(n, m->known))
+		return 0;		/* the journal is newer */
+	circle_page_get(mb, i, &st);
+	if (!circle_slot_state_ok(&st, m->slots->geom.all, nr_blocks))
+		return bad_entry(n);
+	circle_slot_put(m->slots, n, &st);
+	if (circle_slot_enter(m->slots, n) != CIRCLE_NO_SLOT)
+		circle_slot_reject(m->slots, n);
+	return 0;
+}
+
+static int enter_page(struct circle_meta *m, const void *mb, u32 page)
+{
+	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors), lsn, odd[2];
+	u32 nr = slots_in(m, page), i;
+	int r;
+
+	if (circle_page_check(mb, m->sb.meta_uuid, page, &lsn, circle_crc) ||
+	    lsn != m->page_lsn[page]) {
+		CIRCLE_ERR("metadata: page %u of the slot table was there at first, and is not any more",
+			   page);
+		return -EIO;
+	}
+	circle_page_odd(mb, nr, odd);
+	for (i = 0, r = 0; i < nr && !r; i++)
+		if (!(odd[i / 64] >> (i % 64) & 1))
+			r = enter_plain(m, mb, i, page * CIRCLE_SLOTS_PER_MB + i, nr_blocks);
+	return r;
+}
+
+/* Some more pages. They are as they were: no checkpoint has been since. */
+static int enter_some(struct circle_meta *m)
+{
+	bool both;
+	int nr, i, r = 0;
+
+	nr = read_pages(m, m->rest, &both);
+	if (nr < 0)
+		CIRCLE_ERR("metadata: the slot table cannot be read any more");
+	for (i = 0; i < nr && !r; i++)
+		r = enter_page(m, page_in(m, m->rest, i, both), m->rest + i);
+	if (nr < 0 || r) {
+		m->bad = true;
+		__circle_meta_fail(m);
+		return nr < 0 ? nr : r;
+	}
+	m->rest += nr;
+	return 0;
+}
+
+int __circle_meta_load_rest(struct circle_meta *m, bool all)
+{
+	int r = 0;
+
+	lockdep_assert_held(&m->lock);
+	if (!m->known)
+		return 0;
+	do {
+		/* What stands there may be void soon; nothing that is not here is ever believed. */
+		if (m->failed)
+			r = -EIO;
+		if (!r && m->rest < m->sb.table_pages)
+			r = enter_some(m);
+		if (r || m->rest >= m->sb.table_pages) {
+			end(m);
+			return r;
+		}
+		cond_resched();
+	} while (all);
+	return 1;
+}
+
+int circle_meta_load_rest(struct circle_meta *m, bool all)
+{
+	int r;
+
+	mutex_lock(&m->lock);
+	r = __circle_meta_load_rest(m, all);
+	mutex_unlock(&m->lock);
+	return r;
+}
