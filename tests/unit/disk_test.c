@@ -703,16 +703,7 @@ TEST(disk, resize_moves_the_journal)
 	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS, 1ULL << 40, &need), 0);
 }
 
-static bool odd(unsigned int i)
-{
-	u64 bits[2];
-
-	circle_page_odd(mb, CIRCLE_SLOTS_PER_MB, bits);
-	CHECK(!(bits[1] >> (CIRCLE_SLOTS_PER_MB - 64)));
-	return bits[i / 64] >> (i % 64) & 1;
-}
-
-/* What circle_page_odd() says of raw bytes is what circle_slot_state_plain() says of the entry. */
+/* What circle_page_next_odd() says of raw bytes is what circle_slot_state_plain() says of the entry. */
 TEST(disk, page_odd)
 {
 	static const struct circle_slot_state s[] = {
@@ -724,6 +715,7 @@ TEST(disk, page_odd)
 		{ .flags = CIRCLE_SLOT_MAPPED | CIRCLE_SLOT_LOST, .valid = 1 },
 		{ .flags = CIRCLE_SLOT_MAPPED | 0x8000 },
 		{ .flags = CIRCLE_SLOT_MAPPED, .owner = 1 },
+		{ .flags = CIRCLE_SLOT_MAPPED, .owner = 0x100 },
 		{ .flags = CIRCLE_SLOT_RETIRED },
 		{ },
 	};
@@ -733,23 +725,29 @@ TEST(disk, page_odd)
 		for (k = 0; k < ARRAY_SIZE(s); k++) {
 			memset(mb, 0, sizeof(mb));
 			circle_page_put(mb, i, &s[k]);
-			CHECK_EQ(odd(i), k > 1);
-			CHECK_EQ(odd((i + 1) % CIRCLE_SLOTS_PER_MB), true);
+			CHECK_EQ(circle_page_next_odd(mb, i, CIRCLE_SLOTS_PER_MB), k > 1 ? i : i + 1);
 			CHECK_EQ(circle_slot_state_plain(&s[k]), k <= 1);
 		}
 }
 
 TEST(disk, page_odd_looks_no_further)
 {
-	u64 bits[2];
+	static const struct circle_slot_state plain = { .flags = CIRCLE_SLOT_MAPPED };
+	unsigned int i;
 
 	memset(mb, 0, sizeof(mb));
-	circle_page_odd(mb, 65, bits);
-	CHECK_EQ(bits[0], ~0ull);
-	CHECK_EQ(bits[1], 1);
-	circle_page_odd(mb, 1, bits);
-	CHECK_EQ(bits[0], 1);
-	CHECK_EQ(bits[1], 0);
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++)
+		circle_page_put(mb, i, &plain);
+	CHECK_EQ(circle_page_next_odd(mb, 0, 0), 0);
+	CHECK_EQ(circle_page_next_odd(mb, 0, 1), 1);
+	CHECK_EQ(circle_page_next_odd(mb, 3, 65), 65);
+	CHECK_EQ(circle_page_next_odd(mb, 84, 84), 84);
+	((struct circle_disk_page *)mb)->slot[70].reserved = cpu_to_le32(1);
+	CHECK_EQ(circle_page_next_odd(mb, 0, 84), 84);
+	((struct circle_disk_page *)mb)->slot[70].flags = 0;
+	CHECK_EQ(circle_page_next_odd(mb, 0, 84), 70);
+	CHECK_EQ(circle_page_next_odd(mb, 0, 70), 70);
+	CHECK_EQ(circle_page_next_odd(mb, 71, 84), 84);
 }
 
 TEST(disk, which_of_two_slots_counts)

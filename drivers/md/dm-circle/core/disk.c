@@ -416,25 +416,10 @@ void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s
 {
 	const struct circle_disk_page *d = mb;
 
-	memset(s, 0, sizeof(*s));
 	if (i < CIRCLE_SLOTS_PER_MB)
 		slot_decode(&d->slot[i], s);
-}
-
-/* Millions of entries are looked at so at a start: a few instructions each. */
-void circle_page_odd(const void *mb, unsigned int nr, u64 odd[2])
-{
-	const struct circle_disk_page *d = mb;
-	unsigned int i;
-
-	odd[0] = 0;
-	odd[1] = 0;
-	for (i = 0; i < nr; i++) {
-		const struct circle_disk_slot *e = &d->slot[i];
-
-		if (e->dirty || e->owner || e->flags != cpu_to_le16(CIRCLE_SLOT_MAPPED))
-			odd[i / 64] |= BIT_ULL(i % 64);
-	}
+	else
+		memset(s, 0, sizeof(*s));
 }
 
 /* Journal blocks */

@@ -68,23 +68,20 @@ static u32 slots_in(const struct circle_meta *m, u32 page)
 /* What is not plain; all: the rest too. */
 static int take_page(struct circle_meta *m, const void *mb, u32 page, bool all)
 {
-	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i, w;
+	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i = 0;
 	struct circle_slot_state st;
-	u64 odd[2];
-	int r = 0;
+	int r;
 
-	circle_page_odd(mb, nr, odd);
-	if (all) {
-		odd[0] = GENMASK_ULL(min(nr, 64u) - 1, 0);
-		odd[1] = nr > 64 ? GENMASK_ULL(nr - 65, 0) : 0;
+	for (;; i++) {
+		if (!all)
+			i = circle_page_next_odd(mb, i, nr);
+		if (i >= nr)
+			return 0;
+		circle_page_get(mb, i, &st);
+		r = keep(m, first + i, &st);
+		if (r)
+			return r;
 	}
-	for (w = 0; w < 2; w++)
-		for (; odd[w] && !r; odd[w] &= odd[w] - 1) {
-			i = w * 64 + __ffs64(odd[w]);
-			circle_page_get(mb, i, &st);
-			r = keep(m, first + i, &st);
-		}
-	return r;
 }
 
 /*
@@ -422,9 +419,9 @@ static int enter_plain(struct circle_meta *m, const void *mb, u32 i, u32 n, u64 
 
 static int enter_page(struct circle_meta *m, const void *mb, u32 page)
 {
-	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors), lsn, odd[2];
-	u32 nr = slots_in(m, page), i;
-	int r;
+	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors), lsn;
+	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i, odd;
+	int r = 0;
 
 	if (circle_page_check(mb, m->sb.meta_uuid, page, &lsn, circle_crc) ||
 	    lsn != m->page_lsn[page]) {
@@ -432,10 +429,9 @@ static int enter_page(struct circle_meta *m, const void *mb, u32 page)
 			   page);
 		return -EIO;
 	}
-	circle_page_odd(mb, nr, odd);
-	for (i = 0, r = 0; i < nr && !r; i++)
-		if (!(odd[i / 64] >> (i % 64) & 1))
-			r = enter_plain(m, mb, i, page * CIRCLE_SLOTS_PER_MB + i, nr_blocks);
+	for (i = 0; i < nr; i++)
+		for (odd = circle_page_next_odd(mb, i, nr); i < odd && !r; i++)
+			r = enter_plain(m, mb, i, first + i, nr_blocks);
 	return r;
 }
 
