@@ -95,7 +95,27 @@ int circle_page_check(const void *mb, const u8 *meta_uuid, u64 index, u64 *lsn, 
  * lsn that each had at the last checkpoint. An older copy that is valid by itself is found out so.
  */
 u64 circle_page_digest(u64 index, u64 lsn);
-void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s);
+
+static inline void circle_slot_decode(const struct circle_disk_slot *d, struct circle_slot_state *s)
+{
+	s->block = le64_to_cpu(d->block);
+	s->valid = le64_to_cpu(d->valid);
+	s->dirty = le64_to_cpu(d->dirty);
+	s->seq = le64_to_cpu(d->seq);
+	s->gen = le64_to_cpu(d->gen);
+	s->owner = le16_to_cpu(d->owner);
+	s->flags = le16_to_cpu(d->flags);
+}
+
+static inline void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s)
+{
+	const struct circle_disk_page *d = mb;
+
+	if (i < CIRCLE_SLOTS_PER_MB)
+		circle_slot_decode(&d->slot[i], s);
+	else
+		memset(s, 0, sizeof(*s));
+}
 
 /*
  * The first entry from i on, of nr (up to CIRCLE_SLOTS_PER_MB), that is anything but plain: mapped,
@@ -123,6 +143,8 @@ void circle_jblock_put(void *mb, unsigned int i, const struct circle_record *r);
 void circle_jblock_seal(void *mb, circle_crc_fn crc);
 int circle_jblock_check(const void *mb, const u8 *meta_uuid, struct circle_jhead *h,
 			circle_crc_fn crc);
+/* Whatever its checksum: no block of this lsn or a later one stands there. */
+bool circle_jblock_is_older(const void *mb, u64 lsn);
 void circle_jblock_get(const void *mb, unsigned int i, struct circle_record *r);
 
 /* Is a slot's state possible: masks within all_pages (mask of the block's pages), dirty within
@@ -130,9 +152,22 @@ void circle_jblock_get(const void *mb, unsigned int i, struct circle_record *r);
  * within their limits (circle/types.h); an entry that is not mapped is all zero but for
  * CIRCLE_SLOT_RETIRED?
  */
-bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages, u64 nr_blocks);
+static inline bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages,
+					u64 nr_blocks)
+{
+	if ((s->flags & ~CIRCLE_SLOT_ALL) || s->owner > CIRCLE_MAX_OWNERS)
+		return false;
+	if (!(s->flags & CIRCLE_SLOT_MAPPED))
+		return !(s->flags & ~CIRCLE_SLOT_RETIRED) && !s->owner && !s->block && !s->valid &&
+		       !s->dirty && !s->seq && !s->gen;
+	if ((s->valid & ~all_pages) || (s->dirty & ~s->valid))
+		return false;
+	if (s->block > CIRCLE_MAX_BLOCK || s->seq > CIRCLE_MAX_SEQ || s->gen > CIRCLE_MAX_GEN)
+		return false;
+	return s->owner || s->block < nr_blocks;
+}
 
-/* Mapped, our own, and nothing in it may be newer than the origin: circle_page_next_odd() passes it over. */
+/* Mapped, our own, nothing in it may be newer than the origin: what circle_page_next_odd() skips. */
 bool circle_slot_state_plain(const struct circle_slot_state *s);
 
 /*

@@ -17,6 +17,7 @@
 #include "../core/copymap.h"
 #include "../core/scan.h"
 #include "../log.h"
+#include "slots_impl.h"
 
 #define AT_ONCE		(CIRCLE_COMMIT_MBS / 2)		/* pages, of both copies */
 
@@ -47,41 +48,95 @@ static int bad_entry(u32 n)
 	return -EBADMSG;
 }
 
-/*
- * A record in memory has no room for everything that is on disk: what is kept must fit. It may be
- * older than the newest, and of an origin that has shrunk since.
- */
-static int keep(struct circle_meta *m, u32 n, const struct circle_slot_state *st)
-{
-	if (!circle_slot_state_ok(st, m->slots->geom.all, CIRCLE_MAX_BLOCK + 1))
-		return bad_entry(n);
-	circle_slot_put(m->slots, n, st);
-	__set_bit(n, m->known);
-	return 0;
-}
-
 static u32 slots_in(const struct circle_meta *m, u32 page)
 {
 	return min_t(u32, m->slots->nr - page * CIRCLE_SLOTS_PER_MB, CIRCLE_SLOTS_PER_MB);
 }
 
-/* What is not plain; all: the rest too. */
-static int take_page(struct circle_meta *m, const void *mb, u32 page, bool all)
-{
-	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i = 0;
-	struct circle_slot_state st;
-	int r;
+/* One load: what all that is entered is asked. */
+struct load {
+	struct circle_meta *m;
+	u64 nr_blocks;
+	bool all;			/* the plain ones too */
+	bool unclean;			/* what may be dirty is so */
+	u8 stamp;
+	struct circle_tally tally;
+};
 
-	for (;; i++) {
-		if (!all)
+/* Of two slots with one block only one is real: the other was being freed. */
+static void judge_double(struct circle_meta *m, u32 n, u32 other)
+{
+	struct circle_slot_state a, b;
+	struct circle_shard *sh;
+	unsigned long flags;
+
+	circle_slot_state(m->slots, n, &a);
+	circle_slot_state(m->slots, other, &b);
+	if (!circle_slot_state_beats(&a, &b)) {
+		circle_slot_reject(m->slots, n);
+		return;
+	}
+	if (circle_slot_lock(m->slots, other, &sh, &flags)) {
+		__circle_slot_unmap(m->slots, sh, other);
+		spin_unlock_irqrestore(&sh->lock, flags);
+	}
+	circle_slot_enter(m->slots, n, circle_slot_now());
+}
+
+/* What was put goes into index and queues. */
+static inline void enter(struct load *l, u32 n, u16 owner, u64 block, u64 dirty)
+{
+	struct circle_slots *s = l->m->slots;
+	struct circle_shard *sh;
+	u32 *chain = circle_slot_chain(s, owner, block, &sh);
+	u32 other = __circle_slot_enter(s, chain, sh, n, dirty, l->stamp, &l->tally);
+
+	if (other != CIRCLE_NO_SLOT)
+		judge_double(l->m, n, other);
+}
+
+/* After an unclean stop all that may be dirty is so. */
+static inline bool may_be_dirty(const struct load *l, u16 owner, u16 flags, u64 valid, u64 dirty)
+{
+	return (flags & CIRCLE_SLOT_INTENT) && l->unclean && !owner && dirty != valid;
+}
+
+static inline int enter_state(struct load *l, u32 n, struct circle_slot_state *st)
+{
+	struct circle_slots *s = l->m->slots;
+
+	if (!circle_slot_state_ok(st, s->geom.all, l->nr_blocks))
+		return bad_entry(n);
+	if (may_be_dirty(l, st->owner, st->flags, st->valid, st->dirty)) {
+		st->dirty = st->valid;
+		circle_slot_changed(s, n);	/* lest a clean stop forgets it */
+	}
+	circle_slot_put(s, n, st);
+	if (st->flags & CIRCLE_SLOT_MAPPED)
+		enter(l, n, st->owner, st->block, st->dirty);
+	else
+		circle_slot_enter_unmapped(s, n);
+	return 0;
+}
+
+/* What is not plain, or all; but not what the journal has, which is newer. */
+static int take_page(struct load *l, const void *mb, u32 page)
+{
+	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(l->m, page), i = 0;
+	struct circle_slot_state st;
+	int r = 0;
+
+	for (; !r; i++) {
+		if (!l->all)
 			i = circle_page_next_odd(mb, i, nr);
 		if (i >= nr)
-			return 0;
+			break;
+		if (test_bit(first + i, l->m->known))
+			continue;
 		circle_page_get(mb, i, &st);
-		r = keep(m, first + i, &st);
-		if (r)
-			return r;
+		r = enter_state(l, first + i, &st);
 	}
+	return r;
 }
 
 /*
@@ -113,9 +168,13 @@ static const void *page_in(const struct circle_meta *m, u32 page, u32 i, bool bo
 	return m->buf + (size_t)i * CIRCLE_MB_SIZE;
 }
 
-/* As m->copy says. *sum: the digest of what was there. */
-static int load_pages(struct circle_meta *m, bool all, u64 *sum)
+/*
+ * As m->copy says. *sum: the digest of what was there. Pages have an lsn below `below`: there is none
+ * that a record of the journal is older than.
+ */
+static int load_pages(struct load *l, u64 below, u64 *sum)
 {
+	struct circle_meta *m = l->m;
 	u64 lsn;
 	u32 page, i;
 	bool both;
@@ -130,8 +189,10 @@ static int load_pages(struct circle_meta *m, bool all, u64 *sum)
 			const void *mb = page_in(m, page, i, both);
 
 			r = circle_page_check(mb, m->sb.meta_uuid, page + i, &lsn, circle_crc);
+			if (!r && lsn >= below)
+				r = -EBADMSG;
 			if (!r)
-				r = take_page(m, mb, page + i, all);
+				r = take_page(l, mb, page + i);
 			if (r)
 				return r;
 			m->page_lsn[page + i] = lsn;
@@ -216,36 +277,17 @@ static int judge_copies(struct circle_meta *m)
 	return r;
 }
 
-/* What the map led to is not what stood there at the last checkpoint. */
-static void start_again(struct circle_meta *m)
+/*
+ * A record in memory has no room for everything that is on disk: what is kept must fit. It may be
+ * older than the newest, and of an origin that has shrunk since.
+ */
+static int keep(struct circle_meta *m, u32 n, const struct circle_slot_state *st)
 {
-	static const struct circle_slot_state none;
-	unsigned long n;
-
-	for_each_set_bit(n, m->known, m->slots->nr)
-		circle_slot_put(m->slots, n, &none);
-	bitmap_zero(m->known, m->slots->nr);
-	bitmap_zero(m->copy, m->sb.table_pages);
-	memset(m->page_lsn, 0, m->sb.table_pages * sizeof(u64));
-}
-
-static int load_table(struct circle_meta *m, bool all)
-{
-	u64 sum, want = 0, page;
-	int r = circle_meta_read_map(m);
-
-	if (!r)
-		r = load_pages(m, all, &sum);
-	if (!r && sum == m->sb.table_digest)
-		return 0;
-	start_again(m);
-	r = judge_copies(m);
-	if (r)
-		return r;
-	for (page = 0; page < m->sb.table_pages; page++)
-		want += circle_page_digest(page, m->page_lsn[page]);
-	r = load_pages(m, all, &sum);
-	return r ?: sum == want ? 0 : -EIO;	/* it reads differently now */
+	if (!circle_slot_state_ok(st, m->slots->geom.all, CIRCLE_MAX_BLOCK + 1))
+		return bad_entry(n);
+	circle_slot_put(m->slots, n, st);
+	__set_bit(n, m->known);
+	return 0;
 }
 
 static int apply(struct circle_meta *m, const struct circle_record *rec, u64 lsn)
@@ -279,7 +321,11 @@ static int walk_journal(struct circle_meta *m, struct circle_scan *scan, u64 end
 		for (i = 0; i < nr; i++) {
 			void *mb = m->buf + (size_t)i * CIRCLE_MB_SIZE;
 
-			r = circle_jblock_check(mb, m->sb.meta_uuid, &h, circle_crc);
+			/* Most is of the round before, and need not be summed to say so. */
+			if (circle_jblock_is_older(mb, m->sb.tail_lsn))
+				r = -ENODATA;
+			else
+				r = circle_jblock_check(mb, m->sb.meta_uuid, &h, circle_crc);
 			if (scan)
 				r = circle_scan_feed(scan, lsn + i, r, &h);
 			for (k = 0; !scan && !r && k < h.nr_records; k++) {
@@ -300,6 +346,7 @@ static int replay(struct circle_meta *m)
 	u32 i;
 	int r;
 
+	m->dirtied = false;
 	circle_scan_init(&scan, m->sb.tail_lsn, m->sb.journal_blocks);
 	r = walk_journal(m, &scan, m->sb.tail_lsn + m->sb.journal_blocks);
 	if (r == -EIO)
@@ -314,55 +361,6 @@ static int replay(struct circle_meta *m)
 	return r;
 }
 
-/* Of two slots with one block only one is real: the other was being freed. */
-static void judge_double(struct circle_meta *m, u32 n, u32 other)
-{
-	struct circle_slot_state a, b;
-	struct circle_shard *sh;
-	unsigned long flags;
-
-	circle_slot_state(m->slots, n, &a);
-	circle_slot_state(m->slots, other, &b);
-	if (!circle_slot_state_beats(&a, &b)) {
-		circle_slot_reject(m->slots, n);
-		return;
-	}
-	if (circle_slot_lock(m->slots, other, &sh, &flags)) {
-		__circle_slot_unmap(m->slots, sh, other);
-		spin_unlock_irqrestore(&sh->lock, flags);
-	}
-	circle_slot_enter(m->slots, n);
-}
-
-static int enter_known(struct circle_meta *m, bool unclean)
-{
-	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
-	struct circle_slots *s = m->slots;
-	unsigned long n;
-	u32 other, turn = 0;
-
-	for_each_set_bit(n, m->known, s->nr) {
-		const struct circle_slot *sl = &s->slot[n];
-
-		if ((sl->flags & CIRCLE_SLOT_MAPPED) && !sl->owner) {
-			if (circle_slot_block(sl) >= nr_blocks)
-				return bad_entry(n);
-			if (unclean && (sl->flags & CIRCLE_SLOT_INTENT) &&
-			    circle_slot_dirty(s, n) != circle_slot_valid(s, n)) {
-				circle_mask_put(&s->masks, n, CIRCLE_MASK_DIRTY,
-						circle_slot_valid(s, n));
-				circle_slot_changed(s, n);	/* lest a clean stop forgets it */
-			}
-		}
-		other = circle_slot_enter(s, n);
-		if (other != CIRCLE_NO_SLOT)
-			judge_double(m, n, other);
-		if (!(++turn & 0xfff))
-			cond_resched();
-	}
-	return 0;
-}
-
 /* The load is over: all is there, or the rest never will be. */
 static void end(struct circle_meta *m)
 {
@@ -373,24 +371,79 @@ static void end(struct circle_meta *m)
 	kvfree(known);
 }
 
-int circle_meta_load(struct circle_meta *m, bool behind, bool *unclean)
+/* The newest records of the journal. */
+static int enter_known(struct load *l)
 {
-	int r;
+	struct circle_slots *s = l->m->slots;
+	struct circle_slot_state st;
+	unsigned long n;
+	int r = 0;
 
-	mutex_lock(&m->lock);
-	m->dirtied = false;
-	r = alloc_table(m);
-	if (!r)
-		r = load_table(m, !behind);
-	if (!r)
-		r = replay(m);
+	for_each_set_bit(n, l->m->known, s->nr) {
+		circle_slot_state(s, n, &st);
+		r = enter_state(l, n, &st);
+		if (r)
+			break;
+	}
+	return r;
+}
+
+/* From the copies that m->copy names. sum: their digest, if it is known; below: see load_pages(). */
+static int load_copies(struct load *l, u64 below, u64 want)
+{
+	struct circle_meta *m = l->m;
+	u64 sum;
+	int r = replay(m);
+
 	/*
 	 * CLEAN with something dirty behind it: an older copy (the newer one is damaged). A server
 	 * that went on after a suspend, or a resize, makes no page of ours dirty.
 	 */
-	*unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->dirtied;
+	l->unclean = !(m->sb.flags & CIRCLE_SBF_CLEAN) || m->dirtied;
 	if (!r)
-		r = enter_known(m, *unclean);
+		r = enter_known(l);
+	if (!r)
+		r = load_pages(l, below, &sum);
+	circle_tally_add(m->slots, &l->tally);
+	m->slots->cleaned = false;
+	memset(&l->tally, 0, sizeof(l->tally));
+	return r ?: sum == want ? 0 : -EIO;
+}
+
+static int load_table(struct load *l)
+{
+	struct circle_meta *m = l->m;
+	u64 want = 0, page;
+	int r = alloc_table(m);
+
+	if (r)
+		return r;
+	if (!circle_meta_read_map(m) && !load_copies(l, m->sb.tail_lsn, m->sb.table_digest))
+		return 0;
+	/* No map, or what it led to is not what stood there at the last checkpoint. */
+	r = alloc_table(m);
+	if (!r)
+		r = judge_copies(m);
+	if (r)
+		return r;
+	for (page = 0; page < m->sb.table_pages; page++)
+		want += circle_page_digest(page, m->page_lsn[page]);
+	return load_copies(l, U64_MAX, want);
+}
+
+int circle_meta_load(struct circle_meta *m, bool behind, bool *unclean)
+{
+	struct load l = {
+		.m = m,
+		.nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors),
+		.all = !behind,
+		.stamp = circle_slot_now(),
+	};
+	int r;
+
+	mutex_lock(&m->lock);
+	r = load_table(&l);
+	*unclean = l.unclean;
 	m->rest = 0;
 	if (!r && !behind)
 		end(m);
@@ -402,7 +455,7 @@ int circle_meta_load(struct circle_meta *m, bool behind, bool *unclean)
  * A plain slot. Its block may have another: then this one was being freed, or that one may be newer
  * than the origin. That one is in use by now.
  */
-static int enter_plain(struct circle_meta *m, const void *mb, u32 i, u32 n, u64 nr_blocks)
+static int enter_plain(struct circle_meta *m, const void *mb, u32 i, u32 n, u64 nr_blocks, u8 stamp)
 {
 	struct circle_slot_state st;
 
@@ -412,7 +465,7 @@ static int enter_plain(struct circle_meta *m, const void *mb, u32 i, u32 n, u64 
 	if (!circle_slot_state_ok(&st, m->slots->geom.all, nr_blocks))
 		return bad_entry(n);
 	circle_slot_put(m->slots, n, &st);
-	if (circle_slot_enter(m->slots, n) != CIRCLE_NO_SLOT)
+	if (circle_slot_enter(m->slots, n, stamp) != CIRCLE_NO_SLOT)
 		circle_slot_reject(m->slots, n);
 	return 0;
 }
@@ -421,6 +474,7 @@ static int enter_page(struct circle_meta *m, const void *mb, u32 page)
 {
 	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors), lsn;
 	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i, odd;
+	u8 stamp = circle_slot_now();
 	int r = 0;
 
 	if (circle_page_check(mb, m->sb.meta_uuid, page, &lsn, circle_crc) ||
@@ -431,7 +485,7 @@ static int enter_page(struct circle_meta *m, const void *mb, u32 page)
 	}
 	for (i = 0; i < nr; i++)
 		for (odd = circle_page_next_odd(mb, i, nr); i < odd && !r; i++)
-			r = enter_plain(m, mb, i, first + i, nr_blocks);
+			r = enter_plain(m, mb, i, first + i, nr_blocks, stamp);
 	return r;
 }
 

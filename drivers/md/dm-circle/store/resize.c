@@ -19,6 +19,7 @@
  * them speaks of what was.
  */
 #include "meta.h"
+#include "slots_impl.h"
 
 #include <linux/lockdep.h>
 #include <linux/slab.h>
@@ -151,6 +152,7 @@ static int table_alloc(struct table *t, const struct circle_super *sb)
 static void take_over(struct circle_meta *m, struct table *t, u64 lsn)
 {
 	struct circle_slot_state st;
+	u8 stamp = circle_slot_now();
 	u32 n, page;
 
 	for (n = 0; n < t->slots->nr; n++) {
@@ -158,7 +160,7 @@ static void take_over(struct circle_meta *m, struct table *t, u64 lsn)
 		if (n < m->slots->nr)
 			circle_slot_state(m->slots, n, &st);
 		circle_slot_put(t->slots, n, &st);
-		circle_slot_enter(t->slots, n);
+		circle_slot_enter(t->slots, n, stamp);
 		if (!(n & 0xffff))
 			cond_resched();
 	}

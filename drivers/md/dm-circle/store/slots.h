@@ -138,16 +138,6 @@ void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n)
 u32 __circle_slot_uses(const struct circle_slots *s, u32 n);
 void __circle_slot_set_uses(struct circle_slots *s, u32 n, u32 uses);
 
-/*
- * While loading: for a slot that nobody else knows of. put: keeps a state, one that is
- * circle_slot_state_ok(); enter: what was put goes into index, queue and stock. The number of the
- * slot that has its block already, and then nothing was done; or CIRCLE_NO_SLOT. reject: what was
- * put is to be freed, durably.
- */
-void circle_slot_put(struct circle_slots *s, u32 n, const struct circle_slot_state *st);
-u32 circle_slot_enter(struct circle_slots *s, u32 n);
-void circle_slot_reject(struct circle_slots *s, u32 n);
-
 /* shard->lock held or single-threaded. */
 void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_state *st);
 
