@@ -29,18 +29,20 @@ get() { dd if="/dev/mapper/$1" bs=4096 skip=$(($2 * BS / 8)) count=1 iflag=direc
 has() { local w; w=$(get "$1" "$2"); [ "$w" = "$3" ] || { echo "# block $2: $w, not $3"; return 1; }; }
 
 # Of the blocks that are looked at, the SSD has what it should have, and the origin, if they are
-# dirty, something older.
+# dirty, something older; a twin has neither.
 fill()
 {
-	local what slot block _
-	while read -r what slot block _; do
+	local what slot block twin _
+	while read -r what slot block _ twin; do
+		[ "$what" != twins ] || continue
 		put ssd "$slot" "new$block" || return 1
-		[ "$what" = dirty ] && put org "$block" "old$block" || put org "$block" "new$block" ||
+		[ "$what" != twin ] || put ssd "$twin" "bad$block" || return 1
+		[ "$what" = clean ] && put org "$block" "new$block" || put org "$block" "old$block" ||
 			return 1
 	done </tmp/places
 }
 
-# block <dirty|clean> <early|late> <which, from 1>
+# block <dirty|clean|twin> <early|late> <which, from 1>
 block() { awk -v w="$1" -v when="$2" -v n="$3" '$1 == w && $4 == when && !--n { print $3 }' /tmp/places; }
 
 create() { dmsetup create c --table "$(table_of $SECTORS meta ssd org $BS)"; }
@@ -53,7 +55,7 @@ all_right()
 {
 	local what slot block _
 	while read -r what slot block _; do
-		has c "$block" "${NOW[$block]:-new$block}" || return 1
+		[ "$what" = twins ] || has c "$block" "${NOW[$block]:-new$block}" || return 1
 	done </tmp/places
 }
 

@@ -72,11 +72,14 @@ forget_discarded()
 	sed -i "/ $c late/d" /tmp/places
 }
 
-once()		# each block has one slot
+# Each block has one slot: of two the plain one is freed, whatever its tag.
+once()
 {
-	local l
+	local l twins
 	l=$(loaded)
-	[ "${l%/*}" -le "${l#*/}" ]
+	twins=$(awk '$1 == "twins" { print $2 }' /tmp/places)
+	echo "# $l, $twins twins"
+	[ "$twins" -gt 0 ] && [ "${l%/*}" -le $((${l#*/} - twins)) ]
 }
 
 begin() { slow && create && hold; }

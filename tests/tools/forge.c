@@ -9,7 +9,10 @@
  * (a hash chooses; the other copy is valid and older). The journal has so many commits of one block,
  * each with 72 slots that became dirty since the checkpoint. nomap: without a copy map.
  *
- * On stdout, in sectors: some "dirty SLOT BLOCK" and "clean SLOT BLOCK", early and late ones.
+ * Some blocks have a second slot, a twin, which is plain, with a higher tag: it was to be freed.
+ *
+ * On stdout: some "dirty SLOT BLOCK", "clean SLOT BLOCK" and, of dirty ones, "twin SLOT BLOCK" with
+ * early or late and the twin's slot; at last "twins NUMBER".
  */
 #include <linux/kernel.h>
 #include <linux/string.h>
@@ -25,6 +28,8 @@
 #define CHUNK	256		/* metadata blocks */
 #define LSN	1000		/* of the checkpoint */
 #define SHOW	3
+#define TWINS	512		/* so many slots are apart */
+#define TWIN_OF	300		/* a slot so far below has the block already */
 
 static struct circle_super sb;
 static u64 nr_blocks, percent;
@@ -75,9 +80,21 @@ static u64 block_of(u64 n)
 	return (n * 2654435761u + 12345) % nr_blocks;
 }
 
+/* In the first and the last quarter, which the journal leaves alone. */
+static bool twin(u64 n)
+{
+	return n % TWINS == TWINS - 1 && (n < sb.nr_slots / 4 || n >= sb.nr_slots / 4 * 3 + TWINS);
+}
+
+/* Has another slot its block? */
+static bool has_twin(u64 n)
+{
+	return n + TWIN_OF < sb.nr_slots && twin(n + TWIN_OF);
+}
+
 static bool dirty(u64 n)
 {
-	return hash(n) % 100 < percent;
+	return !twin(n) && hash(n) % 100 < percent;
 }
 
 static void state(u64 n, bool is_dirty, struct circle_slot_state *s)
@@ -86,7 +103,7 @@ static void state(u64 n, bool is_dirty, struct circle_slot_state *s)
 
 	all = sb.block_sectors / all >= 64 ? ~0ull : (1ull << sb.block_sectors / all) - 1;
 	memset(s, 0, sizeof(*s));
-	s->block = block_of(n);
+	s->block = block_of(twin(n) ? n - TWIN_OF : n);
 	s->valid = all;
 	s->seq = n + 1;
 	s->gen = 1;
@@ -182,16 +199,41 @@ static void map(void)
 	sb.map_lsn = mbs ? sb.tail_lsn : 0;
 }
 
-static void show(void)
+static const char *kind(u64 n)
 {
-	u64 n, d = 0, c = 0;
+	if (twin(n) || (has_twin(n) && !dirty(n)))
+		return NULL;
+	return has_twin(n) ? "twin" : dirty(n) ? "dirty" : "clean";
+}
 
-	for (n = 0; n < sb.nr_slots && (d < SHOW || c < SHOW); n++)
-		if (dirty(n) ? d++ < SHOW : c++ < SHOW)
-			printf("%s %llu %llu early\n", dirty(n) ? "dirty" : "clean", n, block_of(n));
-	for (n = sb.nr_slots, d = 0, c = 0; n-- && (d < SHOW || c < SHOW);)
-		if (dirty(n) ? d++ < SHOW : c++ < SHOW)
-			printf("%s %llu %llu late\n", dirty(n) ? "dirty" : "clean", n, block_of(n));
+/* The first ones of a kind, from one end or the other. */
+static void show(const char *what, bool late)
+{
+	u64 i, n, left = SHOW;
+
+	for (i = 0; i < sb.nr_slots && left; i++) {
+		n = late ? sb.nr_slots - 1 - i : i;
+		if (!kind(n) || strcmp(kind(n), what))
+			continue;
+		printf("%s %llu %llu %s %llu\n", what, n, block_of(n), late ? "late" : "early",
+		       n + TWIN_OF);
+		left--;
+	}
+}
+
+static void show_all(void)
+{
+	static const char *const what[] = { "dirty", "clean", "twin" };
+	u64 n, twins = 0;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(what); i++) {
+		show(what[i], false);
+		show(what[i], true);
+	}
+	for (n = 0; n < sb.nr_slots; n++)
+		twins += twin(n);
+	printf("twins %llu\n", twins);
 }
 
 static u64 number(const char *text)
@@ -233,6 +275,6 @@ int main(int argc, char **argv)
 	put(CIRCLE_SB_COPY1_MB, buf[0], 1);
 	if (fsync(fd))
 		die("fsync");
-	show();
+	show_all();
 	return 0;
 }

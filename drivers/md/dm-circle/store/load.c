@@ -96,26 +96,32 @@ static inline void enter(struct load *l, u32 n, u16 owner, u64 block, u64 dirty)
 }
 
 /* After an unclean stop all that may be dirty is so. */
-static inline bool may_be_dirty(const struct load *l, u16 owner, u16 flags, u64 valid, u64 dirty)
+static inline u64 settle_intent(struct load *l, u32 n, u16 flags, u64 valid, u64 dirty)
 {
-	return (flags & CIRCLE_SLOT_INTENT) && l->unclean && !owner && dirty != valid;
+	if (!l->unclean || !(flags & CIRCLE_SLOT_INTENT) || dirty == valid)
+		return dirty;
+	circle_slot_changed(l->m->slots, n);	/* lest a clean stop forgets it */
+	return valid;
 }
 
-static inline int enter_state(struct load *l, u32 n, struct circle_slot_state *st)
+/* Inline, lest what is decoded goes through memory: there are millions of them. */
+static __always_inline int enter_entry(struct load *l, const void *mb, u32 i, u32 n)
 {
 	struct circle_slots *s = l->m->slots;
+	struct circle_slot_state st;
 
-	if (!circle_slot_state_ok(st, s->geom.all, l->nr_blocks))
+	circle_page_get(mb, i, &st);
+	if (!circle_slot_state_ok(&st, s->geom.all, l->nr_blocks))
 		return bad_entry(n);
-	if (may_be_dirty(l, st->owner, st->flags, st->valid, st->dirty)) {
-		st->dirty = st->valid;
-		circle_slot_changed(s, n);	/* lest a clean stop forgets it */
-	}
-	circle_slot_put(s, n, st);
-	if (st->flags & CIRCLE_SLOT_MAPPED)
-		enter(l, n, st->owner, st->block, st->dirty);
-	else
+	if (!(st.flags & CIRCLE_SLOT_MAPPED)) {
+		circle_slot_put(s, n, &st);
 		circle_slot_enter_unmapped(s, n);
+		return 0;
+	}
+	if (!st.owner)
+		st.dirty = settle_intent(l, n, st.flags, st.valid, st.dirty);
+	circle_slot_put(s, n, &st);
+	enter(l, n, st.owner, st.block, st.dirty);
 	return 0;
 }
 
@@ -123,7 +129,6 @@ static inline int enter_state(struct load *l, u32 n, struct circle_slot_state *s
 static int take_page(struct load *l, const void *mb, u32 page)
 {
 	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(l->m, page), i = 0;
-	struct circle_slot_state st;
 	int r = 0;
 
 	for (; !r; i++) {
@@ -133,8 +138,7 @@ static int take_page(struct load *l, const void *mb, u32 page)
 			break;
 		if (test_bit(first + i, l->m->known))
 			continue;
-		circle_page_get(mb, i, &st);
-		r = enter_state(l, first + i, &st);
+		r = enter_entry(l, mb, i, first + i);
 	}
 	return r;
 }
@@ -371,21 +375,33 @@ static void end(struct circle_meta *m)
 	kvfree(known);
 }
 
-/* The newest records of the journal. */
+/* The newest records of the journal, which were put. */
 static int enter_known(struct load *l)
 {
 	struct circle_slots *s = l->m->slots;
-	struct circle_slot_state st;
+	u64 valid, dirty, was;
 	unsigned long n;
-	int r = 0;
 
 	for_each_set_bit(n, l->m->known, s->nr) {
-		circle_slot_state(s, n, &st);
-		r = enter_state(l, n, &st);
-		if (r)
-			break;
+		const struct circle_slot *sl = &s->slot[n];
+
+		if (!(sl->flags & CIRCLE_SLOT_MAPPED)) {
+			circle_slot_enter_unmapped(s, n);
+			continue;
+		}
+		dirty = circle_slot_dirty(s, n);
+		if (!sl->owner) {
+			if (circle_slot_block(sl) >= l->nr_blocks)
+				return bad_entry(n);
+			was = dirty;
+			valid = circle_slot_valid(s, n);
+			dirty = settle_intent(l, n, sl->flags, valid, was);
+			if (dirty != was)
+				circle_masks_put(&s->masks, n, valid, dirty);
+		}
+		enter(l, n, sl->owner, circle_slot_block(sl), dirty);
 	}
-	return r;
+	return 0;
 }
 
 /* From the copies that m->copy names. sum: their digest, if it is known; below: see load_pages(). */

@@ -78,7 +78,8 @@ static inline u32 __circle_slot_enter(struct circle_slots *s, u32 *chain, struct
 
 	for (other = *chain; other != CIRCLE_NO_SLOT; other = o->hnext) {
 		o = &s->slot[other];
-		if (circle_slot_block(o) == circle_slot_block(sl) && o->owner == sl->owner)
+		if (o->block_low == sl->block_low && o->block_high == sl->block_high &&
+		    o->owner == sl->owner)
 			return other;
 	}
 	sl->flags |= CIRCLE_SLOT_MAIN;
