@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=2000 smp=1 timeout=300 modules=dm-circle,null_blk icount=1 kernels=newest
+# needs: mem=2000 smp=1 timeout=600 modules=dm-circle,null_blk icount=1 kernels=newest
 #
 # A full cache after a crash, 10 % of it dirty: how soon it serves, in instructions, 1 ns each. Two
 # sizes, which give the time for 1 TiB. null_blk copies what is read, which no disk has the CPU do:
-# what dd needs to read the same bytes from it is told, and not counted. By hand, other sizes; 4194304
-# slots (256 GiB) need --mem 3500, 16777216 (1 TiB) 12000:
+# what dd needs to read the same bytes from it is told, and not counted. By hand, other sizes; 16777216
+# slots, which is 1 TiB, need 5 GB:
 #
-#	tests/vm/run-one --icount --mem 3500 --timeout 900 --modules dm-circle,null_blk -- \
-#		tests/selftests/42-startup.sh 1048576 4194304 [a|mixed]
+#	tests/vm/run-one --icount --mem 5000 --timeout 900 --modules dm-circle,null_blk -- \
+#		tests/selftests/42-startup.sh 8388608 16777216 [a|mixed]
 # shellcheck disable=SC2317	# called by ktap_test
 
 # shellcheck source=tests/lib/ktap.sh
@@ -26,7 +26,7 @@ ktap_header
 [ -x "$FORGE" ] || { skip "all" "no circle-forge: make -C tests/tools"; ktap_done; }
 
 FULL=16777216		# 1 TiB
-SIZES=("${1:-262144}" "${2:-1048576}")
+SIZES=("${1:-1048576}" "${2:-3145728}")
 COPIES=${3:-a}
 BAR=1000000		# us
 declare -A TOOK=() DD=()
@@ -85,7 +85,7 @@ one_size()
 	ktap_test "$1 slots: a dirty block is there" first_read "$1" || return 1
 	ktap_test "$1 slots: still loading" loading
 	ktap_test "$1 slots: a clean block is there" has c "$a" "new$a"
-	ktap_test "$1 slots: all is loaded" wait_for 60 "all to be loaded" all_loaded
+	ktap_test "$1 slots: all is loaded" wait_for 120 "all to be loaded" all_loaded
 	ktap_test "$1 slots: all blocks are right" all_right
 	gone
 }

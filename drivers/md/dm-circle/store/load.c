@@ -107,10 +107,11 @@ static inline u64 settle_intent(struct load *l, u32 n, u16 flags, u64 valid, u64
 /* Inline, lest what is decoded goes through memory: there are millions of them. */
 static __always_inline int enter_entry(struct load *l, const void *mb, u32 i, u32 n)
 {
+	const struct circle_disk_page *d = mb;
 	struct circle_slots *s = l->m->slots;
 	struct circle_slot_state st;
 
-	circle_page_get(mb, i, &st);
+	circle_slot_decode(&d->slot[i], &st);
 	if (!circle_slot_state_ok(&st, s->geom.all, l->nr_blocks))
 		return bad_entry(n);
 	if (!(st.flags & CIRCLE_SLOT_MAPPED)) {
