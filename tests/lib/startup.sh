@@ -10,12 +10,12 @@ FORGE=$REPO/build/tools/circle-forge
 rig()
 {
 	local slots=$(($1 - 1)) mib=$(($1 * BS / 2048)) journal=$(($1 / 512))	# one less: the mark
-	[ $journal -ge 64 ] || journal=64
+	[ "$journal" -ge 64 ] || journal=64
 	DEV_SECTOR=4096 dev_null meta $(((32 + 2 * (slots / 84 + 1) + journal + 255) / 256)) &&
 		dev_null ssd $mib && dev_null org $((mib * 2)) || return 1
 	SECTORS=$((mib * 2 * 2048))
 	"$FORGE" "$(readlink -f "/dev/mapper/meta")" "$slots" $BS $SECTORS 10 "$2" $((journal / 4)) \
-		${3-} >/tmp/places || return 1
+		${3:+"$3"} >/tmp/places || return 1
 	fill
 }
 
@@ -23,7 +23,7 @@ rig()
 put()
 {
 	yes "$3" | head -c 4096 | dd of="/dev/mapper/$1" bs=4096 seek=$(($2 * BS / 8)) iflag=fullblock \
-		oflag=direct${4-} conv=notrunc status=none
+		oflag="direct${4-}" conv=notrunc status=none
 }
 get() { dd if="/dev/mapper/$1" bs=4096 skip=$(($2 * BS / 8)) count=1 iflag=direct status=none | head -n 1; }
 has() { local w; w=$(get "$1" "$2"); [ "$w" = "$3" ] || { echo "# block $2: $w, not $3"; return 1; }; }
@@ -45,7 +45,7 @@ fill()
 # block <dirty|clean|twin> <early|late> <which, from 1>
 block() { awk -v w="$1" -v when="$2" -v n="$3" '$1 == w && $4 == when && !--n { print $3 }' /tmp/places; }
 
-create() { dmsetup create c --table "$(table_of $SECTORS meta ssd org $BS)"; }
+create() { dmsetup create c --table "$(table_of "$SECTORS" meta ssd org "$BS")"; }
 loaded() { circle_status c 4; }
 loading() { [ "$(circle_status c loading)" = 1 ]; }
 all_loaded() { [ "$(circle_status c loading)" = 0 ]; }

@@ -57,11 +57,11 @@ writes_wait()
 	# last: it holds the lock of the inode, which lseek takes
 	blkdiscard -o $((c * BS * 512)) -l $((BS * 512)) /dev/mapper/c & local third=$!
 	wait_for 20 "all three to be under way" under_way 3 || return 1
-	loading && kill -0 $first && kill -0 $second && kill -0 $third || return 1
+	loading && kill -0 "$first" && kill -0 "$second" && kill -0 "$third" || return 1
 	release
-	wait $first || { echo "# write: $?"; return 1; }
-	wait $second || { echo "# write and FLUSH: $?"; return 1; }
-	wait $third || { echo "# discard: $?"; return 1; }
+	wait "$first" || { echo "# write: $?"; return 1; }
+	wait "$second" || { echo "# write and FLUSH: $?"; return 1; }
+	wait "$third" || { echo "# discard: $?"; return 1; }
 	all_loaded
 }
 # What was discarded may be anything.
@@ -92,9 +92,9 @@ meanwhile()
 	loading || return 1
 	"$@" & pid=$!
 	sleep 0.5
-	kill -0 $pid || { echo "# did not wait: $*"; return 1; }
+	kill -0 "$pid" || { echo "# did not wait: $*"; return 1; }
 	release
-	wait $pid
+	wait "$pid"
 }
 suspended() { meanwhile dmsetup suspend c && dmsetup resume c && all_loaded; }
 removed() { meanwhile dmsetup remove c && begin; }
@@ -138,7 +138,7 @@ small_cases()
 	ktap_test "all blocks are right" all_right
 	dmsetup remove --retry c && dev_heal meta
 	ktap_test "which are not believed any more" refused "void|needs? a check" \
-		"$(table_of $SECTORS meta ssd org $BS)"
+		"$(table_of "$SECTORS" meta ssd org "$BS")"
 	gone
 }
 

@@ -33,7 +33,11 @@ declare -A TOOK=() DD=()
 
 # Busy whenever nobody else is: the clock of an idle guest that waits for its root file system runs
 # away.
-spin() { chrt -i 0 bash -c 'while :; do :; done' & SPIN=$!; }
+spin()
+{
+	chrt -i 0 bash -c "while :; do :; done" &
+	at_exit "kill $!"
+}
 
 # read_it <MBs of 4 KiB>: by dd, with direct I/O, as many at a time as a load reads
 read_it() { dd if="$(readlink -f /dev/mapper/meta)" of=/dev/null bs=256K count=$(($1 / 64)) iflag=direct status=none; }
@@ -99,10 +103,10 @@ in_time()
 	all=$(at_full "${TOOK[${SIZES[0]}]}" "${TOOK[${SIZES[1]}]}")
 	rig=$(at_full "${DD[${SIZES[0]}]}" "${DD[${SIZES[1]}]}")
 	echo "# 1 TiB: first read after $all us, of which dd needs $rig us to read it: $((all - rig)) us"
-	[ $((all - rig)) -le $BAR ]
+	[ $((all - rig)) -le "$BAR" ]
 }
 
-at_exit 'dmsetup remove --retry c 2>/dev/null; kill $SPIN'
+at_exit "dmsetup remove --retry c 2>/dev/null"
 spin
 for n in "${SIZES[@]}"; do
 	one_size "$n"

@@ -10,7 +10,7 @@
 /* How many MBs for the map of so many table pages; 0: there is no room for it. */
 u32 circle_map_mbs(u64 pages);
 
-/* start an empty MB (all: copy A), put/get access the bit of a page in it, seal computes the crc. */
+/* start an empty MB (all: copy A), put/get access the bit of a page in it, seal sums it. */
 void circle_map_start(void *mb, const u8 *meta_uuid, u64 index, u64 lsn);
 void circle_map_put(void *mb, unsigned int i, bool copy);
 bool circle_map_get(const void *mb, unsigned int i);

@@ -171,7 +171,7 @@ static inline bool circle_slot_state_ok(const struct circle_slot_state *s, u64 a
 	return s->owner || s->block < nr_blocks;
 }
 
-/* Mapped, our own, nothing in it may be newer than the origin: what circle_page_next_odd() skips. */
+/* Mapped, our own, not newer than the origin in any page: what circle_page_next_odd() skips. */
 bool circle_slot_state_plain(const struct circle_slot_state *s);
 
 /*

@@ -174,8 +174,8 @@ static const void *page_in(const struct circle_meta *m, u32 page, u32 i, bool bo
 }
 
 /*
- * As m->copy says. *sum: the digest of what was there. Pages have an lsn below `below`: there is none
- * that a record of the journal is older than.
+ * As m->copy says. *sum: the digest of what was there. All have an lsn below `below`: no record of
+ * the journal is older than a page.
  */
 static int load_pages(struct load *l, u64 below, u64 *sum)
 {
@@ -405,7 +405,7 @@ static int enter_known(struct load *l)
 	return 0;
 }
 
-/* From the copies that m->copy names. sum: their digest, if it is known; below: see load_pages(). */
+/* From the copies that m->copy names. want: their digest; below: see load_pages(). */
 static int load_copies(struct load *l, u64 below, u64 want)
 {
 	struct circle_meta *m = l->m;

@@ -114,10 +114,10 @@ void circle_slots_destroy(struct circle_slots *s)
 
 u32 __circle_slot_find(struct circle_slots *s, struct circle_shard *sh, u16 owner, u64 block)
 {
-	u32 n;
+	u32 n = *circle_slot_chain(s, owner, block, &sh);
 
 	lockdep_assert_held(&sh->lock);
-	for (n = *circle_slot_chain(s, owner, block, &sh); n != CIRCLE_NO_SLOT; n = s->slot[n].hnext)
+	for (; n != CIRCLE_NO_SLOT; n = s->slot[n].hnext)
 		if (circle_slot_block(&s->slot[n]) == block && s->slot[n].owner == owner)
 			return n;
 	return CIRCLE_NO_SLOT;
