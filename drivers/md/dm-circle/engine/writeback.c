@@ -388,6 +388,7 @@ static void writeback_work(struct work_struct *work)
 	unsigned long delay = PERIOD;
 	struct circle_batch *b = wb->batch;
 	bool press, voided;
+	int doubts;
 
 	if (!may_run(node))
 		return;
@@ -400,6 +401,7 @@ static void writeback_work(struct work_struct *work)
 		queue_delayed_work(node->bg_wq, &wb->work, circle_lease_ok(node) ? HZ : HZ / 10);
 		return;
 	}
+	doubts = atomic_read(&node->meta->data_errors);
 	voided = READ_ONCE(node->meta->voided);
 	press = pressed(node);
 	WRITE_ONCE(wb->pressure, false);
@@ -407,7 +409,8 @@ static void writeback_work(struct work_struct *work)
 	if (!b->nr)
 		circle_degrade_idle(node);
 	if (b->nr && !write_batch(node, b)) {
-		if (voided)	/* else it may be the cache device that failed */
+		/* else it may be the cache device that failed */
+		if (voided && doubts == atomic_read(&node->meta->data_errors))
 			circle_drain_end(node, -EIO);
 		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
 		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
