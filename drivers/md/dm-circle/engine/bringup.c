@@ -177,15 +177,14 @@ static void unload(struct circle_node *node)
 static int start_circle(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
+	struct circle_server *srv;
 
-	c->server = circle_server_start(node, c->net, &node->conf.listen);
-	if (IS_ERR(c->server)) {
-		int r = PTR_ERR(c->server);
-
-		c->server = NULL;
-		CIRCLE_ERR("cannot listen at the address given (%d)", r);
-		return r;
+	srv = circle_server_start(node, c->net, &node->conf.listen);
+	if (IS_ERR(srv)) {
+		CIRCLE_ERR("cannot listen at the address given (%ld)", PTR_ERR(srv));
+		return PTR_ERR(srv);
 	}
+	WRITE_ONCE(c->server, srv);	/* the committer looks at it */
 	return circle_activate(node);
 }
 
