@@ -202,13 +202,16 @@ static void from_origin(struct circle_io *io)
 static void from_holders(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
-	u64 lost = 0;
+	u64 lost, refused;
 
 	if (!circle_lease_wait(io, from_holders))
 		return;
-	if (node->circle && !circle_save(node, io->block, io->touched, 0, &lost)) {
+	if (!node->circle) {
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+	} else if (!circle_save(node, io->block, io->touched, 0, &lost, &refused)) {
 		from_origin(io);
-	} else if (!node->circle || lost || READ_ONCE(node->origin_bad)) {
+	} else if (lost | refused) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
 	} else {	/* a write-back has to end first, or a label has to say something */

@@ -137,7 +137,7 @@ static bool save_shared(struct circle_node *node, u64 block, u64 *unreadable)
 	spin_unlock_irq(&sh->lock);
 	if (!got)
 		return false;
-	circle_save(node, block, ~0ull, CIRCLE_SAVE_BACKGROUND, unreadable);
+	circle_save(node, block, ~0ull, CIRCLE_SAVE_BACKGROUND, unreadable, NULL);
 	circle_range_unlock(&range);
 	return true;
 }

@@ -24,6 +24,7 @@ struct saver {
 	u32 chunk;
 	bool spare;		/* buf and call are the node's reserve */
 	u64 saved, unreadable;
+	u64 not_taken;		/* by the origin */
 	u64 under_way;		/* of which nothing is known yet */
 	bool background;	/* to end when a suspend begins */
 	bool alone;		/* the range is exclusive */
@@ -198,8 +199,10 @@ static void save_pages(struct saver *v, u64 dirty)
 		else if (r == -EIO)
 			v->unreadable |= 1ull << page;
 		else if (r == -EROFS)
-			WRITE_ONCE(v->node->repair.origin_failed, true);
+			v->not_taken |= 1ull << page;
 	}
+	if (v->not_taken)
+		WRITE_ONCE(v->node->repair.origin_failed, true);
 }
 
 /* What a holder could not give back is not held: it is lost, as one that does not answer (R3). */
@@ -243,7 +246,8 @@ static void put_buf(struct saver *v)
 	kfree(v->buf);
 }
 
-u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how, u64 *unreadable)
+u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how, u64 *unreadable,
+		u64 *refused)
 {
 	struct circle_slots *s = node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, block);
@@ -259,6 +263,8 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 
 	unreadable = unreadable ?: &unused;
 	*unreadable = v.unreadable & pages;
+	if (refused)
+		*refused = 0;
 	if (!dirty)
 		return *unreadable | (v.under_way & pages);
 	get_buf(&v);
@@ -266,14 +272,19 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 		save_pages(&v, dirty);
 	put_buf(&v);
 	lose_refusers(&v);
-	if (v.saved && !flush_saved(node, errors, v.doubts))
+	if (v.saved && !flush_saved(node, errors, v.doubts)) {
+		if (errors != atomic_read(&node->origin_errors))
+			v.not_taken |= v.saved;
 		v.saved = 0;
+	}
 	spin_lock_irq(&sh->lock);
 	__circle_slot_set(s, sh, v.slot, circle_slot_valid(s, v.slot),
 			  circle_slot_dirty(s, v.slot) & ~v.saved);
 	left = circle_slot_dirty(s, v.slot) & pages;
 	spin_unlock_irq(&sh->lock);
 	*unreadable = v.unreadable & left;
+	if (refused)
+		*refused = v.not_taken & left;
 	return left;
 }
 

@@ -172,7 +172,7 @@ static bool saved_otherwise(struct circle_io *io)
 		return false;
 	circle_cache_error(io->node, io->slot);
 	if (!io->node->circle ||
-	    circle_save(io->node, io->block, io->touched, CIRCLE_SAVE_ALONE, NULL))
+	    circle_save(io->node, io->block, io->touched, CIRCLE_SAVE_ALONE, NULL, NULL))
 		return false;
 	io->status = BLK_STS_OK;
 	return true;
@@ -195,7 +195,7 @@ static void save_parts(struct circle_io *io)
 {
 	const struct circle_geom *g = &io->node->geom;
 	u32 limit = circle_block_limit(io->node, io->block), page, start;
-	u64 parts = io->touched & ~io->whole, lost = 0;
+	u64 parts = io->touched & ~io->whole, lost, refused;
 
 	if (io->status) {
 		circle_io_end(io);
@@ -208,8 +208,8 @@ static void save_parts(struct circle_io *io)
 	io->settled = false;
 	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
 	if (parts && circle_slot_doubted(io->node, &io->node->slots->slot[io->slot])) {
-		if (circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, &lost)) {
-			if (!lost && !READ_ONCE(io->node->origin_bad)) {
+		if (circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, &lost, &refused)) {
+			if (!(lost | refused)) {
 				circle_unsure_wait(io, save_parts);
 				return;
 			}
