@@ -53,6 +53,8 @@ struct circle_writeback {
 	u32 next_shard;
 	unsigned int backoff_ms;
 	u32 limit;			/* blocks of a batch now */
+	u32 first_us;			/* what its first write took; 0: none is over */
+	ktime_t begun;			/* the batch */
 	unsigned long good;		/* jiffies: of the last that the origin took */
 	bool drain;			/* write back all that is dirty */
 	bool pressure;			/* reclaim found too little that is clean */

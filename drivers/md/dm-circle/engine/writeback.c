@@ -24,7 +24,7 @@
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
 #define BATCH_MIN	2		/* each costs a FLUSH */
 #define BATCH_FIRST	8		/* until it is known how fast the origin is */
-#define BATCH_US	200000u		/* and what takes so long: writes to its blocks wait */
+#define BATCH_US	200000u		/* and what takes so long (more in fit()): writes to its blocks wait */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
 #define AGE		10		/* seconds; dirty for longer than this is written back */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
@@ -181,6 +181,10 @@ static void op_over(struct circle_op *op)
 
 static void copied(struct circle_op *op)
 {
+	struct circle_writeback *wb = &op->node->wb;
+
+	if (!op->err && !READ_ONCE(wb->first_us))
+		WRITE_ONCE(wb->first_us, ktime_us_delta(ktime_get(), wb->begun) + 1);
 	circle_origin_wrote(op->node);
 	op_over(op);
 }
@@ -266,13 +270,25 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 	return ok ? hweight64(done) : 0;
 }
 
-/* The origin may be slow, or busy with what the host writes through. */
-static void fit(struct circle_writeback *wb, const struct circle_batch *b, u64 us)
+/*
+ * The origin may be slow, or busy with what the host writes through. One that takes long for any
+ * write, however few, is kept busy with many: less than twice what its first write takes is no reason
+ * for a smaller batch.
+ */
+static void fit(struct circle_writeback *wb, const struct circle_batch *b)
 {
-	if (us > BATCH_US)
-		wb->limit = max_t(u32, div64_u64((u64)b->nr * BATCH_US, us), BATCH_MIN);
-	else if (b->nr == b->max)
-		wb->limit = min(wb->limit * 2, BATCH + 0u);
+	u64 us = ktime_us_delta(ktime_get(), wb->begun) + 1;
+	u64 may = max_t(u64, BATCH_US, 2ull * wb->first_us);
+	u32 fits = clamp_t(u64, div64_u64(b->nr * may, us), BATCH_MIN, BATCH);
+
+	if (!wb->first_us)
+		return;
+	if (us > may) {
+		wb->limit = fits;
+	} else if (b->nr == b->max && fits > wb->limit) {
+		wb->limit = min(wb->limit * 2, fits);
+		wb->paced = false;	/* larger ones are faster */
+	}
 }
 
 static void no_pace(struct circle_writeback *wb)
@@ -333,10 +349,12 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 		circle_commit_kick(node);	/* goes on in circle_degrade() */
 		return false;
 	}
+	node->wb.begun = ktime_get();
+	node->wb.first_us = 0;
 	for (i = 0; i < b->nr; i++)
 		start_op(node, b->block[i], &ops);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
-	fit(&node->wb, b, ktime_us_delta(ktime_get(), begin));
+	fit(&node->wb, b);
 	ok = circle_cache_flush(node) && !circle_origin_flush(node);
 	/*
 	 * Another's FLUSH that failed may have taken what we wrote with it; one of the cache device
