@@ -48,13 +48,15 @@ struct circle_committer {
 /* Write-back. Owned by the work item alone, but for the wishes. */
 struct circle_writeback {
 	struct delayed_work work;
-	atomic_t running;		/* operations under way */
+	atomic_t running;		/* operations under way, */
+	int width;			/* and fewer than so many of which are waited for */
 	wait_queue_head_t idle;
 	u32 next_shard;
 	unsigned int backoff_ms;
 	u32 limit;			/* blocks of a batch now */
-	u32 first_us;			/* what its first write took; 0: none is over */
+	u64 least_us;			/* that any takes, however small; 0: not known */
 	ktime_t begun;			/* the batch */
+	unsigned long room;		/* jiffies: for the host, after it */
 	unsigned long good;		/* jiffies: of the last that the origin took */
 	bool drain;			/* write back all that is dirty */
 	bool pressure;			/* reclaim found too little that is clean */

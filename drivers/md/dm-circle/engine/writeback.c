@@ -29,6 +29,9 @@
 #define AGE		10		/* seconds; dirty for longer than this is written back */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
+#define BUSY		2		/* jiffies since its last request: the host has others soon */
+#define ROOM		2		/* times as long as a batch took nothing is done for a busy host */
+#define ROOM_MAX	(HZ)
 #define GOOD		(3 * HZ)	/* since the last good batch: the origin may be away */
 #define BACKOFF_MAX_MS	30000u
 /* LOST and SICK are repair.c's. */
@@ -58,6 +61,21 @@ static bool crowded(const struct circle_node *node)
 static bool pressed(struct circle_node *node)
 {
 	return READ_ONCE(node->wb.pressure) || crowded(node);
+}
+
+/* The host has use for what write-back takes of CPUs, devices and links, and nothing waits for it. */
+static bool polite(struct circle_node *node)
+{
+	return time_before(jiffies, READ_ONCE(node->last_io) + BUSY) && !pressed(node) &&
+	       !circle_node_through(node) && !READ_ONCE(node->bg_stop);
+}
+
+/* Blocks under way at a time. */
+static int width(struct circle_node *node)
+{
+	u64 most = READ_ONCE(node->conf.migration_threshold);
+
+	return polite(node) ? clamp(most / node->geom.block_sectors, 1ull, BATCH + 0ull) : BATCH;
 }
 
 bool circle_writeback_behind(const struct circle_node *node)
@@ -175,16 +193,12 @@ static void op_over(struct circle_op *op)
 	struct circle_node *node = op->node;
 
 	circle_range_unlock(&op->range);
-	if (atomic_dec_and_test(&node->wb.running))
+	if (atomic_dec_return(&node->wb.running) < READ_ONCE(node->wb.width))
 		wake_up_all(&node->wb.idle);
 }
 
 static void copied(struct circle_op *op)
 {
-	struct circle_writeback *wb = &op->node->wb;
-
-	if (!op->err && !READ_ONCE(wb->first_us))
-		WRITE_ONCE(wb->first_us, ktime_us_delta(ktime_get(), wb->begun) + 1);
 	circle_origin_wrote(op->node);
 	op_over(op);
 }
@@ -271,19 +285,21 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 }
 
 /*
- * The origin may be slow, or busy with what the host writes through. One that takes long for any
- * write, however few, is kept busy with many: less than twice what its first write takes is no reason
- * for a smaller batch.
+ * The origin may be slow, or busy with what the host writes through. But one that takes long for the
+ * smallest batch, too, is kept busy with large ones; so is one of which the host wants nothing.
  */
-static void fit(struct circle_writeback *wb, const struct circle_batch *b)
+static void fit(struct circle_node *node, const struct circle_batch *b)
 {
-	u64 us = ktime_us_delta(ktime_get(), wb->begun) + 1;
-	u64 may = max_t(u64, BATCH_US, 2ull * wb->first_us);
-	u32 fits = clamp_t(u64, div64_u64(b->nr * may, us), BATCH_MIN, BATCH);
+	struct circle_writeback *wb = &node->wb;
+	u64 us = ktime_us_delta(ktime_get(), wb->begun) + 1, may;
+	u32 fits = BATCH;
 
-	if (!wb->first_us)
-		return;
-	if (us > may) {
+	if (b->nr <= BATCH_MIN || us < wb->least_us)
+		wb->least_us = us;
+	may = max_t(u64, BATCH_US, wb->least_us + wb->least_us / 4);
+	if (time_after_eq(READ_ONCE(node->last_io), jiffies - usecs_to_jiffies(us)))
+		fits = clamp_t(u64, div64_u64(b->nr * may, us), BATCH_MIN, BATCH);
+	if (fits < b->nr) {
 		wb->limit = fits;
 	} else if (b->nr == b->max && fits > wb->limit) {
 		wb->limit = min(wb->limit * 2, fits);
@@ -297,6 +313,12 @@ static void no_pace(struct circle_writeback *wb)
 	wb->spent_pages = 0;
 	wb->paced = false;
 	WRITE_ONCE(wb->pace, 0);
+}
+
+/* Jiffies until the next batch, after one of so many us. */
+static unsigned long leave_room(struct circle_node *node, u64 us)
+{
+	return polite(node) ? min(usecs_to_jiffies(min(us, 1ull * USEC_PER_SEC)) * ROOM, ROOM_MAX) : 0;
 }
 
 /* Small batches, which are slow for what they do, count until there was one as a drain has them. */
@@ -334,8 +356,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	LIST_HEAD(ops);
 	int errors = atomic_read(&node->origin_errors);
 	int doubts = atomic_read(&node->meta->data_errors);
-	ktime_t begin = ktime_get();
-	u64 pages = 0;
+	u64 pages = 0, us;
 	bool ok, any = false, bad = false;
 	u32 i;
 
@@ -350,11 +371,14 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 		return false;
 	}
 	node->wb.begun = ktime_get();
-	node->wb.first_us = 0;
-	for (i = 0; i < b->nr; i++)
+	WRITE_ONCE(node->wb.width, width(node));
+	for (i = 0; i < b->nr; i++) {
+		wait_event(node->wb.idle, atomic_read(&node->wb.running) < node->wb.width);
 		start_op(node, b->block[i], &ops);
+	}
+	WRITE_ONCE(node->wb.width, 1);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
-	fit(&node->wb, b);
+	fit(node, b);
 	ok = circle_cache_flush(node) && !circle_origin_flush(node);
 	/*
 	 * Another's FLUSH that failed may have taken what we wrote with it; one of the cache device
@@ -373,8 +397,10 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	}
 	if (ok && any)
 		WRITE_ONCE(node->wb.good, jiffies);
+	us = ktime_us_delta(ktime_get(), node->wb.begun);
+	node->wb.room = leave_room(node, us);
 	if (ok && (any || !bad) && (pages || !circle_meta_data_bad(node->meta)))
-		keep_pace(&node->wb, b, pages, ktime_us_delta(ktime_get(), begin));
+		keep_pace(&node->wb, b, pages, us + jiffies_to_usecs(node->wb.room));
 	else
 		no_pace(&node->wb);
 	trace_circle_writeback(node, b->nr, ok && !bad);
@@ -438,7 +464,7 @@ static void writeback_work(struct work_struct *work)
 		wb->backoff_ms = 0;
 		if (b->nr) {
 			circle_reclaim_kick(node);
-			delay = 0;
+			delay = wb->room;
 		}
 	}
 	wake_up_all(&wb->idle);
@@ -463,6 +489,7 @@ int circle_writeback_init(struct circle_node *node)
 {
 	node->wb.batch = kzalloc(sizeof(*node->wb.batch), GFP_KERNEL);
 	node->wb.limit = BATCH_FIRST;
+	node->wb.width = 1;
 	node->wb.good = jiffies - GOOD;
 	INIT_DELAYED_WORK(&node->wb.work, writeback_work);
 	init_waitqueue_head(&node->wb.idle);
