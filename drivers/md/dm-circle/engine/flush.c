@@ -56,6 +56,15 @@ static void parts_over(struct circle_io *io)
 	circle_drain_wait(io->node, &io->waiter);
 }
 
+/* Any context. */
+static void parts_ended(struct circle_io *io)
+{
+	if (io->status || !io->uncommitted)
+		over(io);
+	else
+		circle_io_continue(io, parts_over);
+}
+
 static void committed(struct circle_waiter *w, int err)
 {
 	struct circle_io *io = container_of(w, struct circle_io, waiter);
@@ -75,11 +84,12 @@ bool circle_flush_is_plain(struct circle_node *node)
 void circle_flush_step(struct circle_io *io)
 {
 	atomic_set(&io->pending, 2);
-	io->step = parts_over;
-	io->waiter.flush = true;
+	io->step = parts_ended;
+	io->direct = true;
+	io->waiter.flush = bdev_write_cache(io->node->cache);
 	io->waiter.done = committed;
-	circle_commit_wait(io->node, &io->waiter);
+	circle_flush_holders(io);	/* which takes longest */
+	circle_commit_fast(io->node, &io->waiter);
 	circle_io_flush_origin(io);
-	circle_flush_holders(io);
 	circle_io_part_done(io);
 }

@@ -34,13 +34,18 @@ struct mapped_device;
 struct circle_waiter {
 	struct list_head link;
 	bool flush;		/* the data that were written before must be durable too */
-	void (*done)(struct circle_waiter *w, int err);	/* process context, may submit I/O */
+	/* Process context, may submit I/O; circle_commit_fast()'s: any context. */
+	void (*done)(struct circle_waiter *w, int err);
 };
 
 struct circle_committer {
-	spinlock_t lock;	/* covers waiters and drainers */
+	spinlock_t lock;	/* covers all but the works */
 	struct list_head waiters;
 	struct list_head drainers;	/* FLUSHes that wait until nothing is dirty; degrade.c */
+	bool working, flying;	/* the work, or a FLUSH without it: the work waits for that */
+	struct circle_waiter *rider;	/* for whom that flies */
+	struct bio bio;			/* in it */
+	wait_queue_head_t landed;
 	struct work_struct work;
 	struct delayed_work tick;	/* what nobody waits for is committed every second */
 };
@@ -200,6 +205,8 @@ static inline u32 circle_block_limit(const struct circle_node *node, u64 block)
 /* commit.c: any context. w->done is called when all that was changed before is durable. */
 void circle_commit_init(struct circle_node *node);
 void circle_commit_wait(struct circle_node *node, struct circle_waiter *w);
+/* Process context. The same without the committer, if a FLUSH of the data is all that it takes. */
+void circle_commit_fast(struct circle_node *node, struct circle_waiter *w);
 void circle_commit_kick(struct circle_node *node);
 
 /* event.c */

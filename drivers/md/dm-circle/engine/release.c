@@ -149,8 +149,9 @@ void circle_flush_holders(struct circle_io *io)
 	__circle_multi_await(&r->multi, mask);
 	spin_unlock_irq(&c->lock);
 	if (mask)
-		circle_multi_send(&r->multi, NULL, 0, false);
+		circle_multi_send(&r->multi, NULL, 0, true);
 	circle_multi_put(&r->multi);
+	circle_multi_push(io->node, mask);
 }
 
 /* shard->lock held: the request goes to all holders of slot n. False: there are none. */

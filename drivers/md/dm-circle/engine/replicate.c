@@ -240,8 +240,8 @@ static void make_durable(struct circle_io *io)
 	io->step = durable;
 	io->waiter.flush = io->flush_behind;
 	io->waiter.done = committed;
-	circle_commit_wait(io->node, &io->waiter);
 	circle_flush_holders(io);
+	circle_commit_fast(io->node, &io->waiter);
 	circle_io_part_done(io);
 }
 

@@ -153,19 +153,21 @@ void circle_serve_granted(struct circle_range *range)
 	circle_serve_queue(req, req->step);
 }
 
+/* Any context. */
 static void committed(struct circle_waiter *w, int err)
 {
 	struct circle_req *req = container_of(w, struct circle_req, waiter);
 	struct circle_server *srv = req->s->srv;
+	unsigned long flags;
 
 	req->err = err;
 	if (!err && (w->flush || !bdev_write_cache(srv->node->cache))) {
-		spin_lock_irq(&srv->lock);
+		spin_lock_irqsave(&srv->lock, flags);
 		if ((s32)(req->ticket - srv->durable) > 0)
 			WRITE_ONCE(srv->durable, req->ticket);
-		spin_unlock_irq(&srv->lock);
+		spin_unlock_irqrestore(&srv->lock, flags);
 	}
-	circle_serve_queue(req, req->step);
+	circle_req_ended(req);
 }
 
 void circle_serve_commit(struct circle_req *req, bool flush, void (*step)(struct circle_req *req))
@@ -179,7 +181,10 @@ void circle_serve_commit(struct circle_req *req, bool flush, void (*step)(struct
 	req->step = step;
 	req->waiter.flush = flush;
 	req->waiter.done = committed;
-	circle_commit_wait(srv->node, &req->waiter);
+	if (flush)
+		circle_commit_fast(srv->node, &req->waiter);
+	else
+		circle_commit_wait(srv->node, &req->waiter);
 }
 
 static void accepted(void *priv, struct socket *sock)

@@ -24,13 +24,13 @@
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
 #define BATCH_MIN	2		/* each costs a FLUSH */
 #define BATCH_FIRST	8		/* until it is known how fast the origin is */
-#define BATCH_US	200000u		/* and what takes so long (more in fit()): writes to its blocks wait */
+#define BATCH_US	200000u		/* and what takes so long: writes to its blocks wait */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
 #define AGE		10		/* seconds; dirty for longer than this is written back */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
-#define BUSY		2		/* jiffies since its last request: the host has others soon */
-#define ROOM		2		/* times as long as a batch took nothing is done for a busy host */
+#define BUSY		2		/* jiffies since the host's last request */
+#define ROOM		2		/* times what a batch took a busy host is left alone */
 #define ROOM_MAX	(HZ)
 #define GOOD		(3 * HZ)	/* since the last good batch: the origin may be away */
 #define BACKOFF_MAX_MS	30000u
@@ -63,7 +63,7 @@ static bool pressed(struct circle_node *node)
 	return READ_ONCE(node->wb.pressure) || crowded(node);
 }
 
-/* The host has use for what write-back takes of CPUs, devices and links, and nothing waits for it. */
+/* The host has use for what write-back takes of CPUs and devices, and nothing waits for it. */
 static bool polite(struct circle_node *node)
 {
 	return time_before(jiffies, READ_ONCE(node->last_io) + BUSY) && !pressed(node) &&
@@ -285,8 +285,8 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 }
 
 /*
- * The origin may be slow, or busy with what the host writes through. But one that takes long for the
- * smallest batch, too, is kept busy with large ones; so is one of which the host wants nothing.
+ * The origin may be slow, or busy with what the host writes through. But one that takes long for
+ * the smallest batch, too, is kept busy with large ones; so is one of which the host wants nothing.
  */
 static void fit(struct circle_node *node, const struct circle_batch *b)
 {
@@ -318,7 +318,8 @@ static void no_pace(struct circle_writeback *wb)
 /* Jiffies until the next batch, after one of so many us. */
 static unsigned long leave_room(struct circle_node *node, u64 us)
 {
-	return polite(node) ? min(usecs_to_jiffies(min(us, 1ull * USEC_PER_SEC)) * ROOM, ROOM_MAX) : 0;
+	us = min_t(u64, us * ROOM, jiffies_to_usecs(ROOM_MAX));
+	return polite(node) ? usecs_to_jiffies(us) : 0;
 }
 
 /* Small batches, which are slow for what they do, count until there was one as a drain has them. */
