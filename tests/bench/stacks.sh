@@ -96,11 +96,20 @@ circle_words()	# <N> <degree> <other nodes>...
 	echo "$# $*"
 }
 
+# As dm-cache does it: in the background. A drain would be in haste.
+circle_policy()	# <the one it has> <the other>
+{
+	local table
+	table=$(dmsetup table circle) || return 1
+	[[ $table == *" $2 "* ]] || dmsetup load circle --table "${table/ $1 / $2 }" &&
+		dmsetup suspend --noflush circle && dmsetup resume circle
+}
+
 circle_drains()
 {
-	DRAINS=
-	hold() { [ -z "$DRAINS" ] || dmsetup message circle 0 undrain; }
-	write_back() { DRAINS=1; dmsetup message circle 0 drain; }
+	CLEANS=
+	hold() { [ -z "$CLEANS" ] || circle_policy cleaner default; }
+	write_back() { CLEANS=1; circle_policy default cleaner; }
 }
 
 circle_local()	# <block sectors>

@@ -23,11 +23,13 @@ static void commit_work(struct work_struct *work)
 
 	spin_lock_irq(&c->lock);
 	c->working = true;
-	list_splice_init(&c->waiters, &all);
 	spin_unlock_irq(&c->lock);
 	/* Two FLUSHes at once: one could be believed before it is known that the other failed. */
 	while (!wait_event_timeout(c->landed, !READ_ONCE(c->flying), SLICE))
 		;
+	spin_lock_irq(&c->lock);
+	list_splice_init(&c->waiters, &all);
+	spin_unlock_irq(&c->lock);
 	list_for_each_entry(w, &all, link)
 		flush |= w->flush;
 	changed = atomic_read(&node->slots->nr_changed);

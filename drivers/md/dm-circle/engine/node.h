@@ -59,12 +59,14 @@ struct circle_writeback {
 	u32 next_shard;
 	unsigned int backoff_ms;
 	u32 limit;			/* blocks of a batch now */
+	u32 oldest;			/* of its blocks, seconds */
 	u64 least_us;			/* that any takes, however small; 0: not known */
 	ktime_t begun;			/* the batch */
 	unsigned long room;		/* jiffies: for the host, after it */
 	unsigned long good;		/* jiffies: of the last that the origin took */
 	bool drain;			/* write back all that is dirty */
-	bool pressure;			/* reclaim found too little that is clean */
+	bool pressure;			/* reclaim found too little that is clean, */
+	bool pressed;			/* and had when the batch was made, or all were dirty */
 	unsigned long end;		/* jiffies: in a suspend FLUSHes wait no longer for it */
 	u64 spent_us, spent_pages;	/* on the last batches, the older the less */
 	u64 pace;			/* us for 1024 pages; 0: not known, or the origin fails */

@@ -167,7 +167,10 @@ static void committed(struct circle_waiter *w, int err)
 			WRITE_ONCE(srv->durable, req->ticket);
 		spin_unlock_irqrestore(&srv->lock, flags);
 	}
-	circle_req_ended(req);
+	if (w->flush)
+		circle_req_ended(req);		/* its step only answers */
+	else
+		circle_serve_queue(req, req->step);
 }
 
 void circle_serve_commit(struct circle_req *req, bool flush, void (*step)(struct circle_req *req))

@@ -24,12 +24,15 @@
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
 #define BATCH_MIN	2		/* each costs a FLUSH */
 #define BATCH_FIRST	8		/* until it is known how fast the origin is */
-#define BATCH_US	200000u		/* and what takes so long: writes to its blocks wait */
+#define BATCH_US	150000u		/* and what takes so long: writes to its blocks wait */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
 #define AGE		10		/* seconds; dirty for longer than this is written back */
+#define AGE_MAX		(3 * AGE)	/* a busy host gets no room at the cost of what is older */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
-#define BUSY		2		/* jiffies since the host's last request */
+#define SLOW_US		300000u		/* unless the smallest takes longer, */
+#define SLOW_US_MAX	2000000u	/* and then of no more than this */
+#define BUSY_MS		8		/* since the host's last request */
 #define ROOM		2		/* times what a batch took a busy host is left alone */
 #define ROOM_MAX	(HZ)
 #define GOOD		(3 * HZ)	/* since the last good batch: the origin may be away */
@@ -63,19 +66,35 @@ static bool pressed(struct circle_node *node)
 	return READ_ONCE(node->wb.pressure) || crowded(node);
 }
 
-/* The host has use for what write-back takes of CPUs and devices, and nothing waits for it. */
-static bool polite(struct circle_node *node)
+/* The host has use for what write-back takes of CPUs and devices. */
+static bool busy(const struct circle_node *node)
 {
-	return time_before(jiffies, READ_ONCE(node->last_io) + BUSY) && !pressed(node) &&
-	       !circle_node_through(node) && !READ_ONCE(node->bg_stop);
+	return time_before(jiffies, READ_ONCE(node->last_io) + msecs_to_jiffies(BUSY_MS));
 }
 
-/* Blocks under way at a time. */
+static bool in_haste(struct circle_node *node)
+{
+	return circle_node_through(node) || READ_ONCE(node->bg_stop);
+}
+
+/* And nothing is gained by haste: nobody asked, nothing is old, and holders are there. */
+static bool can_wait(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	return busy(node) && !in_haste(node) && !node->wb.pressed && !pressed(node) && !READ_ONCE(node->wb.drain) &&
+	       node->wb.oldest <= AGE_MAX &&
+	       !(c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now));
+}
+
+/* Blocks under way at a time: writes to these wait. */
 static int width(struct circle_node *node)
 {
 	u64 most = READ_ONCE(node->conf.migration_threshold);
 
-	return polite(node) ? clamp(most / node->geom.block_sectors, 1ull, BATCH + 0ull) : BATCH;
+	if (in_haste(node) || (READ_ONCE(node->wb.drain) && !busy(node)))
+		return BATCH;
+	return clamp(div_u64(most, node->geom.block_sectors), 1ull, BATCH + 0ull);
 }
 
 bool circle_writeback_behind(const struct circle_node *node)
@@ -135,6 +154,7 @@ static bool exposed(struct circle_node *node, const struct circle_slot *sl)
 /* Oldest dirty block of a shard, if it is due. */
 static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u64 *block)
 {
+	struct circle_writeback *wb = &node->wb;
 	struct circle_slots *s = node->slots;
 	bool got = false, due;
 	u32 n, tries, i;
@@ -149,6 +169,7 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 		due = all || exposed(node, sl) || circle_slot_age(sl) >= AGE;
 		if (due && !(sl->flags & ASIDE)) {
 			*block = circle_slot_block(sl);
+			wb->oldest = max_t(u32, wb->oldest, circle_slot_age(sl));
 			got = true;
 		}
 		circle_slot_rotate(s, sh, n);
@@ -172,6 +193,9 @@ static void collect(struct circle_node *node, struct circle_batch *b, bool all)
 
 	b->nr = 0;
 	b->max = clamp(BATCH_SECTORS / node->geom.block_sectors, 1u, node->wb.limit);
+	if (can_wait(node))		/* as far as the last batch told */
+		b->max = min_t(u32, b->max, width(node));
+	node->wb.oldest = 0;
 	while (b->nr < b->max && misses < s->nr_shards) {
 		struct circle_shard *sh = &s->shard[node->wb.next_shard++ % s->nr_shards];
 
@@ -286,23 +310,26 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 
 /*
  * The origin may be slow, or busy with what the host writes through. But one that takes long for
- * the smallest batch, too, is kept busy with large ones; so is one of which the host wants nothing.
+ * the smallest batch, too, is kept busy with larger ones; so is one of which the host wants nothing.
  */
 static void fit(struct circle_node *node, const struct circle_batch *b)
 {
 	struct circle_writeback *wb = &node->wb;
-	u64 us = ktime_us_delta(ktime_get(), wb->begun) + 1, may;
+	u64 us = ktime_us_delta(ktime_get(), wb->begun) + 1, may = BATCH_US;
 	u32 fits = BATCH;
 
-	if (b->nr <= BATCH_MIN || us < wb->least_us)
-		wb->least_us = us;
-	may = max_t(u64, BATCH_US, wb->least_us + wb->least_us / 4);
-	if (time_after_eq(READ_ONCE(node->last_io), jiffies - usecs_to_jiffies(us)))
+	if (b->nr <= BATCH_MIN)
+		wb->least_us = us < wb->least_us ? us : (wb->least_us * 3 + us) / 4;
+	else if (us < wb->least_us / 2)
+		wb->least_us = 0;	/* it was slow for a while */
+	if (wb->least_us > SLOW_US)
+		may = min_t(u64, wb->least_us + wb->least_us / 4, SLOW_US_MAX);
+	if (time_after_eq(READ_ONCE(node->last_io), jiffies - nsecs_to_jiffies(us * NSEC_PER_USEC)))
 		fits = clamp_t(u64, div64_u64(b->nr * may, us), BATCH_MIN, BATCH);
 	if (fits < b->nr) {
 		wb->limit = fits;
-	} else if (b->nr == b->max && fits > wb->limit) {
-		wb->limit = min(wb->limit * 2, fits);
+	} else if (b->nr == wb->limit && wb->limit < BATCH) {
+		wb->limit = min3(wb->limit * 2, max(fits, wb->limit + 1), BATCH + 0u);
 		wb->paced = false;	/* larger ones are faster */
 	}
 }
@@ -319,7 +346,7 @@ static void no_pace(struct circle_writeback *wb)
 static unsigned long leave_room(struct circle_node *node, u64 us)
 {
 	us = min_t(u64, us * ROOM, jiffies_to_usecs(ROOM_MAX));
-	return polite(node) ? usecs_to_jiffies(us) : 0;
+	return can_wait(node) ? usecs_to_jiffies(us) : 0;
 }
 
 /* Small batches, which are slow for what they do, count until there was one as a drain has them. */
@@ -372,8 +399,8 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 		return false;
 	}
 	node->wb.begun = ktime_get();
-	WRITE_ONCE(node->wb.width, width(node));
 	for (i = 0; i < b->nr; i++) {
+		WRITE_ONCE(node->wb.width, width(node));
 		wait_event(node->wb.idle, atomic_read(&node->wb.running) < node->wb.width);
 		start_op(node, b->block[i], &ops);
 	}
@@ -449,6 +476,7 @@ static void writeback_work(struct work_struct *work)
 	doubts = atomic_read(&node->meta->data_errors);
 	voided = READ_ONCE(node->meta->voided);
 	press = pressed(node);
+	wb->pressed = press;
 	WRITE_ONCE(wb->pressure, false);
 	collect(node, b, press || want_all(node));
 	if (!b->nr)
