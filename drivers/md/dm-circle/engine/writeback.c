@@ -80,11 +80,13 @@ static bool in_haste(struct circle_node *node)
 /* And nothing is gained by haste: nobody asked, nothing is old, and holders are there. */
 static bool can_wait(struct circle_node *node)
 {
-	struct circle_circle *c = node->circle;
+	const struct circle_circle *c = node->circle;
 
-	return busy(node) && !in_haste(node) && !node->wb.pressed && !pressed(node) && !READ_ONCE(node->wb.drain) &&
-	       node->wb.oldest <= AGE_MAX &&
-	       !(c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now));
+	if (in_haste(node) || READ_ONCE(node->wb.drain) || node->wb.oldest > AGE_MAX)
+		return false;
+	if (node->wb.pressed || pressed(node))
+		return false;
+	return busy(node) && !(c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now));
 }
 
 /* Blocks under way at a time: writes to these wait. */
@@ -310,7 +312,7 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 
 /*
  * The origin may be slow, or busy with what the host writes through. But one that takes long for
- * the smallest batch, too, is kept busy with larger ones; so is one of which the host wants nothing.
+ * the smallest batch, too, is kept busy with larger ones; so is one that the host leaves alone.
  */
 static void fit(struct circle_node *node, const struct circle_batch *b)
 {
