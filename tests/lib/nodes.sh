@@ -191,7 +191,7 @@ dev_delay()
 		__dev_table "$1" delay "$lower" 0 "$2" "$lower" 0 "${3:-$2}"
 }
 
-# dev_hold <name> [<MiB>]: a write takes 10 s, but within the last MiB: what is dirty above stays so,
+# dev_hold <name> [<MiB> [<ms>]]: a write takes 10 s, or <ms>, but within the last MiB: what is dirty above stays so,
 # however slow the machine is. Nothing is lost or refused; a discard is passed down at once, and so is a
 # FLUSH, which a label has before and behind it. Another table lets go what is held: a batch of write-back,
 # 64 blocks; who wants something to be dirty afterwards writes more, many at a time and with nothing dirty
@@ -201,10 +201,45 @@ dev_hold()
 	local lower=${DEV_LOWER[$1]} all=${DEV_SECTORS[$1]} held
 	held=$((all - ${2:-0} * 2048))
 	modprobe dm-delay && dmsetup suspend --noflush --nolockfs "$1" && {
-		echo "0 $held delay $lower 0 0 $lower 0 10000 $lower 0 0"
+		echo "0 $held delay $lower 0 0 $lower 0 ${3:-10000} $lower 0 0"
 		[ "$held" = "$all" ] || echo "$held $((all - held)) linear $lower $held"
 	} | dmsetup load "$1" && dmsetup resume "$1"
 }
+
+# dev_held_writes <name> <number>: so many are held there, or more.
+dev_held_writes() { [ "$(__dev_delayed "$1" 5)" -ge "$2" ]; }
+__dev_delayed() { dmsetup status --noflush "$1" | awk -v f="$2" 'NR == 1 { print $f }'; }
+
+# dev_paths <name>: a device <name>m with two paths to the device <name>: by <name>a a FLUSH does not end, all else
+# goes on; by <name>b nothing is special. dev_path_only <name> a | b | none: the way from now on; by `none`
+# everything fails. dev_held_flushes <name> <number>: so many are held. dev_path_open <name>: by a they end,
+# as <name> makes them end. So one FLUSH can fail after one that was issued later has succeeded.
+dev_paths()
+{
+	local sectors=${DEV_SECTORS[$1]} lower=/dev/mapper/$1 path
+	modprobe -a dm-delay dm-multipath dm-round-robin || return 1
+	for path in a b; do
+		DEV_LOWER[$1$path]=$lower DEV_SECTORS[$1$path]=$sectors
+	done
+	dmsetup create "$1a" --table "0 $sectors delay $lower 0 0 $lower 0 0 $lower 0 600000" &&
+		dmsetup create "$1b" --table "0 $sectors linear $lower 0" &&
+		dmsetup create "$1m" --table "0 $sectors multipath 2 queue_mode bio 0 1 1 round-robin 0 2 0 /dev/mapper/$1a /dev/mapper/$1b" &&
+		at_exit "dmsetup remove --retry $1m $1a $1b"
+}
+
+dev_path_only()
+{
+	local path verb
+	for path in a b; do
+		verb=fail_path
+		[ "$path" != "$2" ] || verb=reinstate_path
+		dmsetup message "$1m" 0 "$verb" "$(dmsetup info -c --noheadings --separator : -o major,minor "$1$path")" ||
+			return 1
+	done
+}
+
+dev_held_flushes() { [ "$(__dev_delayed "$1a" 6)" -ge "$2" ]; }
+dev_path_open() { __dev_table "$1a" linear "/dev/mapper/$1" 0; }
 
 # dev_freeze: I/O hangs until dev_thaw.
 dev_freeze() { dmsetup suspend --noflush --nolockfs "$1"; }
