@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * meta: the metadata device in memory: superblock, slot table with the journal applied, and what
- * is wrong with them. Reads as the kernel does at load (drivers/md/dm-circle/store/meta.c), but
+ * is wrong with them. Reads as the kernel does at load (drivers/md/dm-circle/store/load.c), but
  * goes on behind damage, so that all of it is named.
  */
 #ifndef CIRCLE_TOOL_META_H

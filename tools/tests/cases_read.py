@@ -203,7 +203,7 @@ def test_check_doubles(rig):
     rig.slot(9, 7, dirty=1).slot(11, 7, dirty=2).make()
     good(rig.check(), "1 slots have a block that another one has newer")
     good(rig.check(), "1 own blocks, 1 of them dirty .1 pages")
-    rig.slot(9, 7, seq=111).make()
+    rig.slot(9, 7, seq=111, dirty=1).make()
     bad(rig.check(), "slots 9 and 11 both have block 7 of owner 0, and the same tag")
 
 

@@ -127,6 +127,16 @@ def test_local_doubles(rig):
     assert [s["slot"] for s in rig.dump()["slots"]] == [1, 2]
 
 
+def test_local_doubles_plain(rig):
+    """What may be dirty counts, even if what is plain has the higher tag."""
+    rig.super["flags"] = 0
+    rig.slot(0, 5, dirty=0xff).slot(1, 5, seq=900).slot(2, 7, seq=900)
+    rig.slot(3, 7, flags=MAPPED | INTENT, valid=0x3).make().devices()
+    good(rig.writeback(), "2 of 2")
+    want = {5: (0, 0xff), 7: (3, 0x3)}
+    assert not rig.origin_wrong(want), rig.origin_wrong(want)
+
+
 def test_local_quiet(rig):
     dirty_rig(rig)
     r = rig.writeback("-q")

@@ -75,6 +75,7 @@ int circle_invalidate(struct circle_node *node, u32 begin, u32 end, u32 *refused
 	int r = 0;
 
 	*refused = 0;
+	circle_behind_finish(node);
 	while (n < end) {
 		last = n;
 		mutex_lock(&node->admin);

@@ -408,8 +408,8 @@ static void writeback_work(struct work_struct *work)
 	bool press, voided;
 	int doubts;
 
-	if (!may_run(node))
-		return;
+	if (!may_run(node) || circle_is_behind(node))
+		return;			/* behind.c begins it again */
 	if (!circle_lease_ok(node) || circle_voiding(node)) {
 		circle_steward_kick(node);
 		if (circle_voiding(node))

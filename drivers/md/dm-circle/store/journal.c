@@ -239,6 +239,9 @@ int __circle_meta_checkpoint(struct circle_meta *m)
 	lockdep_assert_held(&m->lock);
 	if (m->failed)
 		return -EIO;
+	r = __circle_meta_load_rest(m, true);	/* else images of slots that are not here */
+	if (r)
+		return r;
 	for_each_set_bit(b, m->stale, m->sb.table_pages) {
 		__clear_bit(b, m->stale);
 		page[nr++] = b;
@@ -262,5 +265,8 @@ int __circle_meta_checkpoint(struct circle_meta *m)
 	for (b = 0; b < m->sb.table_pages; b++)
 		m->sb.table_digest += circle_page_digest(b, m->page_lsn[b]);
 	m->nr_checkpoints++;
+	r = __circle_meta_write_map(m);
+	if (r)
+		return fail(m, r);
 	return __circle_meta_write_super(m);
 }
