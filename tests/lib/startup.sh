@@ -6,7 +6,7 @@
 BS=128
 FORGE=$REPO/build/tools/circle-forge
 
-# rig <slots> <copies> [nomap]: devices of a full cache that crashed; their places in /tmp/places
+# rig <slots> <copies> [nomap|interrupted]: devices of a full cache that crashed; their places in /tmp/places
 rig()
 {
 	local slots=$(($1 - 1)) mib=$(($1 * BS / 2048)) journal=$(($1 / 512))	# one less: the mark

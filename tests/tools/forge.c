@@ -2,12 +2,15 @@
 /*
  * circle-forge: the metadata of a full local cache after a crash, written in seconds.
  *
- *	circle-forge DEV SLOTS BLOCK_SECTORS ORIGIN_SECTORS DIRTY_PERCENT COPIES JOURNAL_BLOCKS [nomap]
+ *	circle-forge DEV SLOTS BLOCK_SECTORS ORIGIN_SECTORS DIRTY_PERCENT COPIES JOURNAL_BLOCKS \
+ *		[nomap|interrupted]
  *
  * DEV is zero. Each slot has a block of its own, chosen by a hash, as is which ones are dirty. Of the
  * dirty ones a quarter hold clean pages too. COPIES is a (copy A of each table page counts) or mixed
  * (a hash chooses; the other copy is valid and older). The journal has so many commits of one block,
- * each with 72 slots that became dirty since the checkpoint. nomap: without a copy map.
+ * each with 72 slots that became dirty since the checkpoint. nomap: without a copy map. interrupted: the
+ * crash was in another checkpoint: the copies that do not count, of pages with slots in the journal,
+ * are newer, and nothing is dirty there. The journal has one more commit then, for some pages at both ends.
  *
  * Some blocks have a second slot, a twin, which is plain, with a higher tag: it was to be freed.
  *
@@ -29,11 +32,13 @@
 #define LSN	1000		/* of the checkpoint */
 #define SHOW	3
 #define TWINS	512		/* so many slots are apart */
+#define ENDS	32		/* pages; at most half of the records of a journal block */
 #define TWIN_OF	300		/* a slot so far below has the block already */
 
 static struct circle_super sb;
 static u64 nr_blocks, percent;
-static bool mixed;
+static bool mixed, interrupted;
+static u8 *in_journal;		/* by page */
 static u8 buf[2][CHUNK * CIRCLE_MB_SIZE] __attribute__((aligned(4096)));
 static int fd;
 
@@ -116,7 +121,7 @@ static void state(u64 n, bool is_dirty, struct circle_slot_state *s)
 		s->valid = s->dirty;
 }
 
-static void page(void *mb, u64 index, u64 lsn)
+static void page(void *mb, u64 index, u64 lsn, bool as_it_was)
 {
 	u64 first = index * CIRCLE_SLOTS_PER_MB;
 	struct circle_slot_state s;
@@ -125,6 +130,10 @@ static void page(void *mb, u64 index, u64 lsn)
 	circle_page_start(mb, sb.meta_uuid, index, lsn);
 	for (i = 0; i < CIRCLE_SLOTS_PER_MB && first + i < sb.nr_slots; i++) {
 		state(first + i, dirty(first + i), &s);
+		if (!as_it_was) {
+			s.flags = CIRCLE_SLOT_MAPPED;
+			s.dirty = 0;
+		}
 		circle_page_put(mb, i, &s);
 	}
 	circle_page_seal(mb, crc);
@@ -145,7 +154,7 @@ static void table(void)
 			u8 *new = buf[in_b(at + i)] + i * CIRCLE_MB_SIZE;
 			u8 *old = buf[!in_b(at + i)] + i * CIRCLE_MB_SIZE;
 
-			page(new, at + i, LSN);
+			page(new, at + i, LSN, true);
 			if (mixed) {
 				memcpy(old, new, CIRCLE_MB_SIZE);
 				((struct circle_disk_page *)old)->lsn = LSN - 1;
@@ -159,13 +168,24 @@ static void table(void)
 	}
 }
 
+/* The slot of a record: not one that is shown; of the last block, the first of a page at an end. */
+static u32 slot_in_journal(u64 lsn, u32 k, bool last)
+{
+	u64 middle = sb.nr_slots / 4 + hash(lsn << 8 | k) % (sb.nr_slots / 2);
+
+	if (!last)
+		return middle;
+	return (k < ENDS ? k : sb.table_pages - 1 - k % ENDS) * CIRCLE_SLOTS_PER_MB;
+}
+
 static void journal(u64 blocks)
 {
 	struct circle_record r;
-	u64 lsn;
+	u64 lsn, end = sb.tail_lsn + blocks;
+	bool last;
 	u32 k;
 
-	for (lsn = sb.tail_lsn; lsn < sb.tail_lsn + blocks; lsn++) {
+	for (lsn = sb.tail_lsn; lsn < end + interrupted; lsn++) {
 		struct circle_jhead h = {
 			.lsn = lsn, .commit = lsn, .commit_blocks = 1,
 			.nr_records = CIRCLE_RECORDS_PER_MB,
@@ -173,13 +193,27 @@ static void journal(u64 blocks)
 
 		circle_jblock_start(buf[0], sb.meta_uuid, &h);
 		for (k = 0; k < h.nr_records; k++) {
-			/* not the first or last ones, which are shown */
-			r.slot = sb.nr_slots / 4 + hash(lsn << 8 | k) % (sb.nr_slots / 2);
-			state(r.slot, true, &r.state);
+			last = lsn == end;
+			r.slot = slot_in_journal(lsn, k, last);
+			state(r.slot, !last || dirty(r.slot), &r.state);
+			in_journal[r.slot / CIRCLE_SLOTS_PER_MB] = 1;
 			circle_jblock_put(buf[0], k, &r);
 		}
 		circle_jblock_seal(buf[0], crc);
 		put(sb.journal_start + lsn % sb.journal_blocks, buf[0], 1);
+	}
+}
+
+/* What a checkpoint left that did not end: from memory, where all had been written back. */
+static void other_copies(u64 lsn)
+{
+	u64 index;
+
+	for (index = 0; index < sb.table_pages; index++) {
+		if (!in_journal[index])
+			continue;
+		page(buf[0], index, lsn, false);
+		put(sb.table_start + (in_b(index) ? 0 : sb.table_pages) + index, buf[0], 1);
 	}
 }
 
@@ -246,7 +280,7 @@ int main(int argc, char **argv)
 	off_t size;
 
 	if (argc < 8)
-		die("usage: circle-forge DEV SLOTS BLOCK_SECTORS ORIGIN_SECTORS DIRTY_PERCENT a|mixed JOURNAL_BLOCKS [nomap]");
+		die("usage: circle-forge DEV SLOTS BLOCK_SECTORS ORIGIN_SECTORS DIRTY_PERCENT a|mixed JOURNAL_BLOCKS [nomap|interrupted]");
 	fd = open(argv[1], O_RDWR | O_DIRECT);
 	size = lseek(fd, 0, SEEK_END);
 	if (fd < 0 || size <= 0)
@@ -264,9 +298,15 @@ int main(int argc, char **argv)
 	sb.tail_lsn = LSN + 1;
 	if (nr_blocks < sb.nr_slots || circle_disk_layout(&sb, size / CIRCLE_MB_SIZE, NULL))
 		die("no such layout");
+	interrupted = argc > 8 && !strcmp(argv[8], "interrupted");
+	in_journal = calloc(sb.table_pages, 1);
+	if (!in_journal)
+		die("memory");
 	table();
 	journal(number(argv[7]));
-	if (argc < 9)
+	if (interrupted)
+		other_copies(sb.tail_lsn + number(argv[7]));
+	if (argc < 9 || interrupted)
 		map();
 	circle_super_encode(&sb, buf[0], crc);
 	put(0, buf[0], 1);

@@ -238,6 +238,8 @@ TEST(disk, super_ranges)
 	REFUSE_RAW(nr_slots, cpu_to_le64(1008), 0);
 	REFUSE_RAW(origin_sectors, 0, -EBADMSG);
 	REFUSE_RAW(table_start, cpu_to_le64(16), -EBADMSG);
+	REFUSE_RAW(table_start, cpu_to_le64(17), -EBADMSG);
+	REFUSE_RAW(table_start, cpu_to_le64(31), -EBADMSG);
 	REFUSE_RAW(table_start, cpu_to_le64(33), -EBADMSG);
 	REFUSE_RAW(table_start, cpu_to_le64(U64_MAX), -EBADMSG);
 	REFUSE_RAW(table_pages, cpu_to_le64(13), -EBADMSG);
@@ -256,7 +258,7 @@ TEST(disk, super_limits_are_allowed)
 	REFUSE_RAW(journal_blocks, cpu_to_le64(32768), 0);
 	REFUSE_RAW(journal_start, cpu_to_le64(1ULL << 52), 0);
 	REFUSE_RAW(journal_start, cpu_to_le64((1ULL << 52) + 1), -EBADMSG);
-	REFUSE_RAW(table_start, cpu_to_le64(17), 0);
+	REFUSE_RAW(table_start, cpu_to_le64(32), 0);
 	REFUSE_RAW(label_kind, cpu_to_le32(2), 0);
 	REFUSE_RAW(node_id, cpu_to_le32(127), 0);
 	REFUSE_RAW(node_id, cpu_to_le32(1), 0);
@@ -703,6 +705,13 @@ TEST(disk, resize_moves_the_journal)
 	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS, 1ULL << 40, &need), 0);
 }
 
+static unsigned int next_odd(unsigned int i, unsigned int nr)
+{
+	struct circle_plain plain = { };
+
+	return circle_page_next_odd(mb, i, nr, &plain);
+}
+
 /* What circle_page_next_odd() says of raw bytes is what circle_slot_state_plain() says of the entry. */
 TEST(disk, page_odd)
 {
@@ -725,7 +734,7 @@ TEST(disk, page_odd)
 		for (k = 0; k < ARRAY_SIZE(s); k++) {
 			memset(mb, 0, sizeof(mb));
 			circle_page_put(mb, i, &s[k]);
-			CHECK_EQ(circle_page_next_odd(mb, i, CIRCLE_SLOTS_PER_MB), k > 1 ? i : i + 1);
+			CHECK_EQ(next_odd(i, CIRCLE_SLOTS_PER_MB), k > 1 ? i : i + 1);
 			CHECK_EQ(circle_slot_state_plain(&s[k]), k <= 1);
 		}
 }
@@ -738,16 +747,56 @@ TEST(disk, page_odd_looks_no_further)
 	memset(mb, 0, sizeof(mb));
 	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++)
 		circle_page_put(mb, i, &plain);
-	CHECK_EQ(circle_page_next_odd(mb, 0, 0), 0);
-	CHECK_EQ(circle_page_next_odd(mb, 0, 1), 1);
-	CHECK_EQ(circle_page_next_odd(mb, 3, 65), 65);
-	CHECK_EQ(circle_page_next_odd(mb, 84, 84), 84);
+	CHECK_EQ(next_odd(0, 0), 0);
+	CHECK_EQ(next_odd(0, 1), 1);
+	CHECK_EQ(next_odd(3, 65), 65);
+	CHECK_EQ(next_odd(84, 84), 84);
 	((struct circle_disk_page *)mb)->slot[70].reserved = cpu_to_le32(1);
-	CHECK_EQ(circle_page_next_odd(mb, 0, 84), 84);
+	CHECK_EQ(next_odd(0, 84), 84);
 	((struct circle_disk_page *)mb)->slot[70].flags = 0;
-	CHECK_EQ(circle_page_next_odd(mb, 0, 84), 70);
-	CHECK_EQ(circle_page_next_odd(mb, 0, 70), 70);
-	CHECK_EQ(circle_page_next_odd(mb, 71, 84), 84);
+	CHECK_EQ(next_odd(0, 84), 70);
+	CHECK_EQ(next_odd(0, 70), 70);
+	CHECK_EQ(next_odd(71, 84), 84);
+}
+
+/* What is noted of plain entries is what circle_slot_state_ok() says of each. */
+TEST(disk, page_plain_is_judged)
+{
+	const u64 all = 0xff, blocks = 1000;
+	static const struct {
+		struct circle_slot_state s;
+		bool ok;
+	} c[] = {
+		{ { .block = 999, .valid = 0xff, .seq = CIRCLE_MAX_SEQ, .gen = CIRCLE_MAX_GEN }, true },
+		{ { .block = 1000 }, false },
+		{ { .block = CIRCLE_MAX_BLOCK }, false },
+		{ { .block = CIRCLE_MAX_BLOCK + 1 }, false },
+		{ { .block = U64_MAX }, false },
+		{ { .block = 1ULL << 63 }, false },
+		{ { .block = (1ULL << 63) + 1000 }, false },
+		{ { .valid = 0x100 }, false },
+		{ { .valid = 1ULL << 63 }, false },
+		{ { .seq = CIRCLE_MAX_SEQ + 1 }, false },
+		{ { .gen = (u64)CIRCLE_MAX_GEN + 1 }, false },
+	};
+	struct circle_plain plain;
+	struct circle_slot_state s;
+	unsigned int i, k, at;
+
+	for (k = 0; k < ARRAY_SIZE(c); k++)
+		for (at = 0; at < 5; at++) {
+			s = (struct circle_slot_state){ .flags = CIRCLE_SLOT_MAPPED, .block = 7 };
+			memset(mb, 0, sizeof(mb));
+			for (i = 0; i < 5; i++)
+				circle_page_put(mb, i, &s);
+			s = c[k].s;
+			s.flags = CIRCLE_SLOT_MAPPED;
+			circle_page_put(mb, at, &s);
+			plain = (struct circle_plain){ .last = blocks - 1 };
+			CHECK_EQ(circle_page_next_odd(mb, 0, 5, &plain), 5);
+			CHECK_EQ(circle_plain_ok(&plain, all), c[k].ok);
+			CHECK_EQ(circle_slot_state_ok(&s, all, blocks), c[k].ok);
+		}
 }
 
 TEST(disk, which_of_two_slots_counts)

@@ -191,7 +191,7 @@ static bool super_geometry_ok(const struct circle_disk_super *d)
 		return false;
 	if (!slots || slots > CIRCLE_MAX_SLOTS || !d->origin_sectors)
 		return false;
-	if (table <= CIRCLE_SB_COPY1_MB || table > MB_MAX || journal > MB_MAX)
+	if (table < CIRCLE_TABLE_START_MB || table > MB_MAX || journal > MB_MAX)
 		return false;
 	if (le64_to_cpu(d->table_pages) != pages_of_table(slots))
 		return false;

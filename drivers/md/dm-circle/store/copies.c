@@ -9,6 +9,7 @@
 
 #include <linux/lockdep.h>
 #include "../core/copymap.h"
+#include "../log.h"
 
 static u64 place(u8 at)
 {
@@ -43,7 +44,7 @@ int circle_meta_read_map(struct circle_meta *m)
 	return -ENODATA;
 }
 
-int __circle_meta_write_map(struct circle_meta *m)
+void __circle_meta_write_map(struct circle_meta *m)
 {
 	u32 mbs = circle_map_mbs(m->sb.table_pages), i;
 	unsigned long page;
@@ -52,7 +53,7 @@ int __circle_meta_write_map(struct circle_meta *m)
 	lockdep_assert_held(&m->lock);
 	m->sb.map_lsn = 0;
 	if (!mbs || m->mapless)
-		return 0;
+		return;
 	for (i = 0; i < mbs; i++)
 		circle_map_start(m->buf + (size_t)i * CIRCLE_MB_SIZE, m->sb.meta_uuid, i,
 				 m->sb.tail_lsn);
@@ -61,10 +62,12 @@ int __circle_meta_write_map(struct circle_meta *m)
 			       page % CIRCLE_MAP_BITS, true);
 	for (i = 0; i < mbs; i++)
 		circle_map_seal(m->buf + (size_t)i * CIRCLE_MB_SIZE, circle_crc);
-	r = circle_meta_write(m, REQ_OP_WRITE, place(!m->map_at), m->buf, mbs);
-	if (r)
-		return r;
+	r = circle_bdev_rw(m->io, m->bdev, REQ_OP_WRITE, place(!m->map_at) * CIRCLE_MB_SECTORS,
+			   m->buf, mbs * CIRCLE_MB_SECTORS);
+	if (r) {		/* a hint is not worth what is kept here */
+		CIRCLE_WARN("the metadata device failed a write of the copy map: the next start takes longer");
+		return;
+	}
 	m->map_at = !m->map_at;
 	m->sb.map_lsn = m->sb.tail_lsn;
-	return 0;
 }

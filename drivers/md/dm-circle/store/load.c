@@ -11,6 +11,7 @@
  */
 #include "meta.h"
 
+#include <linux/delay.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -20,11 +21,14 @@
 #include "slots_impl.h"
 
 #define AT_ONCE		(CIRCLE_COMMIT_MBS / 2)		/* pages, of both copies */
+#define READ_TRIES	5	/* of what was read at the start; then the metadata have failed */
+#define READ_PAUSE_MS	200
 
 static int alloc_table(struct circle_meta *m)
 {
 	size_t pages = m->sb.table_pages;
 
+	m->newest_lsn = 0;
 	circle_slots_destroy(m->slots);
 	kvfree(m->page_lsn);
 	kvfree(m->copy);
@@ -126,21 +130,39 @@ static __always_inline int enter_entry(struct load *l, const void *mb, u32 i, u3
 	return 0;
 }
 
+/* One of these entries is impossible; or was possible, and the journal is newer. */
+static noinline int judge_plain(struct load *l, const void *mb, u32 first, u32 nr)
+{
+	struct circle_slot_state st;
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		circle_page_get(mb, i, &st);
+		if (!test_bit(first + i, l->m->known) &&
+		    !circle_slot_state_ok(&st, l->m->slots->geom.all, l->nr_blocks))
+			return bad_entry(first + i);
+	}
+	return 0;
+}
+
 /* What is not plain, or all; but not what the journal has, which is newer. */
 static int take_page(struct load *l, const void *mb, u32 page)
 {
 	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(l->m, page), i = 0;
+	struct circle_plain plain = { .last = l->nr_blocks - 1 };
 	int r = 0;
 
 	for (; !r; i++) {
 		if (!l->all)
-			i = circle_page_next_odd(mb, i, nr);
+			i = circle_page_next_odd(mb, i, nr, &plain);
 		if (i >= nr)
 			break;
 		if (test_bit(first + i, l->m->known))
 			continue;
 		r = enter_entry(l, mb, i, first + i);
 	}
+	if (!r && !circle_plain_ok(&plain, l->m->slots->geom.all))
+		r = judge_plain(l, mb, first, nr);
 	return r;
 }
 
@@ -174,10 +196,10 @@ static const void *page_in(const struct circle_meta *m, u32 page, u32 i, bool bo
 }
 
 /*
- * As m->copy says. *sum: the digest of what was there. All have an lsn below `below`: no record of
- * the journal is older than a page.
+ * As m->copy says. *sum: the digest of what was there. All are older than the journal's tail, so no
+ * record is older than a page.
  */
-static int load_pages(struct load *l, u64 below, u64 *sum)
+static int load_pages(struct load *l, u64 *sum)
 {
 	struct circle_meta *m = l->m;
 	u64 lsn;
@@ -194,7 +216,7 @@ static int load_pages(struct load *l, u64 below, u64 *sum)
 			const void *mb = page_in(m, page, i, both);
 
 			r = circle_page_check(mb, m->sb.meta_uuid, page + i, &lsn, circle_crc);
-			if (!r && lsn >= below)
+			if (!r && lsn >= m->sb.tail_lsn)
 				r = -EBADMSG;
 			if (!r)
 				r = take_page(l, mb, page + i);
@@ -209,11 +231,13 @@ static int load_pages(struct load *l, u64 below, u64 *sum)
 }
 
 /*
- * The checksums of the pages of one copy; `seen` collects those of which a valid copy was found,
- * `then` the newest lsn that a page had at the last checkpoint (a later one is of a checkpoint that
- * did not end).
+ * Which copy of each page counts, and its lsn: the newest that is older than the journal's tail, of
+ * which `seen` collects those that there are. A later one is of a checkpoint that did not end. It
+ * never counts: a session that went by the map may have served without looking at it, and what was
+ * written over in place since is dirty here and perhaps clean there. The next checkpoint is to write
+ * over it, lest it look older than that one's tail; and no record may have its lsn.
  */
-static int judge_copy(struct circle_meta *m, int copy, unsigned long *seen, u64 *then)
+static int judge_copy(struct circle_meta *m, int copy, unsigned long *seen)
 {
 	u64 start = m->sb.table_start + copy * m->sb.table_pages, page, lsn;
 	u32 nr, i;
@@ -229,8 +253,11 @@ static int judge_copy(struct circle_meta *m, int copy, unsigned long *seen, u64 
 
 			if (circle_page_check(mb, m->sb.meta_uuid, page + i, &lsn, circle_crc))
 				continue;
-			if (lsn < m->sb.tail_lsn && lsn >= then[page + i])
-				then[page + i] = lsn + 1;
+			m->newest_lsn = max(m->newest_lsn, lsn);
+			if (lsn >= m->sb.tail_lsn) {
+				__set_bit(page + i, m->stale);
+				continue;
+			}
 			if (test_bit(page + i, seen) && lsn <= m->page_lsn[page + i])
 				continue;
 			__set_bit(page + i, seen);
@@ -244,40 +271,33 @@ static int judge_copy(struct circle_meta *m, int copy, unsigned long *seen, u64 
 }
 
 /* A newest copy that is damaged must not let an older one be taken for it. */
-static int check_digest(struct circle_meta *m, const u64 *then)
+static int check_digest(const struct circle_meta *m)
 {
 	u64 sum = 0, page;
 
-	for (page = 0; page < m->sb.table_pages; page++) {
-		if (!then[page])
-			return 0;	/* only a newer one is left, which is as good */
-		sum += circle_page_digest(page, then[page] - 1);
-	}
+	for (page = 0; page < m->sb.table_pages; page++)
+		sum += circle_page_digest(page, m->page_lsn[page]);
 	if (sum == m->sb.table_digest)
 		return 0;
 	CIRCLE_ERR("metadata: a page of the slot table is older than it should be: a write was lost, or its newest copy is damaged");
 	return -EBADMSG;
 }
 
-/* Without a map: the newest copy of each page, be it of a checkpoint that did not end. */
+/* Without a map. */
 static int judge_copies(struct circle_meta *m)
 {
 	unsigned long *seen = kvcalloc(BITS_TO_LONGS(m->sb.table_pages), sizeof(long), GFP_KERNEL);
-	u64 *then = kvcalloc(m->sb.table_pages, sizeof(u64), GFP_KERNEL);
-	int r = seen && then ? 0 : -ENOMEM;
+	int r = seen ? judge_copy(m, 0, seen) : -ENOMEM;
 
 	if (!r)
-		r = judge_copy(m, 0, seen, then);
-	if (!r)
-		r = judge_copy(m, 1, seen, then);
+		r = judge_copy(m, 1, seen);
 	if (!r && !bitmap_full(seen, m->sb.table_pages)) {
 		CIRCLE_ERR("metadata: page %lu of the slot table is damaged in both copies",
 			   find_first_zero_bit(seen, m->sb.table_pages));
 		r = -EBADMSG;
 	}
 	if (!r)
-		r = check_digest(m, then);
-	kvfree(then);
+		r = check_digest(m);
 	kvfree(seen);
 	return r;
 }
@@ -295,16 +315,14 @@ static int keep(struct circle_meta *m, u32 n, const struct circle_slot_state *st
 	return 0;
 }
 
-static int apply(struct circle_meta *m, const struct circle_record *rec, u64 lsn)
+static int apply(struct circle_meta *m, const struct circle_record *rec)
 {
 	u32 page = rec->slot / CIRCLE_SLOTS_PER_MB;
 
 	if (rec->slot >= m->slots->nr)
 		return -EBADMSG;
 	m->dirtied |= !rec->state.owner && rec->state.dirty;
-	if (lsn <= m->page_lsn[page])
-		return 0;
-	__set_bit(page, m->stale);
+	__set_bit(page, m->stale);	/* which is older: see load_pages(), judge_copy() */
 	return keep(m, rec->slot, &rec->state);
 }
 
@@ -335,7 +353,7 @@ static int walk_journal(struct circle_meta *m, struct circle_scan *scan, u64 end
 				r = circle_scan_feed(scan, lsn + i, r, &h);
 			for (k = 0; !scan && !r && k < h.nr_records; k++) {
 				circle_jblock_get(mb, k, &rec);
-				r = apply(m, &rec, h.lsn);
+				r = apply(m, &rec);
 			}
 			if (r)
 				return r;
@@ -347,8 +365,6 @@ static int walk_journal(struct circle_meta *m, struct circle_scan *scan, u64 end
 static int replay(struct circle_meta *m)
 {
 	struct circle_scan scan;
-	u64 lsn;
-	u32 i;
 	int r;
 
 	m->dirtied = false;
@@ -358,10 +374,7 @@ static int replay(struct circle_meta *m)
 		CIRCLE_ERR("metadata: the journal cannot be read, or a write in its middle was lost");
 	if (!r)
 		r = walk_journal(m, NULL, scan.end);
-	lsn = max(scan.max_lsn, m->sb.tail_lsn - 1);
-	for (i = 0; i < m->sb.table_pages; i++)
-		lsn = max(lsn, m->page_lsn[i]);
-	m->next_lsn = lsn + 1;
+	m->next_lsn = max3(scan.max_lsn, m->sb.tail_lsn - 1, m->newest_lsn) + 1;
 	m->joins = m->next_lsn == scan.end;
 	return r;
 }
@@ -382,9 +395,13 @@ static int enter_known(struct load *l)
 	struct circle_slots *s = l->m->slots;
 	u64 valid, dirty, was;
 	unsigned long n;
+	u32 nr = 0;
 
 	for_each_set_bit(n, l->m->known, s->nr) {
 		const struct circle_slot *sl = &s->slot[n];
+
+		if (!(++nr & 0xfff))
+			cond_resched();
 
 		if (!(sl->flags & CIRCLE_SLOT_MAPPED)) {
 			circle_slot_enter_unmapped(s, n);
@@ -405,8 +422,8 @@ static int enter_known(struct load *l)
 	return 0;
 }
 
-/* From the copies that m->copy names. want: their digest; below: see load_pages(). */
-static int load_copies(struct load *l, u64 below, u64 want)
+/* From the copies that m->copy names. */
+static int load_copies(struct load *l)
 {
 	struct circle_meta *m = l->m;
 	u64 sum;
@@ -420,32 +437,29 @@ static int load_copies(struct load *l, u64 below, u64 want)
 	if (!r)
 		r = enter_known(l);
 	if (!r)
-		r = load_pages(l, below, &sum);
+		r = load_pages(l, &sum);
 	circle_tally_add(m->slots, &l->tally);
 	m->slots->cleaned = false;
 	memset(&l->tally, 0, sizeof(l->tally));
-	return r ?: sum == want ? 0 : -EIO;
+	return r ?: sum == m->sb.table_digest ? 0 : -EIO;
 }
 
 static int load_table(struct load *l)
 {
 	struct circle_meta *m = l->m;
-	u64 want = 0, page;
 	int r = alloc_table(m);
 
 	if (r)
 		return r;
-	if (!circle_meta_read_map(m) && !load_copies(l, m->sb.tail_lsn, m->sb.table_digest))
+	if (!circle_meta_read_map(m) && !load_copies(l))
 		return 0;
 	/* No map, or what it led to is not what stood there at the last checkpoint. */
+	m->map_is_named = m->sb.map_lsn;
+	m->sb.map_lsn = 0;
 	r = alloc_table(m);
 	if (!r)
 		r = judge_copies(m);
-	if (r)
-		return r;
-	for (page = 0; page < m->sb.table_pages; page++)
-		want += circle_page_digest(page, m->page_lsn[page]);
-	return load_copies(l, U64_MAX, want);
+	return r ?: load_copies(l);
 }
 
 int circle_meta_load(struct circle_meta *m, bool behind, bool *unclean)
@@ -461,6 +475,8 @@ int circle_meta_load(struct circle_meta *m, bool behind, bool *unclean)
 	mutex_lock(&m->lock);
 	r = load_table(&l);
 	*unclean = l.unclean;
+	if (l.unclean)		/* so says any superblock from here on */
+		m->sb.flags &= ~CIRCLE_SBF_CLEAN;
 	m->rest = 0;
 	if (!r && !behind)
 		end(m);
@@ -489,32 +505,45 @@ static int enter_plain(struct circle_meta *m, const void *mb, u32 i, u32 n, u64 
 
 static int enter_page(struct circle_meta *m, const void *mb, u32 page)
 {
-	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors), lsn;
+	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
 	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i, odd;
+	struct circle_plain plain = { };	/* judged when serving had not begun */
 	u8 stamp = circle_slot_now();
 	int r = 0;
 
-	if (circle_page_check(mb, m->sb.meta_uuid, page, &lsn, circle_crc) ||
-	    lsn != m->page_lsn[page]) {
-		CIRCLE_ERR("metadata: page %u of the slot table was there at first, and is not any more",
-			   page);
-		return -EIO;
-	}
 	for (i = 0; i < nr; i++)
-		for (odd = circle_page_next_odd(mb, i, nr); i < odd && !r; i++)
+		for (odd = circle_page_next_odd(mb, i, nr, &plain); i < odd && !r; i++)
 			r = enter_plain(m, mb, i, first + i, nr_blocks, stamp);
 	return r;
+}
+
+/* As read_pages(), of what was read before. */
+static int read_again(struct circle_meta *m, u32 page, bool *both)
+{
+	int nr = read_pages(m, page, both), i;
+	u64 lsn;
+
+	for (i = 0; i < nr; i++)
+		if (circle_page_check(page_in(m, page, i, *both), m->sb.meta_uuid, page + i, &lsn,
+				      circle_crc) || lsn != m->page_lsn[page + i])
+			return -EIO;
+	return nr;
 }
 
 /* Some more pages. They are as they were: no checkpoint has been since. */
 static int enter_some(struct circle_meta *m)
 {
+	int nr = -EIO, tries, i, r = 0;
 	bool both;
-	int nr, i, r = 0;
 
-	nr = read_pages(m, m->rest, &both);
+	for (tries = 0; nr < 0 && tries < READ_TRIES; tries++) {
+		if (tries)
+			msleep(READ_PAUSE_MS);
+		nr = read_again(m, m->rest, &both);
+	}
 	if (nr < 0)
-		CIRCLE_ERR("metadata: the slot table cannot be read any more");
+		CIRCLE_ERR("metadata: the slot table cannot be read any more, from page %u on",
+			   m->rest);
 	for (i = 0; i < nr && !r; i++)
 		r = enter_page(m, page_in(m, m->rest, i, both), m->rest + i);
 	if (nr < 0 || r) {

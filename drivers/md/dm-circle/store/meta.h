@@ -38,8 +38,10 @@ struct circle_meta {
 	u32 rest;			/* table page from which the others are still to be read */
 	u8 map_at;			/* which place has the copy map of the superblock */
 	bool mapless;			/* no copy map is written: the table is being moved */
-	bool joins;			/* after a load: commits may follow the journal's end */
+	bool map_is_named;		/* on disk, by a superblock that was loaded without it */
+	bool joins;			/* commits may follow the journal's end: no torn one is there */
 	u64 next_lsn;
+	u64 newest_lsn;			/* loading: of any copy of a page, whether it counts or not */
 	bool left_over;			/* what stands behind the first block may be wiped */
 	bool failed;			/* a write failed: nothing is made durable any more */
 	bool committing;		/* see circle_meta_settled() */
@@ -90,8 +92,11 @@ static inline bool circle_meta_is_behind(const struct circle_meta *m)
 
 /* copies.c: m->copy, from the copy map that the superblock names; or -ENODATA: there is none. */
 int circle_meta_read_map(struct circle_meta *m);
-/* Writes it to the other place; the superblock is to follow. One that would not fit is none. */
-int __circle_meta_write_map(struct circle_meta *m);
+/*
+ * Writes it to the other place; the superblock is to follow. One that would not fit, or cannot be
+ * written, is none.
+ */
+void __circle_meta_write_map(struct circle_meta *m);
 
 /* Names what is kept here: another once formatted anew, or renounced. After open or format. */
 u32 circle_meta_store_id(const struct circle_meta *m);
