@@ -4,6 +4,7 @@
 # A full local cache that crashed, made by circle-forge. Source after local.sh.
 
 BS=128
+DIRTY=10	# percent of the slots
 FORGE=$REPO/build/tools/circle-forge
 
 # rig <slots> <copies> [nomap|interrupted]: devices of a full cache that crashed; their places in /tmp/places
@@ -14,7 +15,7 @@ rig()
 	DEV_SECTOR=4096 dev_null meta $(((32 + 2 * (slots / 84 + 1) + journal + 255) / 256)) &&
 		dev_null ssd $mib && dev_null org $((mib * 2)) || return 1
 	SECTORS=$((mib * 2 * 2048))
-	"$FORGE" "$(readlink -f "/dev/mapper/meta")" "$slots" $BS $SECTORS 10 "$2" $((journal / 4)) \
+	"$FORGE" "$(readlink -f "/dev/mapper/meta")" "$slots" $BS $SECTORS "$DIRTY" "$2" $((DIRTY ? journal / 4 : 0)) \
 		${3:+"$3"} >/tmp/places || return 1
 	fill
 }

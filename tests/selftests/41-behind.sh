@@ -152,10 +152,24 @@ no_map()	# <nomap, or nothing: it is damaged>
 	gone
 }
 
+# All that is not in the index yet too: none is left.
+invalidated()
+{
+	local DIRTY=0 l
+	rig "$SMALL" mixed && slow || return 1
+	dmsetup create c --table "$(table_of "$SECTORS" meta ssd org "$BS" "1 passthrough default 0")" &&
+		hold && meanwhile dmsetup message c 0 invalidate_cblocks "0-$((SMALL - 1))" || return 1
+	wait_for 60 "all to be loaded" all_loaded
+	l=$(loaded)
+	echo "# $l"
+	[ "${l%/*}" = 0 ] && all_right && gone
+}
+
 at_exit 'dmsetup remove --retry c 2>/dev/null'
 small_cases
 ktap_test "a copy map that is damaged" no_map
 ktap_test "none" no_map nomap
 NOW=()
+ktap_test "invalidate_cblocks while loading" invalidated
 check_dmesg
 ktap_done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=400 modules=dm-circle,null_blk,dm-flakey kernels=newest
+# needs: mem=1536 smp=2 timeout=600 modules=dm-circle,null_blk,dm-flakey kernels=newest
 #
 # A crash in the middle of a checkpoint: the pages that it wrote never count, whoever loads, and however.
 # The next start goes by the copy map, and does not look at them; what is written over in place then is in
@@ -22,7 +22,7 @@ ktap_header
 
 [ -x "$FORGE" ] || { skip "all" "no circle-forge: make -C tests/tools"; ktap_done; }
 
-SMALL=65536
+SMALL=8192
 BIN=$REPO/build/tools-bin
 EDIT=$REPO/tests/tools/disk_edit.py
 M=/dev/mapper/meta
@@ -86,6 +86,31 @@ page_lost()
 		! sound && gone
 }
 
+# map_fails: of the metadata device, writes to the copy maps
+map_fails()
+{
+	local low=${DEV_LOWER[meta]} bad="0 3600 1 error_writes"
+	modprobe dm-flakey && dmsetup suspend --noflush --nolockfs meta && {
+		echo "0 8 linear $low 0"
+		echo "8 120 flakey $low 8 $bad"
+		echo "128 8 linear $low 128"
+		echo "136 120 flakey $low 136 $bad"
+		echo "256 $((DEV_SECTORS[meta] - 256)) linear $low 256"
+	} | dmsetup load meta && dmsetup resume meta
+}
+
+# It is only a hint: the metadata are as well without.
+no_map_written()
+{
+	local mark
+	NOW=()
+	rig "$SMALL" mixed && create && wait_for 60 "all to be loaded" all_loaded && map_fails || return 1
+	mark=$(log_mark)
+	dmsetup remove --retry c && log_since "$mark" | grep -q "copy map" && sound || return 1
+	create && [ "$(circle_status c health)" = well ] && all_right && dmsetup remove --retry c || return 1
+	dev_heal meta && create && all_right && dmsetup remove --retry c && sound && gone
+}
+
 # ---------------------------------------------------------------- a torn commit, and a resize
 
 SIZE=$((15 * 2048))
@@ -134,6 +159,8 @@ for copies in a mixed; do
 	fi
 done
 ktap_test "a page is damaged" page_lost
+[ ! -e $M ] || gone
+ktap_test "a map that cannot be written" no_map_written
 [ ! -e $M ] || gone
 NOW=()
 ktap_test "a torn commit, and a resize" torn_then_resized

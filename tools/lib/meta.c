@@ -237,9 +237,8 @@ static void check_digest(struct meta *m)
 {
 	u64 sum = 0, page;
 
-	for (page = 0; page < m->sb.table_pages; page++) {
+	for (page = 0; page < m->sb.table_pages; page++)
 		sum += circle_page_digest(page, m->page[page].lsn);
-	}
 	if (sum != m->sb.table_digest)
 		meta_complain(m, "a page of the slot table is older than it should be: a write was lost, or its newest copy is damaged");
 }

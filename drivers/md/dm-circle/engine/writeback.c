@@ -24,7 +24,7 @@
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
 #define BATCH_MIN	2		/* each costs a FLUSH */
 #define BATCH_FIRST	8		/* until it is known how fast the origin is */
-#define BATCH_US	200000u		/* and what takes so long (more in fit()): writes to its blocks wait */
+#define BATCH_US	200000u		/* and what takes so long, fit(): writes to them wait */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
 #define AGE		10		/* seconds; dirty for longer than this is written back */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
@@ -272,8 +272,8 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 
 /*
  * The origin may be slow, or busy with what the host writes through. One that takes long for any
- * write, however few, is kept busy with many: less than twice what its first write takes is no reason
- * for a smaller batch.
+ * write, however few, is kept busy with many: less than twice what its first write takes is no
+ * reason for a smaller batch.
  */
 static void fit(struct circle_writeback *wb, const struct circle_batch *b)
 {

@@ -234,8 +234,8 @@ static int load_pages(struct load *l, u64 *sum)
  * Which copy of each page counts, and its lsn: the newest that is older than the journal's tail, of
  * which `seen` collects those that there are. A later one is of a checkpoint that did not end. It
  * never counts: a session that went by the map may have served without looking at it, and what was
- * written over in place since is dirty here and perhaps clean there. The next checkpoint is to write
- * over it, lest it look older than that one's tail; and no record may have its lsn.
+ * written over in place since is dirty here and perhaps clean there. The next checkpoint is to
+ * write over it, lest it look older than that one's tail; and no record may have its lsn.
  */
 static int judge_copy(struct circle_meta *m, int copy, unsigned long *seen)
 {

@@ -39,9 +39,9 @@ struct circle_meta {
 	u8 map_at;			/* which place has the copy map of the superblock */
 	bool mapless;			/* no copy map is written: the table is being moved */
 	bool map_is_named;		/* on disk, by a superblock that was loaded without it */
-	bool joins;			/* commits may follow the journal's end: no torn one is there */
+	bool joins;			/* commits may follow the journal's end: none is torn */
 	u64 next_lsn;
-	u64 newest_lsn;			/* loading: of any copy of a page, whether it counts or not */
+	u64 newest_lsn;			/* loading: of any copy of a page, does it count or not */
 	bool left_over;			/* what stands behind the first block may be wiped */
 	bool failed;			/* a write failed: nothing is made durable any more */
 	bool committing;		/* see circle_meta_settled() */
