@@ -125,12 +125,18 @@ static inline bool circle_entry_plain(const struct circle_disk_slot *e)
 	return !e->dirty && owner_flags == cpu_to_le32(CIRCLE_SLOT_MAPPED << 16);
 }
 
-/* What is to be judged of plain entries, all together: bits that any of them has. */
+/* What is to be judged of plain entries, all together. */
 struct circle_plain {
-	u64 last;		/* block of the origin */
-	u64 valid, seq, gen, block;
-	u64 beyond;		/* bit 63: of a block behind the last */
+	u64 valid, seq, gen;	/* bits that any of them has */
+	u64 block;		/* the highest */
 };
+
+/* Is each of them circle_slot_state_ok()? */
+static inline bool circle_plain_ok(const struct circle_plain *p, u64 all_pages, u64 nr_blocks)
+{
+	return !(p->valid & ~all_pages) && p->seq <= CIRCLE_MAX_SEQ && p->gen <= CIRCLE_MAX_GEN &&
+	       p->block <= CIRCLE_MAX_BLOCK && p->block < nr_blocks;
+}
 
 static inline void circle_plain_note(struct circle_plain *p, const struct circle_disk_slot *e)
 {
@@ -139,35 +145,30 @@ static inline void circle_plain_note(struct circle_plain *p, const struct circle
 	p->valid |= le64_to_cpu(e->valid);
 	p->seq |= le64_to_cpu(e->seq);
 	p->gen |= le64_to_cpu(e->gen);
-	p->block |= block;
-	p->beyond |= p->last - block;
-}
-
-/* Is each of them circle_slot_state_ok()? */
-static inline bool circle_plain_ok(const struct circle_plain *p, u64 all_pages)
-{
-	return !(p->valid & ~all_pages) && p->seq <= CIRCLE_MAX_SEQ && p->gen <= CIRCLE_MAX_GEN &&
-	       p->block <= CIRCLE_MAX_BLOCK && !(p->beyond >> 63);
+	p->block = block > p->block ? block : p->block;
 }
 
 /*
  * The first entry from i on, of nr (up to CIRCLE_SLOTS_PER_MB), that is anything but plain: mapped,
  * our own, nothing dirty, no intent, not lost; nr if there is none. The plain ones before it are
- * noted. Millions are passed over at a start, so each costs a few instructions.
+ * noted. Millions are passed over at a start, so each costs a few instructions, and nothing goes
+ * through memory.
  */
-static inline unsigned int circle_page_next_odd(const void *mb, unsigned int i, unsigned int nr,
-						struct circle_plain *plain)
+static __always_inline unsigned int circle_page_next_odd(const void *mb, unsigned int i,
+							 unsigned int nr,
+							 struct circle_plain *plain)
 {
 	const struct circle_disk_page *d = mb;
 	const struct circle_disk_slot *e = &d->slot[i], *end = &d->slot[nr];
+	struct circle_plain p = *plain;
 
-	while (end - e >= 2 && circle_entry_plain(e) && circle_entry_plain(e + 1)) {
-		circle_plain_note(plain, e);
-		circle_plain_note(plain, e + 1);
-		e += 2;		/* two at a time: half the loop */
+	for (; e + 1 < end && circle_entry_plain(e) && circle_entry_plain(e + 1); e += 2) {
+		circle_plain_note(&p, e);
+		circle_plain_note(&p, e + 1);	/* two at a time: half the loop */
 	}
 	for (; e < end && circle_entry_plain(e); e++)
-		circle_plain_note(plain, e);
+		circle_plain_note(&p, e);
+	*plain = p;
 	return e - d->slot;
 }
 

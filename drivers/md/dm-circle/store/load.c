@@ -108,25 +108,28 @@ static inline u64 settle_intent(struct load *l, u32 n, u16 flags, u64 valid, u64
 	return valid;
 }
 
-/* Inline, lest what is decoded goes through memory: there are millions of them. */
-static __always_inline int enter_entry(struct load *l, const void *mb, u32 i, u32 n)
+/*
+ * Inline, lest what is decoded goes through memory: there are millions of them. st is the caller's,
+ * since compilers are told to clear what is declared here.
+ */
+static __always_inline int enter_entry(struct load *l, const void *mb, u32 i, u32 n,
+				       struct circle_slot_state *st)
 {
 	const struct circle_disk_page *d = mb;
 	struct circle_slots *s = l->m->slots;
-	struct circle_slot_state st;
 
-	circle_slot_decode(&d->slot[i], &st);
-	if (!circle_slot_state_ok(&st, s->geom.all, l->nr_blocks))
+	circle_slot_decode(&d->slot[i], st);
+	if (!circle_slot_state_ok(st, s->geom.all, l->nr_blocks))
 		return bad_entry(n);
-	if (!(st.flags & CIRCLE_SLOT_MAPPED)) {
-		circle_slot_put(s, n, &st);
+	if (!(st->flags & CIRCLE_SLOT_MAPPED)) {
+		circle_slot_put(s, n, st);
 		circle_slot_enter_unmapped(s, n);
 		return 0;
 	}
-	if (!st.owner)
-		st.dirty = settle_intent(l, n, st.flags, st.valid, st.dirty);
-	circle_slot_put(s, n, &st);
-	enter(l, n, st.owner, st.block, st.dirty);
+	if (!st->owner)
+		st->dirty = settle_intent(l, n, st->flags, st->valid, st->dirty);
+	circle_slot_put(s, n, st);
+	enter(l, n, st->owner, st->block, st->dirty);
 	return 0;
 }
 
@@ -149,7 +152,8 @@ static noinline int judge_plain(struct load *l, const void *mb, u32 first, u32 n
 static int take_page(struct load *l, const void *mb, u32 page)
 {
 	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(l->m, page), i = 0;
-	struct circle_plain plain = { .last = l->nr_blocks - 1 };
+	struct circle_plain plain = { };
+	struct circle_slot_state st;
 	int r = 0;
 
 	for (; !r; i++) {
@@ -159,9 +163,9 @@ static int take_page(struct load *l, const void *mb, u32 page)
 			break;
 		if (test_bit(first + i, l->m->known))
 			continue;
-		r = enter_entry(l, mb, i, first + i);
+		r = enter_entry(l, mb, i, first + i, &st);
 	}
-	if (!r && !circle_plain_ok(&plain, l->m->slots->geom.all))
+	if (!r && !circle_plain_ok(&plain, l->m->slots->geom.all, l->nr_blocks))
 		r = judge_plain(l, mb, first, nr);
 	return r;
 }

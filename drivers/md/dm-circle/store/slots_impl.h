@@ -70,8 +70,9 @@ struct circle_tally {
  * index and queue; chain and shard: of its block; dirty: its mask. Returns the slot that has the
  * block already, and then nothing was done; or CIRCLE_NO_SLOT.
  */
-static inline u32 __circle_slot_enter(struct circle_slots *s, u32 *chain, struct circle_shard *sh,
-				      u32 n, u64 dirty, u8 stamp, struct circle_tally *t)
+static __always_inline u32 __circle_slot_enter(struct circle_slots *s, u32 *chain,
+					       struct circle_shard *sh, u32 n, u64 dirty, u8 stamp,
+					       struct circle_tally *t)
 {
 	struct circle_slot *sl = &s->slot[n], *o;
 	u32 other;
