@@ -236,11 +236,7 @@ static int write_pages(struct circle_meta *m, const u32 *page, u32 nr, u64 lsn)
  */
 static int forget_map(struct circle_meta *m)
 {
-	int r = m->map_is_named ? __circle_meta_write_super(m) : 0;
-
-	if (!r)
-		m->map_is_named = false;
-	return r;
+	return m->map_is_named ? __circle_meta_write_super(m) : 0;
 }
 
 int __circle_meta_checkpoint(struct circle_meta *m)
