@@ -93,6 +93,7 @@ static void dump_super(struct json *j, const struct meta *m)
 	json_u64(j, "journal_blocks", sb->journal_blocks);
 	json_u64(j, "tail_lsn", sb->tail_lsn);
 	json_hex(j, "table_digest", sb->table_digest);
+	json_u64(j, "map_lsn", sb->map_lsn);
 	json_close(j, '}');
 }
 

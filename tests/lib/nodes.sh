@@ -114,7 +114,7 @@ dev_null()
 	mkdir "$dir" || return 1
 	# queue_mode 2 = blk-mq; irqmode 1 = completion in softirq, as a disk does
 	echo "$mb" >"$dir/size" && echo 1 >"$dir/memory_backed" &&
-		echo 1 >"$dir/discard" && echo 512 >"$dir/blocksize" &&
+		echo 1 >"$dir/discard" && echo "${DEV_SECTOR:-512}" >"$dir/blocksize" &&
 		echo "$cache" >"$dir/cache_size" && echo 2 >"$dir/queue_mode" &&
 		echo 1 >"$dir/irqmode" && echo 1 >"$dir/power" || return 1
 	__dev_wrap "$name" "$(__null_node "$dir")" "$mb"

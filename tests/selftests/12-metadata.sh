@@ -221,7 +221,7 @@ damage_both; ktap_test "both damaged: refused" not_touched "superblock is damage
 ktap_test "first superblock wiped: formatted anew" wiped_is_blank
 ktap_test "that of a circle wiped: refused" wiped_circle
 ktap_test "first wiped, second damaged: refused" wiped_damaged
-newer version 2; ktap_test "newer version: refused" not_touched "newer version" "$(the_line)"
+newer version 3; ktap_test "newer version: refused" not_touched "newer version" "$(the_line)"
 newer incompat 1; ktap_test "unknown feature: refused" not_touched "newer version" "$(the_line)"
 needs_check; ktap_test "a check is asked for: refused" not_touched "need a check" "$(the_line)"
 newer flags 0x80; ktap_test "unknown flag: refused" not_touched "newer version" "$(the_line)"

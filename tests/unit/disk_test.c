@@ -31,6 +31,7 @@ static void fill_super(struct circle_super *sb)
 	circle_disk_layout(sb, 1024, NULL);
 	sb->tail_lsn = 0x2021;
 	sb->max_seq = 0x3031;
+	sb->map_lsn = 0x2022;
 	memset(sb->owner[0].uuid, 0xb0, CIRCLE_UUID_SIZE);
 	sb->owner[0].generation = 5;
 	sb->owner[0].activation = 6;
@@ -99,14 +100,14 @@ TEST(disk, super_golden)
 	fill_super(&sb);
 	circle_super_encode(&sb, mb, t_crc32c);
 	CHECK_HEX(mb, 256,
-		  "646d636972636c65 8ee7a270 0100 0000 00000000 00000000 00000000 05000000"
+		  "646d636972636c65 a84b6bcd 0200 0000 00000000 00000000 00000000 05000000"
 		  "0807060504030201 101112131415161718191a1b1c1d1e1f"
 		  "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e 0300000000000000 a8a7a6a5a4a3a2a1"
 		  "07000000 08020000 10000000 01000000 4433221100000000 e803000000000000"
 		  "8967452301000000 2000000000000000 0c00000000000000 3800000000000000"
 		  "c803000000000000 2120000000000000 2000 0000 00000000 3130000000000000"
 		  "000000000000000000000000000000000000000000000000000000000000000000000000"
-		  "000000000000000000000000000000000000000000000000000000000000000000000000");
+		  "0000000000000000000000000000000000000000 2220000000000000 0000000000000000");
 	CHECK_HEX(mb + 256, 48, "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0 0500000000000000 0600000000000000"
 		  "7f000000 00000000 0000000000000000");
 	CHECK_HEX(mb + 256 + 31 * 48, 24, "b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1 ffffffffffffffff");
@@ -190,7 +191,8 @@ TEST(disk, super_blank_and_foreign)
 
 TEST(disk, super_versions_and_features)
 {
-	REFUSE_RAW(version, cpu_to_le16(2), -EPROTONOSUPPORT);
+	REFUSE_RAW(version, cpu_to_le16(1), 0);
+	REFUSE_RAW(version, cpu_to_le16(3), -EPROTONOSUPPORT);
 	REFUSE_RAW(version, cpu_to_le16(0xffff), -EPROTONOSUPPORT);
 	REFUSE_RAW(version, 0, -EBADMSG);
 	REFUSE_RAW(incompat, cpu_to_le32(1), -EPROTONOSUPPORT);
@@ -199,6 +201,22 @@ TEST(disk, super_versions_and_features)
 	REFUSE_RAW(flags, cpu_to_le32(0x10 | CIRCLE_SBF_CIRCLE), -EPROTONOSUPPORT);
 	REFUSE_RAW(compat, cpu_to_le32(0xffffffff), 0);
 	REFUSE_RAW(reserved3[5], 9, 0);
+}
+
+/* What version 1 had there was reserved. */
+TEST(disk, super_of_version_1_has_no_map)
+{
+	struct circle_disk_super *d = (void *)mb;
+	struct circle_super sb, out;
+
+	fill_super(&sb);
+	circle_super_encode(&sb, mb, t_crc32c);
+	d->version = cpu_to_le16(1);
+	reseal_super();
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+	CHECK_EQ(out.map_lsn, 0);
+	sb.map_lsn = 0;
+	CHECK(!memcmp(&sb, &out, sizeof(sb)));
 }
 
 TEST(disk, super_ranges)
@@ -220,6 +238,8 @@ TEST(disk, super_ranges)
 	REFUSE_RAW(nr_slots, cpu_to_le64(1008), 0);
 	REFUSE_RAW(origin_sectors, 0, -EBADMSG);
 	REFUSE_RAW(table_start, cpu_to_le64(16), -EBADMSG);
+	REFUSE_RAW(table_start, cpu_to_le64(17), -EBADMSG);
+	REFUSE_RAW(table_start, cpu_to_le64(31), -EBADMSG);
 	REFUSE_RAW(table_start, cpu_to_le64(33), -EBADMSG);
 	REFUSE_RAW(table_start, cpu_to_le64(U64_MAX), -EBADMSG);
 	REFUSE_RAW(table_pages, cpu_to_le64(13), -EBADMSG);
@@ -238,7 +258,7 @@ TEST(disk, super_limits_are_allowed)
 	REFUSE_RAW(journal_blocks, cpu_to_le64(32768), 0);
 	REFUSE_RAW(journal_start, cpu_to_le64(1ULL << 52), 0);
 	REFUSE_RAW(journal_start, cpu_to_le64((1ULL << 52) + 1), -EBADMSG);
-	REFUSE_RAW(table_start, cpu_to_le64(17), 0);
+	REFUSE_RAW(table_start, cpu_to_le64(32), 0);
 	REFUSE_RAW(label_kind, cpu_to_le32(2), 0);
 	REFUSE_RAW(node_id, cpu_to_le32(127), 0);
 	REFUSE_RAW(node_id, cpu_to_le32(1), 0);
@@ -683,4 +703,115 @@ TEST(disk, resize_moves_the_journal)
 	CHECK_EQ(circle_disk_resize(&sb, 0, 1ULL << 30, &need), -EINVAL);
 	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS + 1ULL, 1ULL << 40, &need), -EINVAL);
 	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS, 1ULL << 40, &need), 0);
+}
+
+static unsigned int next_odd(unsigned int i, unsigned int nr)
+{
+	struct circle_plain plain = { };
+
+	return circle_page_next_odd(mb, i, nr, &plain);
+}
+
+/* What circle_page_next_odd() says of raw bytes is what circle_slot_state_plain() says of the entry. */
+TEST(disk, page_odd)
+{
+	static const struct circle_slot_state s[] = {
+		{ .flags = CIRCLE_SLOT_MAPPED, .block = 5, .valid = 0xff, .seq = 1, .gen = 2 },
+		{ .flags = CIRCLE_SLOT_MAPPED },
+		{ .flags = CIRCLE_SLOT_MAPPED, .valid = 1, .dirty = 1 },
+		{ .flags = CIRCLE_SLOT_MAPPED, .valid = 1ull << 63, .dirty = 1ull << 63 },
+		{ .flags = CIRCLE_SLOT_MAPPED | CIRCLE_SLOT_INTENT, .valid = 1 },
+		{ .flags = CIRCLE_SLOT_MAPPED | CIRCLE_SLOT_LOST, .valid = 1 },
+		{ .flags = CIRCLE_SLOT_MAPPED | 0x8000 },
+		{ .flags = CIRCLE_SLOT_MAPPED, .owner = 1 },
+		{ .flags = CIRCLE_SLOT_MAPPED, .owner = 0x100 },
+		{ .flags = CIRCLE_SLOT_RETIRED },
+		{ },
+	};
+	unsigned int i, k;
+
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++)
+		for (k = 0; k < ARRAY_SIZE(s); k++) {
+			memset(mb, 0, sizeof(mb));
+			circle_page_put(mb, i, &s[k]);
+			CHECK_EQ(next_odd(i, CIRCLE_SLOTS_PER_MB), k > 1 ? i : i + 1);
+			CHECK_EQ(circle_slot_state_plain(&s[k]), k <= 1);
+		}
+}
+
+TEST(disk, page_odd_looks_no_further)
+{
+	static const struct circle_slot_state plain = { .flags = CIRCLE_SLOT_MAPPED };
+	unsigned int i;
+
+	memset(mb, 0, sizeof(mb));
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++)
+		circle_page_put(mb, i, &plain);
+	CHECK_EQ(next_odd(0, 0), 0);
+	CHECK_EQ(next_odd(0, 1), 1);
+	CHECK_EQ(next_odd(3, 65), 65);
+	CHECK_EQ(next_odd(84, 84), 84);
+	((struct circle_disk_page *)mb)->slot[70].reserved = cpu_to_le32(1);
+	CHECK_EQ(next_odd(0, 84), 84);
+	((struct circle_disk_page *)mb)->slot[70].flags = 0;
+	CHECK_EQ(next_odd(0, 84), 70);
+	CHECK_EQ(next_odd(0, 70), 70);
+	CHECK_EQ(next_odd(71, 84), 84);
+}
+
+/* What is noted of plain entries is what circle_slot_state_ok() says of each. */
+TEST(disk, page_plain_is_judged)
+{
+	const u64 all = 0xff, blocks = 1000;
+	static const struct {
+		struct circle_slot_state s;
+		bool ok;
+	} c[] = {
+		{ { .block = 999, .valid = 0xff, .seq = CIRCLE_MAX_SEQ, .gen = CIRCLE_MAX_GEN }, true },
+		{ { .block = 1000 }, false },
+		{ { .block = CIRCLE_MAX_BLOCK }, false },
+		{ { .block = CIRCLE_MAX_BLOCK + 1 }, false },
+		{ { .block = U64_MAX }, false },
+		{ { .block = 1ULL << 63 }, false },
+		{ { .block = (1ULL << 63) + 1000 }, false },
+		{ { .valid = 0x100 }, false },
+		{ { .valid = 1ULL << 63 }, false },
+		{ { .seq = CIRCLE_MAX_SEQ + 1 }, false },
+		{ { .gen = (u64)CIRCLE_MAX_GEN + 1 }, false },
+	};
+	struct circle_plain plain;
+	struct circle_slot_state s;
+	unsigned int i, k, at;
+
+	for (k = 0; k < ARRAY_SIZE(c); k++)
+		for (at = 0; at < 5; at++) {
+			s = (struct circle_slot_state){ .flags = CIRCLE_SLOT_MAPPED, .block = 7 };
+			memset(mb, 0, sizeof(mb));
+			for (i = 0; i < 5; i++)
+				circle_page_put(mb, i, &s);
+			s = c[k].s;
+			s.flags = CIRCLE_SLOT_MAPPED;
+			circle_page_put(mb, at, &s);
+			plain = (struct circle_plain){ };
+			CHECK_EQ(circle_page_next_odd(mb, 0, 5, &plain), 5);
+			CHECK_EQ(circle_plain_ok(&plain, all, blocks), c[k].ok);
+			CHECK_EQ(circle_slot_state_ok(&s, all, blocks), c[k].ok);
+		}
+}
+
+TEST(disk, which_of_two_slots_counts)
+{
+	struct circle_slot_state old = { .flags = CIRCLE_SLOT_MAPPED, .gen = 1, .seq = 9 };
+	struct circle_slot_state new = { .flags = CIRCLE_SLOT_MAPPED, .gen = 2, .seq = 1 };
+
+	CHECK(circle_slot_state_beats(&new, &old));
+	CHECK(!circle_slot_state_beats(&old, &new));
+	CHECK(!circle_slot_state_beats(&old, &old));
+	old.flags |= CIRCLE_SLOT_INTENT;	/* plain is only the new one */
+	CHECK(circle_slot_state_beats(&old, &new));
+	CHECK(!circle_slot_state_beats(&new, &old));
+	new.valid = 1;
+	new.dirty = 1;				/* neither */
+	CHECK(circle_slot_state_beats(&new, &old));
+	CHECK(!circle_slot_state_beats(&old, &new));
 }

@@ -188,8 +188,11 @@ static void load_page(struct meta *m, const void *mb, u64 page, unsigned int cop
 
 	if (circle_page_check(mb, m->sb.meta_uuid, page, &lsn, tool_crc))
 		return;
-	if (lsn < m->sb.tail_lsn && lsn >= p->then)
-		p->then = lsn + 1;
+	m->newest_lsn = max(m->newest_lsn, lsn);
+	if (lsn >= m->sb.tail_lsn) {	/* of a checkpoint that did not end: it never counts, */
+		p->stale = true;	/* and is not to be left there by the next one */
+		return;
+	}
 	if (p->seen && lsn <= p->lsn)
 		return;
 	p->seen = true;
@@ -234,11 +237,8 @@ static void check_digest(struct meta *m)
 {
 	u64 sum = 0, page;
 
-	for (page = 0; page < m->sb.table_pages; page++) {
-		if (!m->page[page].then)
-			return;		/* only a newer one is left, which is as good */
-		sum += circle_page_digest(page, m->page[page].then - 1);
-	}
+	for (page = 0; page < m->sb.table_pages; page++)
+		sum += circle_page_digest(page, m->page[page].lsn);
 	if (sum != m->sb.table_digest)
 		meta_complain(m, "a page of the slot table is older than it should be: a write was lost, or its newest copy is damaged");
 }
@@ -271,7 +271,7 @@ static void apply(struct meta *m, const struct circle_record *rec, u64 lsn)
 		return;
 	}
 	p = &m->page[rec->slot / CIRCLE_SLOTS_PER_MB];
-	if (!p->seen || lsn <= p->lsn)
+	if (!p->seen)
 		return;
 	m->slot[rec->slot] = rec->state;
 	p->stale = true;
@@ -326,7 +326,6 @@ static int walk_journal(struct meta *m, struct circle_scan *scan, u64 end)
 static void replay(struct meta *m)
 {
 	struct circle_scan scan;
-	u64 page;
 	int err;
 
 	circle_scan_init(&scan, m->sb.tail_lsn, m->sb.journal_blocks);
@@ -334,9 +333,7 @@ static void replay(struct meta *m)
 	m->journal_end = scan.end;
 	if (!err)
 		walk_journal(m, NULL, scan.end);
-	m->next_lsn = max(scan.max_lsn + 1, m->sb.tail_lsn);
-	for (page = 0; page < m->sb.table_pages; page++)
-		m->next_lsn = max(m->next_lsn, m->page[page].lsn + 1);
+	m->next_lsn = max3(scan.max_lsn + 1, m->sb.tail_lsn, m->newest_lsn + 1);
 }
 
 int meta_load(struct meta *m)

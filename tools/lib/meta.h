@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * meta: the metadata device in memory: superblock, slot table with the journal applied, and what
- * is wrong with them. Reads as the kernel does at load (drivers/md/dm-circle/store/meta.c), but
+ * is wrong with them. Reads as the kernel does at load (drivers/md/dm-circle/store/load.c), but
  * goes on behind damage, so that all of it is named.
  */
 #ifndef CIRCLE_TOOL_META_H
@@ -12,9 +12,8 @@
 #include "dev.h"
 
 struct meta_page {		/* of the slot table */
-	u64 lsn;		/* of the newest valid copy */
-	u64 then;		/* newest at the last checkpoint, plus one; 0: none left */
-	bool seen;		/* at least one copy is valid */
+	u64 lsn;		/* of the copy that counts */
+	bool seen;		/* there is one: valid, and older than the journal's tail */
 	u8 copy;		/* which of them counts */
 	bool stale;		/* what counts is not, or not only, in that copy */
 };
@@ -43,6 +42,7 @@ struct meta {
 	void *buf;		/* META_CHUNK metadata blocks */
 	u64 journal_end;	/* first lsn behind the last complete commit */
 	u64 next_lsn;
+	u64 newest_lsn;		/* of any copy of a page */
 	u64 records;		/* of the journal that were applied */
 	bool unclean;
 	struct meta_sum sum;

@@ -63,10 +63,29 @@ int meta_write_super(struct meta *m)
 					   CIRCLE_MB_SECTORS));
 }
 
+/*
+ * The lsn of a checkpoint of ours is in no record. Were it to end in the middle, a load that goes
+ * by the copy map would not see it and use it for records, which pages that have it would seem to
+ * contain.
+ */
+static int forget_map(struct meta *m)
+{
+	u32 flags = m->sb.flags;
+	int err;
+
+	if (!m->sb.map_lsn)
+		return 0;
+	m->sb.map_lsn = 0;
+	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
+	err = meta_write_super(m);
+	m->sb.flags = flags;
+	return err;
+}
+
 int meta_checkpoint(struct meta *m)
 {
 	u64 lsn = m->next_lsn++, page;
-	int err = 0;
+	int err = forget_map(m);
 
 	for (page = 0; page < m->sb.table_pages && !err; page++)
 		if (m->page[page].stale)

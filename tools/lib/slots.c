@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * slots: what the slot entries say, one by one and together: is each possible, which of two for
- * one block counts, what is dirty. It follows enter_slots() of the kernel's store/meta.c, and is
+ * one block counts, what is dirty. It follows enter_known() of the kernel's store/load.c, and is
  * stricter: it also asks whether tags and owners can be right.
  */
 #include <linux/errno.h>
@@ -77,21 +77,20 @@ static void check_slot(struct meta *m, u32 n)
 
 static const struct meta *sorted;	/* for by_block() */
 
-/* By owner and block, then the one that counts first: higher tag, then lower number. */
+/* By owner and block, then the one that counts first, then lower number. */
 static int by_block(const void *a, const void *b)
 {
 	u32 i = *(const u32 *)a, j = *(const u32 *)b;
 	const struct circle_slot_state *x = &sorted->slot[i], *y = &sorted->slot[j];
-	struct circle_tag s = { x->gen, x->seq }, t = { y->gen, y->seq };
-	int c;
 
 	if (x->owner != y->owner)
 		return x->owner < y->owner ? -1 : 1;
 	if (x->block != y->block)
 		return x->block < y->block ? -1 : 1;
-	c = circle_tag_cmp(t, s);
-	if (c)
-		return c;
+	if (circle_slot_state_beats(x, y))
+		return -1;
+	if (circle_slot_state_beats(y, x))
+		return 1;
 	return i < j ? -1 : i > j;
 }
 
@@ -102,11 +101,11 @@ static void judge_double(struct meta *m, u32 first, u32 n)
 
 	m->dropped[n] = true;
 	m->sum.doubles++;
-	if (!circle_tag_cmp(s, t))
+	if (!circle_tag_cmp(s, t))	/* no tag is given twice */
 		meta_complain(m, "slots %u and %u both have block %llu of owner %u, and the same tag: which is newer cannot be told",
 			      first, n, x->block, x->owner);
 	else if (!m->unclean && !x->owner)
-		tool_note("slots %u and %u both have block %llu: the first is newer, a load frees the other",
+		tool_note("slots %u and %u both have block %llu: the first counts, a load frees the other",
 			  first, n, x->block);
 }
 

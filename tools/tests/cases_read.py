@@ -106,9 +106,14 @@ def test_check_older_page_lost(rig):
 
 
 def test_check_checkpoint_interrupted(rig):
-    rig.make("slot 3 block=3 valid=1 gen=3 flags=1", "jblock 10 10 1 3", "page B 0 10")
-    good(rig.check(), "0 records are not")
+    """Its pages do not count, and are no substitute for those that do."""
+    rig.make("slot 3 block=3 valid=1 gen=3 flags=1", "jblock 10 10 1 3",
+             "slot 3 block=4 valid=1 gen=3 flags=1", "page B 0 10", "page B 1 10")
+    good(rig.check(), "1 records are not")
     good(rig.check(), "1 own blocks")
+    assert [s["block"] for s in rig.dump()["slots"]] == [3]
+    rig.flip_mb(TABLE + 1)
+    bad(rig.check(), "page 1 of the slot table .slots 84...* damaged in both")
 
 
 def test_check_supers(rig):
@@ -203,7 +208,7 @@ def test_check_doubles(rig):
     rig.slot(9, 7, dirty=1).slot(11, 7, dirty=2).make()
     good(rig.check(), "1 slots have a block that another one has newer")
     good(rig.check(), "1 own blocks, 1 of them dirty .1 pages")
-    rig.slot(9, 7, seq=111).make()
+    rig.slot(9, 7, seq=111, dirty=1).make()
     bad(rig.check(), "slots 9 and 11 both have block 7 of owner 0, and the same tag")
 
 

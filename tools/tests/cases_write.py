@@ -6,7 +6,7 @@ import struct
 
 from cases_read import bad, good
 from image import (ACTIVE, BLOCK, CLEAN, EMPTY, INTENT, LABEL, LOST, MAPPED, MB, RECOVERING, SECTOR,
-                   SLOTS, SSD, TAKING, UNSEEN, WEAK)
+                   SLOTS, SSD, TABLE, TAKING, UNSEEN, WEAK)
 
 DIED = 86
 
@@ -125,6 +125,41 @@ def test_local_doubles(rig):
     want = {5: (1, 0x1), 7: (2, 0x3)}
     assert not rig.origin_wrong(want), rig.origin_wrong(want)
     assert [s["slot"] for s in rig.dump()["slots"]] == [1, 2]
+
+
+def test_local_doubles_plain(rig):
+    """What may be dirty counts, even if what is plain has the higher tag."""
+    rig.super["flags"] = 0
+    rig.slot(0, 5, dirty=0xff).slot(1, 5, seq=900).slot(2, 7, seq=900)
+    rig.slot(3, 7, flags=MAPPED | INTENT, valid=0x3).make().devices()
+    good(rig.writeback(), "2 of 2")
+    want = {5: (0, 0xff), 7: (3, 0x3)}
+    assert not rig.origin_wrong(want), rig.origin_wrong(want)
+
+
+def test_local_checkpoint_interrupted(rig):
+    """What is dirty is clean in pages of a checkpoint that did not end: they were not looked at
+    since, and what was written over in place meanwhile is in no journal."""
+    rig.super["flags"] = 0
+    rig.slot(0, 5, dirty=0x3, flags=MAPPED | INTENT).slot(90, 7, dirty=0xff)
+    rig.slot(1, 9)
+    rig.make("slot 2 block=11 valid=0xff dirty=0x1 gen=3 seq=500 flags=1", "jblock 10 10 1 2",
+             "slot 0 block=5 valid=0xff gen=3 seq=100 flags=1", "slot 2",
+             "slot 90 block=7 valid=0xff gen=3 seq=190 flags=1", "page B 0 10", "page B 1 10")
+    rig.devices()
+    good(rig.writeback(), "3 of 3")
+    want = {5: (0, 0xff), 7: (90, 0xff), 11: (2, 0x1)}
+    assert not rig.origin_wrong(want), rig.origin_wrong(want)
+    good(rig.check())
+    d = rig.dump()
+    assert d["load"]["own"] == 4 and not d["load"]["own_dirty"], d["load"]
+
+
+def test_local_checkpoint_interrupted_and_a_page_lost(rig):
+    rig.slot(90, 7, dirty=0xff)
+    rig.make("slot 90 block=7 valid=0xff gen=3 seq=190 flags=1", "page B 1 10").devices()
+    rig.flip_mb(TABLE + 1)
+    untouched(rig, text="damaged")
 
 
 def test_local_quiet(rig):

@@ -23,7 +23,7 @@ struct circle_node;
 /* enum plan of engine/write.c */
 #define CIRCLE_TRACE_PLANS	\
 	{ 0, "go" }, { 1, "fill" }, { 2, "intent" }, { 3, "through" }, { 4, "share" }, \
-	{ 5, "room" }
+	{ 5, "room" }, { 6, "behind" }
 
 /* A host request, as cut: enters. */
 TRACE_EVENT(circle_map,

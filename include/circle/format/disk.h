@@ -4,6 +4,7 @@
  *
  * Everything is little-endian. A metadata block (MB) is 4096 bytes. Layout, in MBs:
  *	0, 16			superblock, two copies written in turn (newest valid seq wins)
+ *	1, 17			which copy of each table page counts: a hint, two places in turn
  *	table_start		slot table, copy A: table_pages MBs
  *	+ table_pages		slot table, copy B
  *	journal_start		journal: ring of journal_blocks MBs; lsn n is at n % journal_blocks
@@ -17,7 +18,7 @@
 #include <circle/types.h>
 
 #define CIRCLE_DISK_MAGIC	"dmcircle"
-#define CIRCLE_DISK_VERSION	1
+#define CIRCLE_DISK_VERSION	2
 #define CIRCLE_SB_COPY1_MB	16
 #define CIRCLE_TABLE_START_MB	32
 
@@ -71,7 +72,7 @@ struct circle_disk_super {
 	__le64	journal_start;		/* MB */
 	__le64	journal_blocks;
 	__le64	tail_lsn;		/* first lsn that a replay needs */
-	__le16	nr_owners;		/* always CIRCLE_MAX_OWNERS in version 1 */
+	__le16	nr_owners;		/* always CIRCLE_MAX_OWNERS in versions 1 and 2 */
 	__le16	reserved1;
 	__le32	renounced;		/* how often a replica was lost to the disk (RENOUNCED) */
 	__le64	max_seq;		/* no write of this generation is above it; 0: unknown */
@@ -79,7 +80,8 @@ struct circle_disk_super {
 	__le64	next_activation;
 	__le64	table_digest;		/* of the table's page lsns, see circle_page_digest() */
 	__le64	counter[4];		/* hits, misses: of reads, of writes (COUNTERS) */
-	u8	reserved3[16];		/* pads to 256 */
+	__le64	map_lsn;		/* of the copy map that fits; 0: none */
+	u8	reserved3[8];		/* pads to 256 */
 	struct circle_disk_owner owner[CIRCLE_MAX_OWNERS];
 	u8	reserved4[CIRCLE_MB_SIZE - 256 - CIRCLE_MAX_OWNERS * 48];
 } __packed;
@@ -113,6 +115,24 @@ struct circle_disk_page {
 	u8	meta_uuid[CIRCLE_UUID_SIZE];
 	u8	reserved[24];
 	struct circle_disk_slot slot[CIRCLE_SLOTS_PER_MB];
+} __packed;
+
+/*
+ * The copy map: a bit for each table page, 0: copy A counts, 1: copy B. It is a hint, which the
+ * superblock's table_digest proves. In MB 1 and behind, or in 17 and behind.
+ */
+#define CIRCLE_MAP_MAGIC	0x504d4363u	/* "cCMP" */
+#define CIRCLE_MAP_BITS		32256u		/* table pages that one MB speaks of */
+#define CIRCLE_MAP_MAX_MBS	15u
+
+struct circle_disk_map {
+	__le32	magic;
+	__le32	crc;
+	__le64	index;			/* of this MB: table pages index * 32256 ... */
+	__le64	lsn;			/* the superblock's map_lsn */
+	u8	meta_uuid[CIRCLE_UUID_SIZE];
+	u8	reserved[24];
+	u8	bit[CIRCLE_MAP_BITS / 8];	/* page i: bit i % 8 of byte i / 8 */
 } __packed;
 
 #define CIRCLE_JBLOCK_MAGIC	0x424a4363u	/* "cCJB" */
@@ -161,6 +181,7 @@ static_assert(sizeof(struct circle_disk_owner) == 48);
 static_assert(sizeof(struct circle_disk_super) == CIRCLE_MB_SIZE);
 static_assert(sizeof(struct circle_disk_slot) == 48);
 static_assert(sizeof(struct circle_disk_page) == CIRCLE_MB_SIZE);
+static_assert(sizeof(struct circle_disk_map) == CIRCLE_MB_SIZE);
 static_assert(sizeof(struct circle_disk_record) == 56);
 static_assert(sizeof(struct circle_disk_jblock) == CIRCLE_MB_SIZE);
 

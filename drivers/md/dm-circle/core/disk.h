@@ -12,6 +12,8 @@
 #ifndef CIRCLE_CORE_DISK_H
 #define CIRCLE_CORE_DISK_H
 
+#include <linux/string.h>
+#include <asm/byteorder.h>
 #include <circle/format/disk.h>
 
 struct circle_owner {
@@ -37,6 +39,7 @@ struct circle_super {			/* host-endian circle_disk_super */
 	u64 max_seq;
 	u64 next_generation, next_activation;
 	u64 table_digest;
+	u64 map_lsn;			/* 0: no copy map is to be looked at */
 	u64 counter[4];			/* read hits, read misses, write hits, write misses */
 	struct circle_owner owner[CIRCLE_MAX_OWNERS];
 };
@@ -92,13 +95,90 @@ int circle_page_check(const void *mb, const u8 *meta_uuid, u64 index, u64 *lsn, 
  * lsn that each had at the last checkpoint. An older copy that is valid by itself is found out so.
  */
 u64 circle_page_digest(u64 index, u64 lsn);
-void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s);
+
+static inline void circle_slot_decode(const struct circle_disk_slot *d, struct circle_slot_state *s)
+{
+	s->block = le64_to_cpu(d->block);
+	s->valid = le64_to_cpu(d->valid);
+	s->dirty = le64_to_cpu(d->dirty);
+	s->seq = le64_to_cpu(d->seq);
+	s->gen = le64_to_cpu(d->gen);
+	s->owner = le16_to_cpu(d->owner);
+	s->flags = le16_to_cpu(d->flags);
+}
+
+static inline void circle_page_get(const void *mb, unsigned int i, struct circle_slot_state *s)
+{
+	const struct circle_disk_page *d = mb;
+
+	if (i < CIRCLE_SLOTS_PER_MB)
+		circle_slot_decode(&d->slot[i], s);
+	else
+		memset(s, 0, sizeof(*s));
+}
+
+static inline bool circle_entry_plain(const struct circle_disk_slot *e)
+{
+	__le32 owner_flags;
+
+	memcpy(&owner_flags, (const u8 *)e + offsetof(struct circle_disk_slot, owner), 4);
+	return !e->dirty && owner_flags == cpu_to_le32(CIRCLE_SLOT_MAPPED << 16);
+}
+
+/* What is to be judged of plain entries, all together. */
+struct circle_plain {
+	u64 valid, seq, gen;	/* bits that any of them has */
+	u64 block;		/* the highest */
+};
+
+/* Is each of them circle_slot_state_ok()? */
+static inline bool circle_plain_ok(const struct circle_plain *p, u64 all_pages, u64 nr_blocks)
+{
+	return !(p->valid & ~all_pages) && p->seq <= CIRCLE_MAX_SEQ && p->gen <= CIRCLE_MAX_GEN &&
+	       p->block <= CIRCLE_MAX_BLOCK && p->block < nr_blocks;
+}
+
+static inline void circle_plain_note(struct circle_plain *p, const struct circle_disk_slot *e)
+{
+	u64 block = le64_to_cpu(e->block);
+
+	p->valid |= le64_to_cpu(e->valid);
+	p->seq |= le64_to_cpu(e->seq);
+	p->gen |= le64_to_cpu(e->gen);
+	p->block = block > p->block ? block : p->block;
+}
+
+/*
+ * The first entry from i on, of nr (up to CIRCLE_SLOTS_PER_MB), that is anything but plain: mapped,
+ * our own, nothing dirty, no intent, not lost; nr if there is none. The plain ones before it are
+ * noted. Millions are passed over at a start, so each costs a few instructions, and nothing goes
+ * through memory.
+ */
+static __always_inline unsigned int circle_page_next_odd(const void *mb, unsigned int i,
+							 unsigned int nr,
+							 struct circle_plain *plain)
+{
+	const struct circle_disk_page *d = mb;
+	const struct circle_disk_slot *e = &d->slot[i], *end = &d->slot[nr];
+	struct circle_plain p = *plain;
+
+	for (; e + 1 < end && circle_entry_plain(e) && circle_entry_plain(e + 1); e += 2) {
+		circle_plain_note(&p, e);
+		circle_plain_note(&p, e + 1);	/* two at a time: half the loop */
+	}
+	for (; e < end && circle_entry_plain(e); e++)
+		circle_plain_note(&p, e);
+	*plain = p;
+	return e - d->slot;
+}
 
 void circle_jblock_start(void *mb, const u8 *meta_uuid, const struct circle_jhead *h);
 void circle_jblock_put(void *mb, unsigned int i, const struct circle_record *r);
 void circle_jblock_seal(void *mb, circle_crc_fn crc);
 int circle_jblock_check(const void *mb, const u8 *meta_uuid, struct circle_jhead *h,
 			circle_crc_fn crc);
+/* Whatever its checksum: no block of this lsn or a later one stands there. */
+bool circle_jblock_is_older(const void *mb, u64 lsn);
 void circle_jblock_get(const void *mb, unsigned int i, struct circle_record *r);
 
 /* Is a slot's state possible: masks within all_pages (mask of the block's pages), dirty within
@@ -106,6 +186,28 @@ void circle_jblock_get(const void *mb, unsigned int i, struct circle_record *r);
  * within their limits (circle/types.h); an entry that is not mapped is all zero but for
  * CIRCLE_SLOT_RETIRED?
  */
-bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages, u64 nr_blocks);
+static inline bool circle_slot_state_ok(const struct circle_slot_state *s, u64 all_pages,
+					u64 nr_blocks)
+{
+	if ((s->flags & ~CIRCLE_SLOT_ALL) || s->owner > CIRCLE_MAX_OWNERS)
+		return false;
+	if (!(s->flags & CIRCLE_SLOT_MAPPED))
+		return !(s->flags & ~CIRCLE_SLOT_RETIRED) && !s->owner && !s->block && !s->valid &&
+		       !s->dirty && !s->seq && !s->gen;
+	if ((s->valid & ~all_pages) || (s->dirty & ~s->valid))
+		return false;
+	if (s->block > CIRCLE_MAX_BLOCK || s->seq > CIRCLE_MAX_SEQ || s->gen > CIRCLE_MAX_GEN)
+		return false;
+	return s->owner || s->block < nr_blocks;
+}
+
+/* Mapped, our own, not newer than the origin in any page: what circle_page_next_odd() skips. */
+bool circle_slot_state_plain(const struct circle_slot_state *s);
+
+/*
+ * Two slots have the same block: does a count and b not? What may be newer than the origin wins
+ * over what is plain; else the higher tag.
+ */
+bool circle_slot_state_beats(const struct circle_slot_state *a, const struct circle_slot_state *b);
 
 #endif

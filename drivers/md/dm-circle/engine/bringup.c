@@ -95,7 +95,7 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 	node->meta->owner = node;
 	r = circle_node_open(node, dev, conf);
 	if (!r)
-		r = circle_meta_load(node->meta, &unclean);
+		r = circle_meta_load(node->meta, !conf->circle && !node->meta->voided, &unclean);
 	if (r)
 		goto bad;
 	node->slots = node->meta->slots;
@@ -103,9 +103,10 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 	r = size_up(node);
 	if (r)
 		goto bad;
-	if (!conf->circle)
+	if (conf->circle)
+		atomic64_set(&node->seq, highest_seq(node->slots));
+	else		/* a new generation: all its tags are higher */
 		node->gen = node->meta->sb.generation + 1;
-	atomic64_set(&node->seq, highest_seq(node->slots));
 	load_counters(node);
 	if (unclean)
 		CIRCLE_INFO("recovered after an unclean stop: %d of %u blocks dirty",
@@ -118,10 +119,14 @@ bad:
 	return r;
 }
 
-/* From here on a crash is an unclean stop. What a replay changed is brought into the table. */
+/*
+ * From here on a crash is an unclean stop. What a replay changed is brought into the table; not if
+ * commits may follow the journal's end and that would have to wait for all to be loaded.
+ */
 static int open_for_business(struct circle_node *node)
 {
 	struct circle_meta *m = node->meta;
+	bool later = circle_meta_is_behind(m) && m->joins;
 	int r;
 
 	if (m->failed)		/* a reload; nothing durable is expected of it */
@@ -131,11 +136,11 @@ static int open_for_business(struct circle_node *node)
 	if (!node->circle)
 		m->sb.generation = node->gen;
 	m->sb.origin_sectors = node->origin_sectors;
-	r = __circle_meta_checkpoint(m);
+	r = later ? __circle_meta_write_super(m) : __circle_meta_checkpoint(m);
 	if (!r)
 		r = __circle_meta_write_super(m);	/* no copy calls it clean any more */
 	mutex_unlock(&m->lock);
-	if (!r)
+	if (!r && !later)
 		r = circle_meta_commit(m, false);
 	return r;
 }
@@ -240,6 +245,8 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		CIRCLE_ERR("%s", error);
 	if (r)
 		return r;
+	if (!first)		/* perhaps it never was resumed; or they have failed */
+		circle_meta_load_rest(node->meta, true);
 	r = follow(node, dev, conf, first);
 	if (!r) {
 		take_config(node, dev, conf);
@@ -309,6 +316,7 @@ void circle_node_live(struct circle_node *node)
 	if (node->circle)
 		circle_steward_go_on(node);
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
+	circle_behind_start(node);
 	circle_repair_start(node);
 	circle_writeback_start(node);
 	circle_reclaim_kick(node);
@@ -318,6 +326,7 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 {
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
+	circle_behind_finish(node);
 	circle_steward_end_waits(node, requeue);
 	circle_degrade_presuspend(node, requeue);
 	smp_store_release(&node->bg_stop, true);	/* who sees it sees node->requeue */

@@ -96,7 +96,8 @@ void circle_discard_step(struct circle_io *io)
 		circle_io_end(io);
 		return;
 	}
-	if (!circle_degrade_wait(io, circle_discard_step))
+	if (!circle_behind_wait(io, circle_discard_step, false) ||
+	    !circle_degrade_wait(io, circle_discard_step))
 		return;
 	if (!drop_pages(io)) {
 		pass_down(io);

@@ -56,6 +56,9 @@ static int some(struct circle_node *node, u32 *n, u32 end, u32 *refused)
 		return -ENODEV;
 	if (end > node->slots->nr)
 		return -ERANGE;
+	r = circle_meta_load_rest(node->meta, true);	/* else a slot may seem to be free */
+	if (r)
+		return r;
 	for (; *n < stop; ++*n) {
 		r = one(node->slots, *n);
 		if (r == -EAGAIN)

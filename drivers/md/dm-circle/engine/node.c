@@ -61,6 +61,7 @@ static int init(struct circle_node *node)
 	circle_origin_init(node);
 	circle_reclaim_init(node);
 	circle_repair_init(node);
+	circle_behind_init(node);
 	r = circle_writeback_init(node);
 	if (!r)
 		r = circle_save_init(node);

@@ -21,6 +21,7 @@
 #include "../stats.h"
 #include "../store/meta.h"
 #include "../store/slots.h"
+#include "behind.h"
 
 #define CIRCLE_END_MS	5000	/* what waits ends after so long when the node suspends (P7) */
 
@@ -142,6 +143,7 @@ struct circle_node {
 
 	struct circle_committer commit;
 	struct circle_event event;
+	struct circle_behind behind;
 	struct circle_writeback wb;
 	struct work_struct reclaim;
 	struct circle_policy policy;	/* needs no lock */

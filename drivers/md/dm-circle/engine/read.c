@@ -75,7 +75,7 @@ static void missed(struct circle_io *io, u32 slot)
 
 	circle_stat_add(node->stats, CIRCLE_STAT_READ_MISS, 1);
 	if (node->conf.mode == CIRCLE_PASSTHROUGH || READ_ONCE(node->meta->failed) ||
-	    READ_ONCE(node->ssd_bad))
+	    READ_ONCE(node->ssd_bad) || circle_is_behind(node))
 		return;
 	stream = circle_policy_sequential(&node->policy, sector, io->len);
 	if (slot != CIRCLE_NO_SLOT) {

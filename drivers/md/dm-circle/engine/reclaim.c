@@ -124,6 +124,8 @@ static void reclaim_work(struct work_struct *work)
 	u32 idle = 0, i = get_random_u32() % s->nr_shards;
 	bool any = false;
 
+	if (circle_is_behind(node))
+		return;			/* which begins it again at its end */
 	while (have(node) < node->stock && idle < 2 * s->nr_shards) {
 		/* A whole round brought none: all are in use, and any is as good. */
 		bool hard = idle >= s->nr_shards;

@@ -192,6 +192,8 @@ static void repair_work(struct work_struct *work)
 	enum treated worst = CURED;
 	u32 n;
 
+	if (circle_is_behind(node))
+		return;			/* active as it is: behind.c begins it again */
 	WRITE_ONCE(node->repair.active, false);
 	WRITE_ONCE(node->repair.origin_failed, false);
 	for (n = 0; n < s->nr && !READ_ONCE(node->bg_stop); n++) {

@@ -202,6 +202,11 @@ int circle_resize(struct circle_node *node, const struct circle_devices *dev,
 		CIRCLE_ERR("unable to resize: the metadata are void; go back to the old sizes");
 		return -EINVAL;
 	}
+	if (node->meta->sb.origin_sectors != dev->origin_sectors || nr != node->slots->nr) {
+		r = circle_meta_load_rest(node->meta, true);
+		if (r)
+			return r;
+	}
 	r = origin_size(node, dev);
 	return r ?: cache_size(node, dev, nr);
 }

@@ -270,6 +270,8 @@ void circle_through_step(struct circle_io *io)
 	bool believed = false, unsure;
 
 	trace_circle_through(io->node, io->block, io->start, io->len);
+	if (!circle_behind_wait(io, circle_through_step, false))
+		return;
 	/* What is unmarked now could not be unmarked durably, and would come back. */
 	if (!circle_degrade_wait(io, circle_through_step))
 		return;

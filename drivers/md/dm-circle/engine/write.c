@@ -14,12 +14,12 @@
 #include "replicate.h"
 
 /* trace.h has their names */
-enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH, PLAN_SHARE, PLAN_ROOM };
+enum plan { PLAN_GO, PLAN_FILL, PLAN_INTENT, PLAN_THROUGH, PLAN_SHARE, PLAN_ROOM, PLAN_BEHIND };
 
 #define ROOM_TRIES	3	/* commits that a write waits for to find a free slot */
 
 /* shard->lock held. */
-static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
+static u32 find_or_map(struct circle_io *io, struct circle_shard *sh, bool behind)
 {
 	struct circle_node *node = io->node;
 	struct circle_slots *s = node->slots;
@@ -28,7 +28,7 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh)
 	enum circle_admit admit;
 
 	io->hit = n != CIRCLE_NO_SLOT;
-	if (io->hit || io->cold || circle_node_through(node))
+	if (io->hit || io->cold || behind || circle_node_through(node))
 		return n;
 	admit = circle_policy_write(&node->policy, io->block,
 				    !io->tries && circle_writeback_behind(node));
@@ -60,14 +60,29 @@ static bool hope(const struct circle_io *io)
 		atomic_read(&s->nr_mapped) > atomic_read(&s->nr_dirty));
 }
 
+/* While clean blocks are being loaded: only what may durably be dirty is written over. */
+static bool has_to_wait(const struct circle_io *io)
+{
+	const struct circle_slot *sl;
+
+	if (io->slot == CIRCLE_NO_SLOT || circle_node_through(io->node))
+		return true;
+	sl = &io->node->slots->slot[io->slot];
+	return !(sl->flags & CIRCLE_SLOT_WRITABLE) ||
+	       (sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK | CIRCLE_SLOT_UNSURE));
+}
+
 /* The lock of io's shard held. */
 static enum plan __plan(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 	struct circle_slots *s = node->slots;
+	bool behind = circle_is_behind(node);	/* first */
 	struct circle_slot *sl;
 
-	io->slot = find_or_map(io, io->range.shard);
+	io->slot = find_or_map(io, io->range.shard, behind);
+	if (behind && has_to_wait(io))
+		return PLAN_BEHIND;
 	if (io->slot == CIRCLE_NO_SLOT || circle_node_through(node))
 		return io->slot == CIRCLE_NO_SLOT && hope(io) ? PLAN_ROOM : PLAN_THROUGH;
 	sl = &s->slot[io->slot];
@@ -253,6 +268,10 @@ void circle_write_step(struct circle_io *io)
 		circle_reclaim_one(node);	/* the reclaimer may not run before the commit */
 		circle_reclaim_kick(node);
 		plan_after_commit(io);
+		break;
+	case PLAN_BEHIND:
+		if (circle_behind_wait(io, circle_write_step, true))
+			circle_io_queue(io, circle_write_step);
 		break;
 	case PLAN_SHARE:
 		circle_replicate_step(io);

@@ -321,7 +321,7 @@ static void fit(struct circle_node *node, const struct circle_batch *b)
 	u32 fits = BATCH;
 
 	if (b->nr <= BATCH_MIN)
-		wb->least_us = us < wb->least_us ? us : (wb->least_us * 3 + us) / 4;
+		wb->least_us = !wb->least_us || us < wb->least_us ? us : (wb->least_us * 3 + us) / 4;
 	else if (us < wb->least_us / 2)
 		wb->least_us = 0;	/* it was slow for a while */
 	if (wb->least_us > SLOW_US)
@@ -464,8 +464,8 @@ static void writeback_work(struct work_struct *work)
 	bool press, voided;
 	int doubts;
 
-	if (!may_run(node))
-		return;
+	if (!may_run(node) || circle_is_behind(node))
+		return;			/* behind.c begins it again */
 	if (!circle_lease_ok(node) || circle_voiding(node)) {
 		circle_steward_kick(node);
 		if (circle_voiding(node))

@@ -44,10 +44,11 @@ static unsigned int faults(struct circle_node *node, char *result, unsigned int 
 
 	DMEMIT("health %s caching %s ", health[circle_node_health(node)],
 	       circle_node_through(node) ? "off" : "on");
-	DMEMIT("cache_errors %llu origin_errors %llu retired %d lost_pages %llu ",
+	DMEMIT("cache_errors %llu origin_errors %llu retired %d lost_pages %llu loading %d ",
 	       circle_stat_sum(node->stats, CIRCLE_STAT_CACHE_ERROR),
 	       circle_stat_sum(node->stats, CIRCLE_STAT_ORIGIN_ERROR),
-	       atomic_read(&node->slots->nr_retired), (u64)atomic64_read(&node->slots->lost_pages));
+	       atomic_read(&node->slots->nr_retired), (u64)atomic64_read(&node->slots->lost_pages),
+	       circle_is_behind(node));
 	return sz;
 }
 

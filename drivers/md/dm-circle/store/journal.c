@@ -150,7 +150,8 @@ static int commit(struct circle_meta *m, bool flush)
 	if (circle_meta_data_bad(m))
 		return fail(m, -EIO);
 	do {
-		if (!room(m)) {
+		/* Behind a torn commit a load would take it for one whose beginning was lost. */
+		if (!room(m) || !m->joins) {
 			r = __circle_meta_checkpoint(m);
 			if (r)
 				return r;
@@ -229,6 +230,15 @@ static int write_pages(struct circle_meta *m, const u32 *page, u32 nr, u64 lsn)
 	return r;
 }
 
+/*
+ * A load that could not go by the map may have found an lsn that is in no record, and pages are to
+ * get that one. Were this to end in the middle, a load by the map would not see it.
+ */
+static int forget_map(struct circle_meta *m)
+{
+	return m->map_is_named ? __circle_meta_write_super(m) : 0;
+}
+
 int __circle_meta_checkpoint(struct circle_meta *m)
 {
 	u64 lsn = m->next_lsn - 1;
@@ -239,6 +249,11 @@ int __circle_meta_checkpoint(struct circle_meta *m)
 	lockdep_assert_held(&m->lock);
 	if (m->failed)
 		return -EIO;
+	r = __circle_meta_load_rest(m, true);	/* else images of slots that are not here */
+	if (!r)
+		r = forget_map(m);
+	if (r)
+		return r;
 	for_each_set_bit(b, m->stale, m->sb.table_pages) {
 		__clear_bit(b, m->stale);
 		page[nr++] = b;
@@ -261,6 +276,8 @@ int __circle_meta_checkpoint(struct circle_meta *m)
 	m->sb.table_digest = 0;
 	for (b = 0; b < m->sb.table_pages; b++)
 		m->sb.table_digest += circle_page_digest(b, m->page_lsn[b]);
+	m->joins = true;
 	m->nr_checkpoints++;
+	__circle_meta_write_map(m);
 	return __circle_meta_write_super(m);
 }

@@ -34,7 +34,14 @@ struct circle_meta {
 	u64 *page_lsn;			/* of the newest durable copy of each table page */
 	unsigned long *copy;		/* which copy that is */
 	unsigned long *stale;		/* pages with records in the journal only */
+	unsigned long *known;		/* slots whose state is in memory; NULL: all, see load.c */
+	u32 rest;			/* table page from which the others are still to be read */
+	u8 map_at;			/* which place has the copy map of the superblock */
+	bool mapless;			/* no copy map is written: the table is being moved */
+	bool map_is_named;		/* on disk, by a superblock that was loaded without it */
+	bool joins;			/* commits may follow the journal's end: none is torn */
 	u64 next_lsn;
+	u64 newest_lsn;			/* loading: of any copy of a page, does it count or not */
 	bool left_over;			/* what stands behind the first block may be wiped */
 	bool failed;			/* a write failed: nothing is made durable any more */
 	bool committing;		/* see circle_meta_settled() */
@@ -63,8 +70,33 @@ int circle_meta_open(struct circle_meta *m);
 /* Writes a new superblock, an empty table and an empty journal, as m->sb's geometry says. */
 int circle_meta_format(struct circle_meta *m);
 
-/* Reads table and journal into a new m->slots. unclean tells whether intents were believed. */
-int circle_meta_load(struct circle_meta *m, bool *unclean);
+/*
+ * load.c: reads table and journal into a new m->slots. unclean tells whether intents were believed.
+ * behind: the plain slots, clean ones of our own, are left for circle_meta_load_rest().
+ */
+int circle_meta_load(struct circle_meta *m, bool behind, bool *unclean);
+
+/*
+ * Some of what is left; or all. 1: there is more; 0: there is no more; else the metadata have
+ * failed, and what was left is not in the cache. Whoever frees a slot, calls one clean, or writes a
+ * table page has to wait for the end.
+ */
+int circle_meta_load_rest(struct circle_meta *m, bool all);
+int __circle_meta_load_rest(struct circle_meta *m, bool all);
+
+/* Any context. To be asked before the index: who sees no more here finds everything there. */
+static inline bool circle_meta_is_behind(const struct circle_meta *m)
+{
+	return smp_load_acquire(&m->known);	/* pairs with end() in load.c */
+}
+
+/* copies.c: m->copy, from the copy map that the superblock names; or -ENODATA: there is none. */
+int circle_meta_read_map(struct circle_meta *m);
+/*
+ * Writes it to the other place; the superblock is to follow. One that would not fit, or cannot be
+ * written, is none.
+ */
+void __circle_meta_write_map(struct circle_meta *m);
 
 /* Names what is kept here: another once formatted anew, or renounced. After open or format. */
 u32 circle_meta_store_id(const struct circle_meta *m);
@@ -138,6 +170,7 @@ static inline bool circle_meta_data_bad(const struct circle_meta *m)
 	return atomic_read(&m->data_errors);
 }
 
+int circle_meta_read(struct circle_meta *m, u64 mb, u32 nr, void *buf);
 /* A synchronous write to the metadata device; notes that it is bad. */
 int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u32 nr);
 
@@ -151,7 +184,7 @@ static inline enum circle_meta_mode circle_meta_mode(const struct circle_meta *m
 	return READ_ONCE(m->lost) ? CIRCLE_META_FAIL : CIRCLE_META_RO;
 }
 
-/* For load and checkpoint; the shard lock is taken inside. Captures slot n's state as it is to be
+/* For commit and checkpoint; the shard lock is taken inside. Captures slot n's state as it is to be
  * made durable.
  */
 void circle_meta_capture(struct circle_meta *m, u32 n, struct circle_slot_state *st);

@@ -36,6 +36,8 @@ static int write_super(struct circle_meta *m)
 			      m->buf, 1);
 	if (r)
 		m->sb.seq = seq;
+	else
+		m->map_is_named = false;
 	return r;
 }
 

@@ -15,9 +15,11 @@
  *  4. The superblock says q. The new B is whole.
  *  5. Longer: the end of the new A is written.
  *
- * The superblock is written to both its copies, so that none of them speaks of what was.
+ * There is no copy map meanwhile. The superblock is written to both its copies, so that none of
+ * them speaks of what was.
  */
 #include "meta.h"
+#include "slots_impl.h"
 
 #include <linux/lockdep.h>
 #include <linux/slab.h>
@@ -52,6 +54,18 @@ static int write_copy(struct circle_meta *m, u64 start, u32 page, u32 end, u64 l
 		r = circle_meta_write(m, REQ_OP_WRITE, start + page, m->buf, nr);
 	}
 	return r;
+}
+
+/*
+ * Before step 1: pages are to get an lsn that no record ever has. If that ended in the middle, a
+ * load that goes by the map would not see them, and use that lsn again.
+ */
+static int forget_map(struct circle_meta *m)
+{
+	int r = __circle_meta_load_rest(m, true);
+
+	m->sb.map_lsn = 0;
+	return r ?: write_supers(m);
 }
 
 /* Step 1. In one checkpoint all pages get one lsn, which no record of the journal has. */
@@ -139,13 +153,15 @@ static void take_over(struct circle_meta *m, struct table *t, u64 lsn)
 {
 	bool cleaned = READ_ONCE(m->slots->cleaned);	/* not told yet */
 	struct circle_slot_state st;
+	u8 stamp = circle_slot_now();
 	u32 n, page;
 
 	for (n = 0; n < t->slots->nr; n++) {
 		memset(&st, 0, sizeof(st));
 		if (n < m->slots->nr)
 			circle_slot_state(m->slots, n, &st);
-		circle_slot_load(t->slots, n, &st);
+		circle_slot_put(t->slots, n, &st);
+		circle_slot_enter(t->slots, n, stamp);
 		if (!(n & 0xffff))
 			cond_resched();
 	}
@@ -169,13 +185,17 @@ static int resize(struct circle_meta *m, const struct circle_super *to)
 		return -EIO;
 	r = table_alloc(&t, to);
 	if (!r) {
-		r = level(m, &lsn);
+		m->mapless = true;
+		r = forget_map(m);
+		if (!r)
+			r = level(m, &lsn);
 		if (!r)
 			r = rewrite(m, to, lsn);
 		if (r)
 			__circle_meta_fail(m);
 		else
 			take_over(m, &t, lsn);
+		m->mapless = false;
 	}
 	table_free(&t);
 	return r;

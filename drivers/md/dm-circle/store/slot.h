@@ -137,4 +137,32 @@ static inline void circle_mask_put(struct circle_masks *m, u32 n, enum circle_ma
 	}
 }
 
+/* All masks of a slot at once; none is written to the origin. */
+static inline void circle_masks_put(struct circle_masks *m, u32 n, u64 valid, u64 dirty)
+{
+	size_t i = (size_t)n * CIRCLE_NR_MASKS;
+
+	static_assert(!CIRCLE_MASK_VALID && CIRCLE_MASK_DIRTY == 1 && CIRCLE_NR_MASKS == 3);
+	switch (m->width) {
+#define PUT(type) do {					\
+		type *p = (type *)m->at + i;		\
+		WRITE_ONCE(p[0], valid);		\
+		WRITE_ONCE(p[1], dirty);		\
+		WRITE_ONCE(p[2], 0);			\
+	} while (0)
+	case 1:
+		PUT(u8);
+		break;
+	case 2:
+		PUT(u16);
+		break;
+	case 4:
+		PUT(u32);
+		break;
+	default:
+		PUT(u64);
+#undef PUT
+	}
+}
+
 #endif

@@ -3,7 +3,7 @@
  * slots: see slots.h. Memory only: this file never does I/O and never sleeps but to allocate in
  * create(). Each function says which lock it needs; the shard's lock owns what is mapped in it.
  */
-#include "slots.h"
+#include "slots_impl.h"
 
 #include <linux/bitops.h>
 #include <linux/bug.h>
@@ -12,27 +12,23 @@
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 #include "../core/policy.h"
 
 #define MAX_SHARDS	64
+#define HUGE_FROM	SZ_32M	/* from here on at most 6 % are wasted for fewer, larger pages */
 #define PER_CHAIN	2	/* slots of a full cache */
-
-static u32 key_hash(u16 owner, u64 block)
-{
-	return hash_64(block ^ ((u64)owner << 56) ^ ((u64)owner << 17), 32);
-}
 
 struct circle_shard *circle_shard_of(struct circle_slots *s, u16 owner, u64 block)
 {
-	return &s->shard[key_hash(owner, block) & (s->nr_shards - 1)];
-}
+	struct circle_shard *sh;
 
-static u32 *bucket_of(struct circle_slots *s, struct circle_shard *sh, u16 owner, u64 block)
-{
-	return &sh->bucket[reciprocal_scale(key_hash(owner, block), s->per_shard)];
+	circle_slot_chain(s, owner, block, &sh);
+	return sh;
 }
 
 static void list_init(struct circle_list *l)
@@ -46,6 +42,7 @@ static void shards_init(struct circle_slots *s)
 {
 	u32 i, j;
 
+	memset32(s->bucket, CIRCLE_NO_SLOT, s->nr_shards * s->per_shard);
 	for (i = 0; i < s->nr_shards; i++) {
 		struct circle_shard *sh = &s->shard[i];
 
@@ -56,17 +53,21 @@ static void shards_init(struct circle_slots *s)
 		list_init(&sh->dirty);
 		for (j = 0; j < CIRCLE_RANGE_LISTS; j++)
 			INIT_LIST_HEAD(&sh->range[j]);
-		for (j = 0; j < s->per_shard; j++)
-			sh->bucket[j] = CIRCLE_NO_SLOT;
 	}
 }
 
 static void *take(struct circle_slots *s, size_t nr, size_t size)
 {
 	size_t bytes = array_size(nr, size);
+	void *mem = NULL;
 
+	if (bytes >= HUGE_FROM) {	/* if there are such pages at hand */
+		mem = vmalloc_huge(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN);
+		if (mem)
+			bytes = ALIGN(bytes, PMD_SIZE);
+	}
 	s->bytes += PAGE_ALIGN(bytes);
-	return __vmalloc(bytes, GFP_KERNEL | __GFP_ZERO);
+	return mem ?: __vmalloc(bytes, GFP_KERNEL | __GFP_ZERO);
 }
 
 struct circle_slots *circle_slots_create(u32 nr, u32 block_sectors)
@@ -113,10 +114,10 @@ void circle_slots_destroy(struct circle_slots *s)
 
 u32 __circle_slot_find(struct circle_slots *s, struct circle_shard *sh, u16 owner, u64 block)
 {
-	u32 n;
+	u32 n = *circle_slot_chain(s, owner, block, &sh);
 
 	lockdep_assert_held(&sh->lock);
-	for (n = *bucket_of(s, sh, owner, block); n != CIRCLE_NO_SLOT; n = s->slot[n].hnext)
+	for (; n != CIRCLE_NO_SLOT; n = s->slot[n].hnext)
 		if (circle_slot_block(&s->slot[n]) == block && s->slot[n].owner == owner)
 			return n;
 	return CIRCLE_NO_SLOT;
@@ -173,20 +174,6 @@ static void list_out(struct circle_slots *s, struct circle_list *l, u32 n)
 	l->nr--;
 }
 
-static void list_in(struct circle_slots *s, struct circle_list *l, u32 n)
-{
-	struct circle_slot *sl = &s->slot[n];
-
-	sl->prev = CIRCLE_NO_SLOT;
-	sl->next = l->head;
-	if (l->head != CIRCLE_NO_SLOT)
-		s->slot[l->head].prev = n;
-	else
-		l->tail = n;
-	l->head = n;
-	l->nr++;
-}
-
 static struct circle_list *list_of(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
 	if (circle_slot_dirty(s, n))
@@ -200,7 +187,7 @@ void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n)
 
 	lockdep_assert_held(&sh->lock);
 	list_out(s, l, n);
-	list_in(s, l, n);
+	circle_list_in(s, l, n);
 }
 
 void __circle_slot_to_main(struct circle_slots *s, struct circle_shard *sh, u32 n)
@@ -208,13 +195,13 @@ void __circle_slot_to_main(struct circle_slots *s, struct circle_shard *sh, u32 
 	lockdep_assert_held(&sh->lock);
 	list_out(s, list_of(s, sh, n), n);
 	s->slot[n].flags |= CIRCLE_SLOT_MAIN;
-	list_in(s, list_of(s, sh, n), n);
+	circle_list_in(s, list_of(s, sh, n), n);
 }
 
 static void index_in(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
-	u32 *b = bucket_of(s, sh, sl->owner, circle_slot_block(sl));
+	u32 *b = circle_slot_chain(s, sl->owner, circle_slot_block(sl), &sh);
 
 	sl->hnext = *b;
 	*b = n;
@@ -223,7 +210,7 @@ static void index_in(struct circle_slots *s, struct circle_shard *sh, u32 n)
 static void index_out(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
-	u32 *p = bucket_of(s, sh, sl->owner, circle_slot_block(sl));
+	u32 *p = circle_slot_chain(s, sl->owner, circle_slot_block(sl), &sh);
 
 	while (*p != n) {
 		if (WARN_ON_ONCE(*p == CIRCLE_NO_SLOT))
@@ -238,23 +225,20 @@ static void count_map(struct circle_slots *s, const struct circle_slot *sl, int 
 	atomic_add(by, sl->owner ? &s->nr_lent : &s->nr_mapped);
 }
 
-static void clear(struct circle_slots *s, u32 n)
+void __circle_slot_clear(struct circle_slots *s, u32 n)
 {
-	u32 i;
-
 	memset(&s->slot[n], 0, sizeof(s->slot[n]));
-	for (i = 0; i < CIRCLE_NR_MASKS; i++)
-		circle_mask_put(&s->masks, n, i, 0);
+	circle_masks_put(&s->masks, n, 0, 0);
 }
 
-static u8 now(void)
+u8 circle_slot_now(void)
 {
 	return (u8)ktime_get_seconds();
 }
 
 u32 circle_slot_age(const struct circle_slot *sl)
 {
-	return (u8)(now() - sl->stamp);
+	return (u8)(circle_slot_now() - sl->stamp);
 }
 
 void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u16 owner,
@@ -263,13 +247,13 @@ void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	struct circle_slot *sl = &s->slot[n];
 
 	lockdep_assert_held(&sh->lock);
-	clear(s, n);
+	__circle_slot_clear(s, n);
 	__circle_slot_set_key(sl, owner, block);
 	sl->flags = flags | CIRCLE_SLOT_MAPPED;
-	sl->stamp = now();
+	sl->stamp = circle_slot_now();
 	index_in(s, sh, n);
 	if (!owner)
-		list_in(s, list_of(s, sh, n), n);
+		circle_list_in(s, list_of(s, sh, n), n);
 	count_map(s, sl, 1);
 }
 
@@ -283,7 +267,7 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	if (!sl->owner)
 		list_out(s, list_of(s, sh, n), n);
 	count_map(s, sl, -1);
-	clear(s, n);
+	__circle_slot_clear(s, n);
 	sl->flags = CIRCLE_SLOT_FREEING;
 	atomic_inc(&s->nr_freeing);
 	circle_slot_changed(s, n);
@@ -353,8 +337,8 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	circle_mask_put(&s->masks, n, CIRCLE_MASK_DIRTY, dirty);
 	circle_mask_put(&s->masks, n, CIRCLE_MASK_WB, circle_slot_wb(s, n) & dirty);
 	if (!sl->owner && was != is) {
-		sl->stamp = now();
-		list_in(s, list_of(s, sh, n), n);
+		sl->stamp = circle_slot_now();
+		circle_list_in(s, list_of(s, sh, n), n);
 	}
 	circle_slot_changed(s, n);
 }
@@ -419,49 +403,53 @@ void __circle_slot_set_uses(struct circle_slots *s, u32 n, u32 uses)
 	sl->flags = (sl->flags & ~CIRCLE_SLOT_USES) | uses << CIRCLE_SLOT_USES_SHIFT;
 }
 
-void circle_slot_put(struct circle_slots *s, u32 n, const struct circle_slot_state *st)
+void circle_tally_add(struct circle_slots *s, const struct circle_tally *t)
 {
-	struct circle_slot *sl = &s->slot[n];
-
-	clear(s, n);
-	__circle_slot_set_key(sl, st->owner, st->block);
-	__circle_slot_set_tag(sl, st->gen, st->seq);
-	sl->flags = st->flags;
-	circle_mask_put(&s->masks, n, CIRCLE_MASK_VALID, st->valid);
-	circle_mask_put(&s->masks, n, CIRCLE_MASK_DIRTY, st->dirty);
+	atomic_add(t->mapped, &s->nr_mapped);
+	atomic_add(t->lent, &s->nr_lent);
+	atomic_add(t->dirty, &s->nr_dirty);
+	atomic64_add(t->dirty_pages, &s->dirty_pages);
+	atomic64_add(t->lost_pages, &s->lost_pages);
+	atomic_add(t->lost, &s->nr_lost);
 }
 
-void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_state *st)
+void circle_slot_enter_unmapped(struct circle_slots *s, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
-	struct circle_shard *sh;
 
-	circle_slot_put(s, n, st);
-	if (!(st->flags & CIRCLE_SLOT_MAPPED)) {
-		sl->flags &= CIRCLE_SLOT_RETIRED;
-		if (!sl->flags)
-			circle_slot_push(s, n);
-		else
-			atomic_inc(&s->nr_retired);
-		return;
+	sl->flags &= CIRCLE_SLOT_RETIRED;
+	if (!sl->flags)
+		circle_slot_push(s, n);
+	else
+		atomic_inc(&s->nr_retired);
+}
+
+u32 circle_slot_enter(struct circle_slots *s, u32 n, u8 stamp)
+{
+	struct circle_slot *sl = &s->slot[n];
+	struct circle_tally t = {};
+	struct circle_shard *sh;
+	unsigned long flags;
+	u32 *chain, other;
+
+	if (!(sl->flags & CIRCLE_SLOT_MAPPED)) {
+		circle_slot_enter_unmapped(s, n);
+		return CIRCLE_NO_SLOT;
 	}
-	sl->flags |= CIRCLE_SLOT_MAIN;
-	if (st->flags & CIRCLE_SLOT_INTENT)
-		sl->flags |= CIRCLE_SLOT_WRITABLE;
-	sl->stamp = now();
-	sh = circle_shard_of(s, st->owner, st->block);
-	index_in(s, sh, n);
-	count_map(s, sl, 1);
-	if (st->owner)
-		return;
-	list_in(s, list_of(s, sh, n), n);
-	if (st->dirty)
-		atomic_inc(&s->nr_dirty);
-	if (st->flags & CIRCLE_SLOT_LOST) {
-		atomic64_add(hweight64(st->dirty), &s->lost_pages);
-		atomic_inc(&s->nr_lost);
-	}
-	atomic64_add(hweight64(st->dirty), &s->dirty_pages);
+	chain = circle_slot_chain(s, sl->owner, circle_slot_block(sl), &sh);
+	spin_lock_irqsave(&sh->lock, flags);
+	other = __circle_slot_enter(s, chain, sh, n, circle_slot_dirty(s, n), stamp, &t);
+	circle_tally_add(s, &t);
+	spin_unlock_irqrestore(&sh->lock, flags);
+	return other;
+}
+
+void circle_slot_reject(struct circle_slots *s, u32 n)
+{
+	__circle_slot_clear(s, n);
+	s->slot[n].flags = CIRCLE_SLOT_FREEING;
+	atomic_inc(&s->nr_freeing);
+	circle_slot_changed(s, n);
 }
 
 void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_state *st)

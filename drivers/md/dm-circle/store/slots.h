@@ -138,12 +138,6 @@ void __circle_slot_touch(struct circle_slots *s, struct circle_shard *sh, u32 n)
 u32 __circle_slot_uses(const struct circle_slots *s, u32 n);
 void __circle_slot_set_uses(struct circle_slots *s, u32 n, u32 uses);
 
-/* Load time, single-threaded. put: only keeps a state, one that is circle_slot_state_ok(); load:
- * puts the slot into the table.
- */
-void circle_slot_put(struct circle_slots *s, u32 n, const struct circle_slot_state *st);
-void circle_slot_load(struct circle_slots *s, u32 n, const struct circle_slot_state *st);
-
 /* shard->lock held or single-threaded. */
 void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_state *st);
 
