@@ -187,8 +187,12 @@ static int read_pages(struct circle_meta *m, u32 page, bool *both)
 	*both = same < nr;
 	if (!*both)
 		return circle_meta_read(m, copy ? b : at, same, m->buf) ?: same;
-	r = circle_meta_read(m, at, nr, m->buf);
-	return r ?: circle_meta_read(m, b, nr, m->buf + AT_ONCE * CIRCLE_MB_SIZE) ?: nr;
+	r = circle_meta_read(m, at, nr, m->buf) ?:
+	    circle_meta_read(m, b, nr, m->buf + AT_ONCE * CIRCLE_MB_SIZE);
+	if (!r)
+		return nr;
+	*both = false;			/* what cannot be read may not count */
+	return circle_meta_read(m, copy ? b : at, same, m->buf) ?: same;
 }
 
 /* Where read_pages() put the i-th of the pages from `page` on. */
