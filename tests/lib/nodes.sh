@@ -191,8 +191,8 @@ dev_delay()
 		__dev_table "$1" delay "$lower" 0 "$2" "$lower" 0 "${3:-$2}"
 }
 
-# dev_hold <name> [<MiB>]: a write takes 10 s, but within the last MiB: what is dirty above stays so,
-# however slow the machine is. Nothing is lost or refused; a discard is passed down at once, and so is a
+# dev_hold <name> [<MiB> [<ms>]]: a write takes 10 s, but within the last MiB: what is dirty above stays
+# so, however slow the machine is. Nothing is lost or refused; a discard is passed down at once, and so is a
 # FLUSH, which a label has before and behind it. Another table lets go what is held: a batch of write-back,
 # 64 blocks; who wants something to be dirty afterwards writes more, many at a time and with nothing dirty
 # before: a write to a block that is held waits for it.
@@ -201,7 +201,7 @@ dev_hold()
 	local lower=${DEV_LOWER[$1]} all=${DEV_SECTORS[$1]} held
 	held=$((all - ${2:-0} * 2048))
 	modprobe dm-delay && dmsetup suspend --noflush --nolockfs "$1" && {
-		echo "0 $held delay $lower 0 0 $lower 0 10000 $lower 0 0"
+		echo "0 $held delay $lower 0 0 $lower 0 ${3:-10000} $lower 0 0"
 		[ "$held" = "$all" ] || echo "$held $((all - held)) linear $lower $held"
 	} | dmsetup load "$1" && dmsetup resume "$1"
 }

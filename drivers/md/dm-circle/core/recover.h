@@ -47,6 +47,13 @@ struct circle_copy {		/* one replica, as listed */
 	u32 gen;
 	u8 from;		/* peer number, or CIRCLE_FROM_SSD */
 	u8 believed;
+	u8 noted;		/* lost: enum circle_lost */
+};
+
+enum circle_lost {
+	CIRCLE_LOST_NOT = 0,
+	CIRCLE_LOST_NOTED,	/* a slot says so */
+	CIRCLE_LOST_SAID,	/* durably, and the label too */
 };
 
 /* For sort(): by block, the one to be taken first: believed before not, then the higher tag, then

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
+#include "live.h"
 #include "activate.h"
 #include "degrade.h"
 #include "repair.h"
@@ -308,6 +309,7 @@ void circle_node_live(struct circle_node *node)
 	WRITE_ONCE(node->bg_stop, false);
 	if (node->circle)
 		circle_steward_go_on(node);
+	circle_live_go_on(node);
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_repair_start(node);
 	circle_writeback_start(node);
@@ -319,6 +321,7 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
 	circle_steward_end_waits(node, requeue);
+	circle_live_pause(node);
 	circle_degrade_presuspend(node, requeue);
 	smp_store_release(&node->bg_stop, true);	/* who sees it sees node->requeue */
 	circle_repair_stop(node);
@@ -337,6 +340,7 @@ void circle_node_suspend(struct circle_node *node)
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
 	mutex_lock(&node->admin);
+	circle_live_stop(node);
 	flush_workqueue(node->wq);
 	if (node->circle)
 		flush_workqueue(node->circle->copy_wq);

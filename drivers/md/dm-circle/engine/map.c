@@ -8,6 +8,7 @@
 #include <linux/device-mapper.h>
 #include "../trace.h"
 #include "degrade.h"
+#include "live.h"
 #include "replicate.h"
 
 struct bio *circle_io_bio(struct circle_io *io)
@@ -131,6 +132,18 @@ bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl)
 	return __circle_range_lock_in(sh, &io->range, false);
 }
 
+void circle_io_enter(struct circle_io *io)
+{
+	struct circle_shard *sh = circle_shard_of(io->node->slots, 0, io->block);
+	bool got;
+
+	spin_lock_irq(&sh->lock);
+	got = __circle_io_lock(io, sh, bio_op(circle_io_bio(io)) != REQ_OP_READ);
+	spin_unlock_irq(&sh->lock);
+	if (got)
+		start_step(io);
+}
+
 static int map_discard(struct circle_io *io)
 {
 	struct circle_shard *sh = circle_shard_of(io->node->slots, 0, io->block);
@@ -184,6 +197,8 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 		circle_io_queue(io, circle_flush_step);
 		return DM_MAPIO_SUBMITTED;
 	}
+	if (unlikely(READ_ONCE(node->recovering)) && !circle_live_gate(io))
+		return DM_MAPIO_SUBMITTED;
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
 		return circle_read_map(io, bio);

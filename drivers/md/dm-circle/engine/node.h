@@ -26,6 +26,7 @@
 
 struct circle_call;
 struct circle_circle;
+struct circle_live;
 struct circle_sysfs;
 struct dm_table;
 struct mapped_device;
@@ -146,6 +147,8 @@ struct circle_node {
 	u64 *policy_mem;
 	atomic_t promoting;
 	u32 stock;			/* free slots that reclaim keeps ready */
+	struct circle_live *live;	/* live.h; circle->lock */
+	bool recovering;		/* READ_ONCE: it is not over */
 	unsigned long dry;		/* jiffies: nothing could be evicted then */
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
@@ -182,7 +185,7 @@ void circle_node_put(struct circle_node *node);
 static inline bool circle_node_through(const struct circle_node *node)
 {
 	return node->conf.mode != CIRCLE_WRITEBACK || READ_ONCE(node->meta->failed) ||
-	       READ_ONCE(node->ssd_bad);
+	       READ_ONCE(node->ssd_bad) || READ_ONCE(node->recovering);
 }
 
 static inline u64 circle_slot_sector(const struct circle_node *node, u32 slot, u32 offset)

@@ -9,20 +9,13 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include "../log.h"
+#include "origin.h"
 #include "recover_impl.h"
 #include "steward.h"
 
 #define CHUNK_SECTORS	256
-#define DRAINERS	8	/* blocks at a time */
 #define LOOKS		3	/* at the label, until one is quick enough */
 #define SLICE		(HZ / 10)
-
-struct drainer {
-	struct work_struct work;
-	struct circle_recovery *r;
-	struct circle_call call;
-	void *buf;		/* CHUNK_SECTORS */
-};
 
 static bool lease_young(const struct circle_circle *c)
 {
@@ -46,13 +39,33 @@ static int look(struct circle_recovery *r)
 	return err;
 }
 
-static int write_origin(struct drainer *d, u64 sector, u32 n)
+/* While live the steward looks. */
+static int write_leased(struct circle_drainer *d, u64 sector, u32 n)
+{
+	struct circle_node *node = d->r->node;
+	int err;
+
+	if (READ_ONCE(d->r->err) || !circle_lease_ok(node)) {
+		circle_steward_kick(node);
+		return -ECANCELED;
+	}
+	err = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE, sector, d->buf, n);
+	circle_origin_wrote(node);
+	circle_origin_answered(node, err);
+	if (err)
+		atomic_inc(&d->r->refused);
+	return err ? -EIO : 0;
+}
+
+static int write_origin(struct circle_drainer *d, u64 sector, u32 n)
 {
 	struct circle_recovery *r = d->r;
 	struct circle_node *node = r->node;
 	bool young;
 	int err = 0;
 
+	if (r->live)
+		return write_leased(d, sector, n);
 	for (;;) {
 		down_read(&r->origin);
 		young = lease_young(node->circle);
@@ -70,13 +83,31 @@ static int write_origin(struct drainer *d, u64 sector, u32 n)
 	}
 }
 
-static int fetch(struct drainer *d, const struct circle_copy *copy, u32 from, u32 to)
+/*
+ * Is the answer what was listed? A peer that restarted may name an older write: what it has in
+ * memory alone is which was the last. When a recovery goes live, all that was listed is flushed
+ * there, and nobody but us may write since.
+ */
+static bool as_listed(const struct circle_recovery *r, const struct circle_copy *copy,
+		      const struct circle_frame *answer)
+{
+	const struct circle_peer *p = &r->node->circle->peer[copy->from];
+	u64 now = READ_ONCE(p->instance), then = r->instance[copy->from];
+	bool restarted = now != then && circle_same_store(now, then);
+
+	if (answer->generation != copy->gen || answer->seq > copy->seq)
+		return false;
+	return answer->seq == copy->seq || (r->live && restarted);
+}
+
+static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to)
 {
 	struct circle_node *node = d->r->node;
 	struct circle_peer *p = &node->circle->peer[copy->from];
 	struct circle_call *call = &d->call;
-	int err;
 
+	if (READ_ONCE(p->state) < CIRCLE_PEER_UP)
+		return d->r->live ? -ENOTCONN : -EAGAIN;
 	memset(call, 0, sizeof(*call));
 	call->msg.f.type = CIRCLE_WT_FETCH;
 	call->msg.f.block = copy->block;
@@ -86,23 +117,26 @@ static int fetch(struct drainer *d, const struct circle_copy *copy, u32 from, u3
 	call->msg.f.sectors = to - from;
 	call->rx.buf = d->buf;
 	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
-	err = circle_call_wait(p, call);
-	if (!err && call->answer.status)
-		err = -ENODATA;
-	else if (!err && (call->answer.seq != copy->seq ||
-			  call->answer.length != (to - from) << SECTOR_SHIFT))
-		err = -EREMOTEIO;
-	return err;
+	if (circle_call_wait(p, call))
+		return d->r->live ? -ETIMEDOUT : -EAGAIN;
+	if (call->answer.status)
+		return -ENODATA;
+	if (as_listed(d->r, copy, &call->answer) &&
+	    call->answer.length == (to - from) << SECTOR_SHIFT)
+		return 0;
+	return d->r->live ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */
 }
 
-/* Sectors [from, to) of a block, from its copy to the origin. -ENODATA: the copy cannot be read. */
-static int drain_run(struct drainer *d, const struct circle_copy *copy, u32 from, u32 to)
+int circle_recover_run(struct circle_drainer *d, const struct circle_copy *copy, u32 from,
+		       u32 to)
 {
 	struct circle_node *node = d->r->node;
 	u32 slot, end;
 	int err = 0;
 
 	for (; from < to && !err; from = end) {
+		if (READ_ONCE(d->r->err))
+			return -ECANCELED;
 		end = min(to, from + CHUNK_SECTORS);
 		if (copy->from != CIRCLE_FROM_SSD) {
 			err = fetch(d, copy, from, end);
@@ -125,7 +159,7 @@ static int drain_run(struct drainer *d, const struct circle_copy *copy, u32 from
 	return err;
 }
 
-static int drain_copy(struct drainer *d, const struct circle_copy *copy)
+int circle_recover_copy(struct circle_drainer *d, const struct circle_copy *copy)
 {
 	struct circle_recovery *r = d->r;
 	const struct circle_geom *g = &r->node->geom;
@@ -136,7 +170,7 @@ static int drain_copy(struct drainer *d, const struct circle_copy *copy)
 	for (pos = 0; pos < limit && !err; pos = stop) {
 		stop = circle_pages_run(g, copy->pages, pos, limit, &set);
 		if (set)
-			err = drain_run(d, copy, pos, stop);
+			err = circle_recover_run(d, copy, pos, stop);
 	}
 	atomic64_inc(&r->blocks);
 	atomic64_add(hweight64(copy->pages), &r->pages);
@@ -186,7 +220,7 @@ static int lose(struct circle_recovery *r, struct circle_copy *won, u64 lost)
  * The winner cannot all be read. Each of its pages comes from the first copy behind it that has it
  * and is believed: a copy that is believed has all that the verdict calls complete.
  */
-static int drain_pages(struct drainer *d, struct circle_copy *won)
+static int drain_pages(struct circle_drainer *d, struct circle_copy *won)
 {
 	struct circle_recovery *r = d->r;
 	const struct circle_geom *g = &r->node->geom;
@@ -203,7 +237,7 @@ static int drain_pages(struct drainer *d, struct circle_copy *won)
 		err = -ENODATA;
 		for (c = won; err == -ENODATA && c < end && c->block == won->block; c++)
 			if (c->believed && (c->pages >> page & 1))
-				err = drain_run(d, c, from, to);
+				err = circle_recover_run(d, c, from, to);
 		if (err != -ENODATA)
 			continue;
 		lost |= 1ull << page;
@@ -212,16 +246,16 @@ static int drain_pages(struct drainer *d, struct circle_copy *won)
 	return !err && lost ? lose(r, won, lost) : err;
 }
 
-/* copy[i] wins its block. */
-static void drain_block(struct drainer *d, u32 i)
+static void drain_block(struct circle_drainer *d, u32 i)
 {
 	struct circle_copy *won = &d->r->copy[i];
-	int err = drain_copy(d, won);
+	int err = circle_recover_copy(d, won);
 
 	if (err == -ENODATA)
 		err = drain_pages(d, won);
-	if (err && !cmpxchg(&d->r->err, 0, err))
-		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", won->block, err);
+	if (err && !cmpxchg(&d->r->err, 0, err) && err != -EAGAIN)
+		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", d->r->copy[i].block,
+			   err);
 }
 
 /* Millions take seconds. */
@@ -234,14 +268,19 @@ static int order(const void *a, const void *b, const void *priv)
 	return circle_copy_order(a, b);
 }
 
-static bool wins(const struct circle_recovery *r, u32 i)
+bool circle_recover_counts(const struct circle_recovery *r, const struct circle_copy *copy)
+{
+	return copy->from != CIRCLE_FROM_SSD && (READ_ONCE(r->counted) >> copy->from & 1);
+}
+
+bool circle_recover_wins(const struct circle_recovery *r, u32 i)
 {
 	return (!i || r->copy[i].block != r->copy[i - 1].block) && r->copy[i].believed;
 }
 
 static void drain_some(struct work_struct *work)
 {
-	struct drainer *d = container_of(work, struct drainer, work);
+	struct circle_drainer *d = container_of(work, struct circle_drainer, work);
 	struct circle_recovery *r = d->r;
 	unsigned int noio = memalloc_noio_save();
 	u32 i;
@@ -250,7 +289,7 @@ static void drain_some(struct work_struct *work)
 		i = atomic_inc_return(&r->next) - 1;
 		if (i >= r->nr)
 			break;
-		if (wins(r, i))
+		if (circle_recover_wins(r, i))
 			drain_block(d, i);
 		cond_resched();
 	}
@@ -259,22 +298,20 @@ static void drain_some(struct work_struct *work)
 		complete(&r->over);
 }
 
-static void free_drainers(struct drainer *d, u32 nr)
+void circle_drainers_free(struct circle_drainer *d, u32 nr)
 {
 	while (nr--)
 		kvfree(d[nr].buf);
 	kfree(d);
 }
 
-/* Fewer than wanted will do. */
-static struct drainer *alloc_drainers(struct circle_recovery *r, u32 *nr)
+struct circle_drainer *circle_drainers_alloc(struct circle_recovery *r, u32 *nr)
 {
-	struct drainer *d = kcalloc(DRAINERS, sizeof(*d), GFP_KERNEL);
+	struct circle_drainer *d = kcalloc(CIRCLE_DRAINERS, sizeof(*d), GFP_KERNEL);
 	u32 n;
 
-	for (n = 0; d && n < min_t(u32, DRAINERS, r->nr); n++) {
+	for (n = 0; d && n < min_t(u32, CIRCLE_DRAINERS, r->nr); n++) {
 		d[n].r = r;
-		INIT_WORK(&d[n].work, drain_some);
 		d[n].buf = kvmalloc(CHUNK_SECTORS << SECTOR_SHIFT, GFP_KERNEL);
 		if (!d[n].buf)
 			break;
@@ -289,10 +326,10 @@ static struct drainer *alloc_drainers(struct circle_recovery *r, u32 *nr)
 
 static int drain_all(struct circle_recovery *r)
 {
-	struct drainer *d;
+	struct circle_drainer *d;
 	u32 nr, i;
 
-	d = alloc_drainers(r, &nr);
+	d = circle_drainers_alloc(r, &nr);
 	if (!d)
 		return -ENOMEM;
 	init_rwsem(&r->origin);
@@ -300,8 +337,10 @@ static int drain_all(struct circle_recovery *r)
 	atomic_set(&r->next, 0);
 	atomic_set(&r->running, nr);
 	r->err = 0;
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
+		INIT_WORK(&d[i].work, drain_some);
 		queue_work(r->node->bg_wq, &d[i].work);
+	}
 	while (!wait_for_completion_timeout(&r->over, SLICE))
 		if (fatal_signal_pending(current)) {
 			cmpxchg(&r->err, 0, -EINTR);
@@ -309,16 +348,20 @@ static int drain_all(struct circle_recovery *r)
 		}
 	for (i = 0; i < nr; i++)
 		flush_work(&d[i].work);		/* has completed, but may not have returned */
-	free_drainers(d, nr);
+	circle_drainers_free(d, nr);
 	return r->err;
+}
+
+void circle_recover_sort(struct circle_recovery *r)
+{
+	u32 calls = 0;
+
+	sort_r(r->copy, r->nr, sizeof(*r->copy), order, NULL, &calls);
 }
 
 int circle_recover_drain(struct circle_recovery *r)
 {
-	u32 calls = 0;
-	int err;
+	int err = r->nr ? drain_all(r) : 0;
 
-	sort_r(r->copy, r->nr, sizeof(*r->copy), order, NULL, &calls);
-	err = r->nr ? drain_all(r) : 0;
 	return err ?: circle_bdev_flush(r->node->origin);
 }

@@ -202,6 +202,10 @@ int circle_resize(struct circle_node *node, const struct circle_devices *dev,
 		CIRCLE_ERR("unable to resize: the metadata are void; go back to the old sizes");
 		return -EINVAL;
 	}
+	if (READ_ONCE(node->recovering) && node->meta->sb.origin_sectors != dev->origin_sectors) {
+		CIRCLE_ERR("unable to resize the origin while a recovery goes on; go back to the old size, until \"recovering\" is 0");
+		return -EBUSY;
+	}
 	r = origin_size(node, dev);
 	return r ?: cache_size(node, dev, nr);
 }

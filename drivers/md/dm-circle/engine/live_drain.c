@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * live_drain: a drainer of a live recovery (live.c): brings a block to the origin, or makes it
+ * durable there and has it released. It must never have a block released that a FLUSH which failed
+ * may have lost, nor call a page lost while a peer that counts, and may have it, cannot be asked.
+ */
+#include "live_impl.h"
+
+#include <linux/sched/mm.h>
+#include "../log.h"
+#include "replicate.h"
+
+#define RUN	64	/* jobs of a drainer before others may have its thread */
+
+static int flush(struct circle_live *l)
+{
+	int err = 0;
+
+	mutex_lock(&l->flush);
+	if (READ_ONCE(l->fresh))
+		err = __circle_live_flush(l);
+	mutex_unlock(&l->flush);
+	return err;
+}
+
+/* The job's block is DURABLE, or 0 is not returned. */
+static int make_durable(struct circle_live *l, const struct circle_live_job *job)
+{
+	int err;
+
+	if (READ_ONCE(l->state[job->i]) & LIVE_DURABLE)
+		return 0;
+	err = flush(l);
+	return err ?: (READ_ONCE(l->state[job->i]) & LIVE_DURABLE ? 0 : -EIO);
+}
+
+/*
+ * Own generation, sequence 0: everything older than this activation, and nothing that it will have.
+ */
+static int release(struct circle_live *l, struct circle_call *call, const struct circle_copy *c)
+{
+	struct circle_peer *p = &l->r.node->circle->peer[c->from];
+	int err;
+
+	memset(call, 0, sizeof(*call));
+	call->msg.f.type = CIRCLE_WT_RELEASE;
+	call->msg.f.block = c->block;
+	call->msg.f.pages = U64_MAX;
+	err = circle_call_wait(p, call);
+	if (err)
+		return -ETIMEDOUT;
+	if (!call->answer.status && !call->answer.pages)
+		return 0;
+	spin_lock_irq(&l->lock);
+	l->bad |= 1u << c->from;	/* a holder that does not do as it is told (R3) */
+	spin_unlock_irq(&l->lock);
+	return -EACCES;
+}
+
+/* What is in the way of a release by this holder. */
+static int blocked(const struct circle_live *l, const struct circle_copy *c)
+{
+	if (!circle_recover_counts(&l->r, c))
+		return 0;
+	if (READ_ONCE(l->gone) >> c->from & 1)
+		return -EHOSTDOWN;
+	return circle_live_reachable(l, c) ? 0 : -ENOTCONN;
+}
+
+/* Every peer that the label counts has forgotten the block, durably. */
+static int release_block(struct circle_live *l, struct circle_call *call,
+			 const struct circle_live_job *job)
+{
+	const struct circle_copy *c, *won = &l->r.copy[job->i], *end = l->r.copy + l->r.nr;
+	int err = 0;
+
+	for (c = won; !err && c < end && c->block == won->block; c++)
+		err = blocked(l, c);	/* before a FLUSH for nothing */
+	if (!err)
+		err = make_durable(l, job);
+	for (c = won; !err && c < end && c->block == won->block; c++)
+		if (circle_recover_counts(&l->r, c))
+			err = READ_ONCE(l->r.err) ? -ECANCELED : release(l, call, c);
+	return err;
+}
+
+static bool same_version(const struct circle_copy *a, const struct circle_copy *b)
+{
+	return a->gen == b->gen && a->seq == b->seq;
+}
+
+bool circle_live_alike(const struct circle_copy *a, const struct circle_copy *b)
+{
+	return same_version(a, b) && a->pages == b->pages;
+}
+
+/* -ENOTCONN: its peer may be back soon. -EHOSTDOWN: nobody waits for that one any more. */
+static int drain_copy(struct circle_live *l, struct circle_drainer *d, const struct circle_copy *c)
+{
+	if (!circle_live_reachable(l, c))
+		return READ_ONCE(l->gone) >> c->from & 1 ? -EHOSTDOWN : -ENOTCONN;
+	return circle_recover_copy(d, c);
+}
+
+static bool is_over(int err)
+{
+	return !err || err == -EIO || err == -ECANCELED;
+}
+
+/*
+ * One page, of any copy, also of a peer that counts no more: what it answers has the tag that it
+ * listed. -ENODATA: nobody who counts, or is there, has it.
+ */
+static int drain_page(struct circle_live *l, struct circle_drainer *d,
+		      const struct circle_copy *won, u32 page)
+{
+	const struct circle_geom *g = &l->r.node->geom;
+	u32 from = page << g->page_shift;
+	u32 to = min(from + g->page_sectors, circle_block_limit(l->r.node, won->block));
+	const struct circle_copy *c, *end = l->r.copy + l->r.nr;
+	int err, worst = -ENODATA;
+
+	for (c = won; c < end && c->block == won->block; c++) {
+		if (!c->believed || !(c->pages >> page & 1))
+			continue;
+		err = -ENOTCONN;
+		if (circle_live_reachable(l, c))
+			err = circle_recover_run(d, c, from, to);
+		if (is_over(err))
+			return err;
+		if (err == -ENODATA || !circle_recover_counts(&l->r, c))
+			continue;
+		if (!(READ_ONCE(l->gone) >> c->from & 1))
+			worst = -ENOTCONN;
+		else if (worst == -ENODATA)
+			worst = -EHOSTDOWN;
+	}
+	return worst;
+}
+
+/* The winner's pages, from wherever they can be had. -ENODATA: won->lost says of which none is. */
+static int drain_pages(struct circle_live *l, struct circle_drainer *d, struct circle_copy *won)
+{
+	u64 was = won->noted == CIRCLE_LOST_SAID ? won->lost : 0, lost = was;
+	int err, worst = 0;
+	u32 page;
+
+	for (page = 0; page < l->r.node->geom.nr_pages; page++) {
+		if (!(won->pages >> page & 1) || (was >> page & 1))
+			continue;
+		err = drain_page(l, d, won, page);
+		if (err == -EIO || err == -ECANCELED)
+			return err;
+		if (err == -ENODATA)
+			lost |= 1ull << page;
+		if (err && worst != -ENOTCONN)
+			worst = err == -ENODATA && worst ? worst : err;
+	}
+	if (worst == -ENODATA)
+		won->lost = lost;
+	return worst;
+}
+
+/*
+ * From the peers that the label counts, the newest version first. An older one only if nobody
+ * waits any more for those that have the newer one: a holder that counts has all that was completed
+ * (R2). If none counts that has the block, nothing that was completed is in it.
+ */
+static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
+{
+	const struct circle_copy *c, *end = l->r.copy + l->r.nr, *last = NULL;
+	struct circle_copy *won = &l->r.copy[i];
+	int err = 0, wait = 0;
+	bool bad = false;
+
+	if (won->noted == CIRCLE_LOST_SAID)
+		return drain_pages(l, d, won);
+	for (c = won; c < end && c->block == won->block && c->believed; c++) {
+		if (!circle_recover_counts(&l->r, c))
+			continue;
+		if (last && !circle_live_alike(last, c) && (wait || bad))
+			break;
+		last = c;
+		err = drain_copy(l, d, c);
+		if (is_over(err))
+			return err;
+		if (err == -ENODATA)
+			bad = true;
+		else if (err != -EHOSTDOWN && wait != -ETIMEDOUT)
+			wait = err;
+	}
+	return bad ? drain_pages(l, d, won) : wait ?: err;
+}
+
+static void complain(struct circle_live *l, const struct circle_live_job *job, int err)
+{
+	u64 block = l->r.copy[job->i].block;
+
+	if (err == -ENODATA)
+		CIRCLE_WARN_LIMIT("recovery: block %llu cannot be read from any peer: it is tried again",
+				  block);
+	else if (err && err != -ECANCELED && err != -EHOSTDOWN && err != -ENOTCONN)
+		CIRCLE_WARN_LIMIT("recovery: block %llu waits: %s (%d)", block,
+				  job->type == LIVE_DRAIN ? "it cannot be brought to the origin" :
+							   "a holder has not released it", err);
+}
+
+void circle_live_drain(struct work_struct *work)
+{
+	struct circle_drainer *d = container_of(work, struct circle_drainer, work);
+	struct circle_live *l = container_of(d->r, struct circle_live, r);
+	unsigned int noio = memalloc_noio_save();
+	struct circle_live_job job;
+	u32 n;
+	int err;
+
+	for (n = 0; n < RUN; n++) {
+		while (circle_live_pick(l, &job))
+			cond_resched();
+		if (job.type == LIVE_NOTHING)
+			break;
+		if (job.type == LIVE_FLUSH)
+			err = flush(l);
+		else if (job.type == LIVE_DRAIN)
+			err = drain_block(l, d, job.i);
+		else
+			err = release_block(l, &d->call, &job);
+		if (job.type != LIVE_FLUSH)
+			complain(l, &job, err);
+		circle_live_done(l, &job, err);
+		cond_resched();
+	}
+	memalloc_noio_restore(noio);
+	if (n == RUN) {
+		spin_lock_irq(&l->lock);
+		if (!l->stopped)
+			queue_work(l->r.node->bg_wq, &d->work);
+		spin_unlock_irq(&l->lock);
+	}
+}
+
+int circle_live_flush_peers(struct circle_live *l, struct circle_call *call)
+{
+	struct circle_circle *c = l->r.node->circle;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < c->nr_peers && !err; i++) {
+		if (!(l->r.counted >> i & 1))
+			continue;
+		memset(call, 0, sizeof(*call));
+		call->msg.f.type = CIRCLE_WT_FLUSH;
+		err = circle_call_wait(&c->peer[i], call) ? -EAGAIN : 0;
+		if (!err && call->answer.status)
+			err = -EACCES;
+		if (!err && READ_ONCE(c->peer[i].instance) != l->r.instance[i])
+			err = -EAGAIN;
+	}
+	return err;
+}

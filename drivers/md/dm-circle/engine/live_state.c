@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * live_state: the state of each block of a live recovery, and what is to be done next: what is
+ * waited for first, then one after the other, a FLUSH now and then.
+ *
+ * It must never take for durable what a FLUSH that failed, or an origin that was away, may have
+ * lost.
+ */
+#include "live_impl.h"
+
+#include "origin.h"
+#include "steward.h"
+
+#define CHUNK		4096		/* states changed under one lock */
+#define FLUSH_PERIOD	(2 * HZ)	/* at worst what was drained since is drained again */
+#define VAIN		10		/* FLUSHes in a row */
+
+static bool not_drained(u16 state)
+{
+	return (state & LIVE_BASE) == LIVE_PENDING || (state & LIVE_BASE) == LIVE_UNREADABLE;
+}
+
+static bool is_fresh(u16 state)
+{
+	return (state & (LIVE_BASE | LIVE_DURABLE)) == LIVE_DRAINED;
+}
+
+static void __put(struct circle_live *l, u32 i, u16 new)
+{
+	u16 old = l->state[i];
+
+	l->left += not_drained(new);
+	l->left -= not_drained(old);
+	l->fresh += is_fresh(new);
+	l->fresh -= is_fresh(old);
+	if (is_fresh(new)) {
+		l->fresh_from = min(l->fresh_from, i);
+		l->fresh_to = max(l->fresh_to, i + 1);
+	}
+	/* pairs with the acquire in circle_live_gate() */
+	smp_store_release(&l->state[i], new);
+}
+
+void __circle_live_set(struct circle_live *l, u32 i, u16 base, u16 flags)
+{
+	u16 keep = LIVE_UNEVEN | LIVE_DURABLE | LIVE_VAINS;
+
+	lockdep_assert_held(&l->lock);
+	if (base == LIVE_DRAINED)
+		keep |= LIVE_COVERED;
+	if (base == LIVE_PENDING) {
+		keep |= LIVE_TRIES;
+		l->next = min(l->next, i);
+	}
+	l->later |= !!(flags & LIVE_LATER);
+	l->unreadable |= base == LIVE_UNREADABLE;
+	l->lose |= !!(flags & LIVE_LOSE);
+	__put(l, i, (l->state[i] & keep) | base | flags);
+}
+
+void __circle_live_kick(struct circle_live *l)
+{
+	u32 i;
+
+	lockdep_assert_held(&l->lock);
+	for (i = 0; i < l->nr_drainers && !l->stopped; i++)
+		queue_work(l->r.node->bg_wq, &l->drainer[i].work);
+}
+
+/* lock held: nothing was lost, as far as is known. */
+static bool __valid(const struct circle_live *l)
+{
+	return !l->renewing && l->errors == circle_live_errors(l);
+}
+
+static bool __workable(const struct circle_live *l, u32 i)
+{
+	u16 state = l->state[i];
+
+	return !(state & (LIVE_BUSY | LIVE_LATER)) &&
+	       ((state & LIVE_BASE) == LIVE_PENDING || (state & LIVE_BASE) == LIVE_DRAINED);
+}
+
+static void __begin(struct circle_live *l, u32 i, struct circle_live_job *job)
+{
+	u16 base = l->state[i] & LIVE_BASE;
+
+	job->i = i;
+	job->type = base == LIVE_PENDING ? LIVE_DRAIN : LIVE_RELEASE;
+	__circle_live_set(l, i, base, LIVE_BUSY);
+}
+
+static void __begin_flush(struct circle_live *l, struct circle_live_job *job)
+{
+	l->flushing = true;
+	job->type = LIVE_FLUSH;
+}
+
+/* The first that is waited for and can be had. */
+static void __pick_waited(struct circle_live *l, struct circle_live_job *job)
+{
+	struct circle_waiter *w;
+
+	list_for_each_entry(w, &l->waiters, link) {
+		struct circle_io *io = container_of(w, struct circle_io, waiter);
+		u16 state = l->state[io->awaits];
+
+		if (!__workable(l, io->awaits))
+			continue;
+		if (!is_fresh(state) || (state & LIVE_UNEVEN) ||
+		    bio_op(circle_io_bio(io)) != REQ_OP_READ) {
+			__begin(l, io->awaits, job);
+			return;
+		}
+		if (!l->flushing) {
+			__begin_flush(l, job);
+			return;
+		}
+	}
+}
+
+static void __pick_next(struct circle_live *l, struct circle_live_job *job)
+{
+	bool flush = l->fresh && !l->flushing;
+	u32 n;
+
+	if (flush && time_after_eq(jiffies, l->flushed + FLUSH_PERIOD)) {
+		__begin_flush(l, job);
+		return;
+	}
+	for (n = 0; l->next < l->r.nr && n < CHUNK; n++, l->next++)
+		if ((l->state[l->next] & LIVE_BASE) == LIVE_PENDING && __workable(l, l->next) &&
+		    circle_recover_wins(&l->r, l->next)) {
+			__begin(l, l->next++, job);
+			return;
+		}
+	if (flush && l->next >= l->r.nr)
+		__begin_flush(l, job);
+}
+
+bool circle_live_pick(struct circle_live *l, struct circle_live_job *job)
+{
+	bool more, run;
+
+	job->type = LIVE_NOTHING;
+	job->i = 0;
+	spin_lock_irq(&l->lock);
+	run = !l->stopped && !l->over && __valid(l);	/* else the steward renews, and kicks */
+	if (run)
+		__pick_waited(l, job);
+	if (run && job->type == LIVE_NOTHING && !l->paused)
+		__pick_next(l, job);
+	job->errors = l->errors;
+	l->busy += job->type != LIVE_NOTHING;
+	more = run && job->type == LIVE_NOTHING && !l->paused && l->next < l->r.nr;
+	spin_unlock_irq(&l->lock);
+	return more;
+}
+
+/* lock held: nothing was lost since the job began. */
+static bool __good(const struct circle_live *l, const struct circle_live_job *job)
+{
+	return job->errors == l->errors && job->errors == circle_live_errors(l);
+}
+
+static void __drained(struct circle_live *l, const struct circle_live_job *job, int err)
+{
+	u16 tries = l->state[job->i] & LIVE_TRIES;
+
+	if (!err)
+		l->state[job->i] &= ~LIVE_VAINS;
+	if (!err)
+		__circle_live_set(l, job->i, __good(l, job) ? LIVE_DRAINED : LIVE_PENDING, 0);
+	else if (err == -EHOSTDOWN)
+		__circle_live_set(l, job->i, LIVE_UNREADABLE, 0);
+	else if (err == -ENODATA && tries == LIVE_TRIES)
+		__circle_live_set(l, job->i, LIVE_UNREADABLE, LIVE_LOSE);
+	else
+		__circle_live_set(l, job->i, LIVE_PENDING, LIVE_LATER);
+	if (err == -ENODATA && tries != LIVE_TRIES)
+		l->state[job->i] += LIVE_TRY;
+}
+
+/*
+ * True: who waits for it is told so, rather than kept: the origin or a peer failed for the fourth
+ * time, or a peer is gone.
+ */
+static bool __in_vain(struct circle_live *l, const struct circle_live_job *job, int err, u16 before)
+{
+	u16 vains = before & LIVE_VAINS;
+
+	if (job->type == LIVE_FLUSH)
+		return l->vain >= VAIN;
+	if (err != -EIO && err != -ETIMEDOUT)
+		return err == -EHOSTDOWN;
+	if (vains != LIVE_VAINS)
+		vains += LIVE_VAIN;
+	l->state[job->i] = (l->state[job->i] & ~LIVE_VAINS) | vains;
+	return (before & LIVE_VAINS) == LIVE_VAINS;
+}
+
+void circle_live_done(struct circle_live *l, const struct circle_live_job *job, int err)
+{
+	u32 i = job->type == LIVE_FLUSH ? l->r.nr : job->i;
+	u16 before, base;
+	LIST_HEAD(go);
+	LIST_HEAD(bad);
+
+	spin_lock_irq(&l->lock);
+	l->busy--;
+	before = l->state[job->i];
+	if (job->type == LIVE_FLUSH) {
+		l->flushing = false;
+		l->vain = err ? l->vain + 1 : 0;
+	} else if (job->type == LIVE_DRAIN) {
+		__drained(l, job, err);
+	} else if (!err) {
+		__circle_live_set(l, i, LIVE_GONE, 0);
+	} else {	/* what its FLUSH did not cover may be lost */
+		base = (before & LIVE_DURABLE) || __good(l, job) ? LIVE_DRAINED : LIVE_PENDING;
+		__circle_live_set(l, i, base, LIVE_LATER);
+	}
+	__circle_live_take(l, i, false, &go);
+	if (__in_vain(l, job, err, before))
+		__circle_live_take(l, i, true, &bad);
+	if (l->lose || (!l->left && !l->fresh && !l->busy))
+		circle_steward_kick(l->r.node);
+	spin_unlock_irq(&l->lock);
+	circle_live_let_go(&go);
+	circle_live_fail(&bad);
+}
+
+void circle_live_each(struct circle_live *l, u32 from, u32 to,
+		      void (*what)(struct circle_live *l, u32 i))
+{
+	u32 i, end;
+
+	for (i = from; i < to; i = end) {
+		end = min(to, i + CHUNK);
+		spin_lock_irq(&l->lock);
+		for (; i < end; i++)
+			if (l->state[i])
+				what(l, i);
+		spin_unlock_irq(&l->lock);
+		cond_resched();
+	}
+}
+
+static void __cover(struct circle_live *l, u32 i)
+{
+	if (is_fresh(l->state[i]))
+		__put(l, i, l->state[i] | LIVE_COVERED);
+}
+
+static void __covered(struct circle_live *l, u32 i)
+{
+	u16 state = l->state[i];
+
+	if (is_fresh(state) && (state & LIVE_COVERED))
+		__put(l, i, (state & ~LIVE_COVERED) | LIVE_DURABLE);
+}
+
+static void __uncover(struct circle_live *l, u32 i)
+{
+	__put(l, i, l->state[i] & ~LIVE_COVERED);	/* what is fresh is in the range again */
+}
+
+int __circle_live_flush(struct circle_live *l)
+{
+	u32 from, to;
+	int errors;
+	bool ok;
+
+	lockdep_assert_held(&l->flush);
+	spin_lock_irq(&l->lock);
+	ok = __valid(l);		/* else fresh is not what it says */
+	errors = l->errors;
+	from = l->fresh_from;
+	to = l->fresh_to;
+	if (ok) {
+		l->fresh_from = l->r.nr;
+		l->fresh_to = 0;
+	}
+	spin_unlock_irq(&l->lock);
+	if (!ok)
+		return -EIO;
+	circle_live_each(l, from, to, __cover);
+	ok = !circle_origin_flush(l->r.node) && errors == circle_live_errors(l);
+	circle_live_each(l, from, to, ok ? __covered : __uncover);
+	WRITE_ONCE(l->flushed, jiffies);
+	return ok ? 0 : -EIO;
+}
+
+static void __to_be_drained(struct circle_live *l, u32 i)
+{
+	u16 state = l->state[i];
+
+	if (is_fresh(state) && !(state & LIVE_BUSY))
+		__circle_live_set(l, i, LIVE_PENDING, state & LIVE_LATER);
+}
+
+static void __to_be_tried(struct circle_live *l, u32 i)
+{
+	if (l->state[i] & LIVE_LATER)
+		__circle_live_set(l, i, l->state[i] & LIVE_BASE, 0);
+}
+
+static void __to_be_read(struct circle_live *l, u32 i)
+{
+	if ((l->state[i] & (LIVE_BASE | LIVE_LOSE)) == LIVE_UNREADABLE)
+		__circle_live_set(l, i, LIVE_PENDING, 0);
+}
+
+void circle_live_renew(struct circle_live *l)
+{
+	spin_lock_irq(&l->lock);
+	l->renewing = true;
+	l->errors = circle_live_errors(l);	/* jobs under way see it by theirs */
+	spin_unlock_irq(&l->lock);
+	circle_live_each(l, 0, l->r.nr, __to_be_drained);
+	spin_lock_irq(&l->lock);
+	l->renewing = false;
+	spin_unlock_irq(&l->lock);
+}
+
+void circle_live_try_again(struct circle_live *l)
+{
+	WRITE_ONCE(l->later, false);
+	circle_live_each(l, 0, l->r.nr, __to_be_tried);
+}
+
+void circle_live_read_again(struct circle_live *l)
+{
+	WRITE_ONCE(l->unreadable, false);
+	circle_live_each(l, 0, l->r.nr, __to_be_read);
+}
