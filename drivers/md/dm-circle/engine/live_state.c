@@ -216,8 +216,9 @@ void circle_live_done(struct circle_live *l, const struct circle_live_job *job, 
 		__drained(l, job, err);
 	} else if (!err) {
 		__circle_live_set(l, i, LIVE_GONE, 0);
-	} else {	/* what its FLUSH did not cover may be lost */
-		base = (before & LIVE_DURABLE) || __good(l, job) ? LIVE_DRAINED : LIVE_PENDING;
+	} else {	/* what its FLUSH did not cover may be lost; renew() may know that already */
+		base = (before & LIVE_DURABLE) || __good(l, job) ? before & LIVE_BASE :
+								   LIVE_PENDING;
 		__circle_live_set(l, i, base, LIVE_LATER);
 	}
 	__circle_live_take(l, i, false, &go);
@@ -291,24 +292,29 @@ int __circle_live_flush(struct circle_live *l)
 	return ok ? 0 : -EIO;
 }
 
+/* A job that is at it stays so: it sees by l->errors that what it began with is no more. */
 static void __to_be_drained(struct circle_live *l, u32 i)
 {
 	u16 state = l->state[i];
 
-	if (is_fresh(state) && !(state & LIVE_BUSY))
-		__circle_live_set(l, i, LIVE_PENDING, state & LIVE_LATER);
+	if (is_fresh(state))
+		__circle_live_set(l, i, LIVE_PENDING, state & (LIVE_LATER | LIVE_BUSY));
 }
 
 static void __to_be_tried(struct circle_live *l, u32 i)
 {
-	if (l->state[i] & LIVE_LATER)
-		__circle_live_set(l, i, l->state[i] & LIVE_BASE, 0);
+	u16 state = l->state[i];
+
+	if (state & LIVE_LATER)
+		__circle_live_set(l, i, state & LIVE_BASE, state & LIVE_BUSY);
 }
 
 static void __to_be_read(struct circle_live *l, u32 i)
 {
-	if ((l->state[i] & (LIVE_BASE | LIVE_LOSE)) == LIVE_UNREADABLE)
-		__circle_live_set(l, i, LIVE_PENDING, 0);
+	u16 state = l->state[i];
+
+	if ((state & (LIVE_BASE | LIVE_LOSE)) == LIVE_UNREADABLE)
+		__circle_live_set(l, i, LIVE_PENDING, state & LIVE_BUSY);
 }
 
 void circle_live_renew(struct circle_live *l)
