@@ -50,7 +50,8 @@ static const struct option long_options[] = {
 /* Names of flags, lowest bit first. */
 static const char * const super_flags[] = { "clean", "needs_check", "circle", NULL };
 static const char * const slot_flags[] = { "mapped", "intent", "retired", "lost", NULL };
-static const char * const label_flags[] = { "ssd", "weak", "empty", "unseen", NULL };
+static const char * const label_flags[] = { "ssd", "weak", "empty", "unseen", "void", "lost",
+						  NULL };
 
 static void flags(struct json *j, u32 value, const char * const *name)
 {

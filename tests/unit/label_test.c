@@ -113,6 +113,19 @@ TEST(label, golden)
 	CHECK(!memchr_inv(mb + 256 + 32 * 56, 0, sizeof(mb) - 256 - 32 * 56));
 }
 
+TEST(label, flags)
+{
+	struct circle_label l, got;
+
+	fill_label(&l, 7, 1, 3, 1);
+	l.flags = CIRCLE_LBF_VOID | CIRCLE_LBF_LOST;
+	circle_label_encode(&l, mb, t_crc32c);
+	CHECK_HEX(mb + 20, 4, "30000000");
+	CHECK_EQ(circle_label_decode(mb, 7, &got, t_crc32c), 0);
+	CHECK_EQ(got.flags, 0x30);
+	CHECK_EQ(CIRCLE_LBF_ALL, 0x3f);
+}
+
 TEST(label, every_byte_counts)
 {
 	struct circle_label l;
@@ -145,8 +158,9 @@ TEST(label, versions_and_features)
 	VERDICT(version, cpu_to_le16(2), -EPROTONOSUPPORT);
 	VERDICT(version, 0, -EBADMSG);
 	VERDICT(incompat, cpu_to_le32(1), -EPROTONOSUPPORT);
-	VERDICT(flags, cpu_to_le32(32), -EPROTONOSUPPORT);
-	VERDICT(flags, cpu_to_le32(7), 0);
+	VERDICT(flags, cpu_to_le32(64), -EPROTONOSUPPORT);
+	VERDICT(flags, cpu_to_le32(0x80000000), -EPROTONOSUPPORT);
+	VERDICT(flags, cpu_to_le32(63), 0);
 	VERDICT(reserved1[9], 9, 0);
 }
 

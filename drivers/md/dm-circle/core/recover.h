@@ -20,6 +20,7 @@ struct circle_evidence {
 	bool ssd;		/* the owner's SSD is in the label, and here */
 	bool weak;		/* the label says that a weak recovery has begun */
 	bool empty;		/* view empty and no SSD in the label: nothing is dirty */
+	bool lost;		/* pages are lost, and the metadata that name them are not here */
 };
 
 enum circle_verdict circle_recover_judge(const struct circle_evidence *e);

@@ -329,9 +329,11 @@ int circle_label_open(struct circle_node *node)
 
 	memset(c->label.peer, 0, sizeof(c->label.peer));
 	c->label.state = CIRCLE_LS_ACTIVE;
-	c->label.flags = (c->label.flags & CIRCLE_LBF_VOID) |
-			 (c->degree && !atomic_read(&node->slots->nr_lost) ? CIRCLE_LBF_EMPTY :
-									     CIRCLE_LBF_SSD);
+	c->label.flags &= CIRCLE_LBF_VOID;
+	if (c->degree && !atomic_read(&node->slots->nr_lost))
+		c->label.flags |= CIRCLE_LBF_EMPTY;
+	else if (!c->label.flags)
+		c->label.flags = CIRCLE_LBF_SSD;
 	c->label.floor = 0;
 	return circle_label_store(node);
 }

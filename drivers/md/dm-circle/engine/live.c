@@ -331,7 +331,7 @@ static int count_on(struct circle_live *l)
 	if (c->found.floor <= missing)
 		return -EACCES;
 	l->floor = c->found.floor - missing;
-	l->flags = c->label.flags;
+	l->flags = c->label.flags & ~CIRCLE_LBF_LOST;	/* nothing is mapped: all was overwritten */
 	return 0;
 }
 

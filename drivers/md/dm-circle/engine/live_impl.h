@@ -64,7 +64,6 @@ struct circle_live {
 	u32 floor;			/* copies that all has; the steward's own; READ_ONCE */
 	u32 gone;			/* peers that count, but are not waited for; the same */
 	u32 flags;			/* of the label */
-	bool lost;			/* the label says that some is: floor 0, SSD */
 	unsigned long seen[CIRCLE_MAX_PEERS];	/* jiffies; the same */
 	unsigned long retried, reread, renewed, looked;	/* the same */
 	int refused;			/* r.refused when it looked last; the steward's own */

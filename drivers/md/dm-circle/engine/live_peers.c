@@ -53,7 +53,7 @@ int circle_live_label(struct circle_live *l, u32 peers, u32 floor)
 				c->label.peer[i].in_view = peers >> k & 1;
 	c->label.state = CIRCLE_LS_RECOVERING;
 	c->label.flags = l->flags;
-	c->label.floor = l->lost ? 0 : floor;
+	c->label.floor = floor;
 	return circle_label_store(l->r.node);
 }
 
@@ -160,7 +160,7 @@ void circle_live_say_void(struct circle_live *l)
 
 	if (!READ_ONCE(node->meta->failed) || READ_ONCE(node->meta->voided))
 		return;
-	l->flags = (l->flags | CIRCLE_LBF_VOID) & ~CIRCLE_LBF_SSD;
+	l->flags |= CIRCLE_LBF_VOID;
 	if (!circle_live_label(l, l->r.counted, l->floor))
 		circle_label_voided(node);
 }
@@ -235,13 +235,12 @@ static int make_lost_durable(struct circle_live *l)
 {
 	int err = circle_meta_commit(l->r.node->meta, true);
 
-	if (err || l->lost)
+	if (err || (l->flags & CIRCLE_LBF_LOST))
 		return err;
-	l->flags |= CIRCLE_LBF_SSD;
-	l->lost = true;
+	l->flags |= CIRCLE_LBF_LOST;
 	err = circle_live_label(l, l->r.counted, l->floor);
 	if (err)
-		l->lost = false;
+		l->flags &= ~CIRCLE_LBF_LOST;
 	return err;
 }
 

@@ -140,6 +140,7 @@ static void from_label(struct circle_circle *c, struct circle_evidence *e)
 		  (c->may_fence && (c->label.flags & CIRCLE_LBF_WEAK));	/* tried before */
 	e->empty = c->start == CIRCLE_START_FRESH ||
 		   (!c->old_view && (l->flags & CIRCLE_LBF_EMPTY));
+	e->lost = (l->flags & CIRCLE_LBF_LOST) && c->start != CIRCLE_START_RESTART;
 }
 
 bool circle_recover_wants(struct circle_node *node, u32 here)
@@ -267,6 +268,9 @@ static int judge(struct circle_node *node, struct circle_recovery *r,
 		return 0;
 	if (node->conf.force) {
 		CIRCLE_WARN("recovery forced: completed writes may be lost");
+		if (e.lost)
+			CIRCLE_WARN("recovery forced: pages that node %u knew to be lost read as what the origin has",
+				    node->circle->found.node_id);
 		*verdict = CIRCLE_WEAK;
 		if (r) {
 			r->forced = true;
@@ -275,8 +279,12 @@ static int judge(struct circle_node *node, struct circle_recovery *r,
 		return 0;
 	}
 	refuse(node, missing);
-	CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached or have not all, and %u restarted: completed writes may be missing. Bring them back, or say force",
-		   e.floor, e.unreachable, e.restarted);
+	if (e.lost)
+		CIRCLE_ERR("recovery refused: pages are lost, and only the metadata of node %u say which. Create that node again with them, or say force: then these pages have what the origin has",
+			   node->circle->found.node_id);
+	else
+		CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached or have not all, and %u restarted: completed writes may be missing. Bring them back, or say force",
+			   e.floor, e.unreachable, e.restarted);
 	return -ENODATA;
 }
 
@@ -301,7 +309,7 @@ int circle_recover_check(struct circle_node *node)
 	return judge(node, NULL, &verdict);
 }
 
-/* What is lost stays dirty; a slot that has it already stays as it is. */
+/* What is lost stays dirty, and so does what a slot said before. */
 static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 {
 	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
@@ -309,12 +317,12 @@ static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(node->slots, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT && !(node->slots->slot[n].flags & CIRCLE_SLOT_LOST)) {
-		if (lost)
-			__circle_slot_lose(node->slots, sh, n, lost);
-		else
-			__circle_slot_unmap(node->slots, sh, n);
-	}
+	if (n != CIRCLE_NO_SLOT && (node->slots->slot[n].flags & CIRCLE_SLOT_LOST))
+		lost |= circle_slot_dirty(node->slots, n);
+	if (n != CIRCLE_NO_SLOT && lost)
+		__circle_slot_lose(node->slots, sh, n, lost);
+	else if (n != CIRCLE_NO_SLOT)
+		__circle_slot_unmap(node->slots, sh, n);
 	spin_unlock_irq(&sh->lock);
 }
 

@@ -190,6 +190,21 @@ static bool may_say_lost(struct circle_node *node, u64 block)
 	return yes;
 }
 
+/* What the own metadata say to be lost of it: whoever may be away need not be asked. */
+static u64 known_lost(struct circle_node *node, u64 block)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	u64 lost = 0;
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	n = __circle_slot_find(node->slots, sh, 0, block);
+	if (n != CIRCLE_NO_SLOT && (node->slots->slot[n].flags & CIRCLE_SLOT_LOST))
+		lost = circle_slot_dirty(node->slots, n);
+	spin_unlock_irq(&sh->lock);
+	return lost;
+}
+
 static int lose(struct circle_recovery *r, struct circle_copy *won, u64 lost)
 {
 	const char *how = "they read as errors until overwritten";
@@ -226,11 +241,11 @@ static int drain_pages(struct circle_drainer *d, struct circle_copy *won)
 	const struct circle_geom *g = &r->node->geom;
 	u32 limit = circle_block_limit(r->node, won->block), page, from, to;
 	const struct circle_copy *c, *end = r->copy + r->nr;
-	u64 lost = 0;
+	u64 pages = won->pages & ~known_lost(r->node, won->block), lost = 0;
 	int err = 0;
 
 	for (page = 0; page < g->nr_pages && !err; page++) {
-		if (!(won->pages >> page & 1))
+		if (!(pages >> page & 1))
 			continue;
 		from = page << g->page_shift;
 		to = min(from + g->page_sectors, limit);
