@@ -39,6 +39,7 @@ static int call_send(struct circle_peer *peer, struct circle_call *call, bool fo
 		f->id = peer->next_id++;
 		call->sent = jiffies;
 		call->covers = peer->undurable;
+		call->instance = peer->instance;
 		list_add_tail(&call->link, &peer->calls);
 		r = push ? circle_conn_queue(peer->conn, &call->msg) :
 			   circle_conn_send(peer->conn, &call->msg);

@@ -85,6 +85,7 @@ struct circle_call {
 	void (*done)(struct circle_call *call, int err, const struct circle_frame *answer);
 	void *priv;			/* the sender's */
 	u64 covers;			/* FLUSH: peer->undurable when it was sent */
+	u64 instance;			/* of the peer that it was sent to */
 };
 
 /* call.c: any context. Fills in generation, activation, version, id. -ENOTCONN: no connection (or

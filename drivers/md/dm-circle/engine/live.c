@@ -222,12 +222,12 @@ u32 circle_live_left(struct circle_node *node)
 }
 
 /* Of these peers those that are there. */
-static u32 there(const struct circle_circle *c, u32 peers)
+static u32 there(const struct circle_live *l, u32 peers)
 {
 	unsigned int i;
 
-	for (i = 0; i < c->nr_peers; i++)
-		if (READ_ONCE(c->peer[i].state) < CIRCLE_PEER_UP)
+	for (i = 0; i < l->r.node->circle->nr_peers; i++)
+		if (!circle_live_is_there(l, i))
 			peers &= ~(1u << i);
 	return peers;
 }
@@ -240,7 +240,7 @@ u64 circle_live_exposed(struct circle_node *node, u32 degree)
 
 	if (!l)
 		return 0;
-	peers = there(node->circle, READ_ONCE(l->r.counted) & ~READ_ONCE(l->bad));
+	peers = there(l, READ_ONCE(l->r.counted));
 	for (i = 0; i < l->r.nr; i++) {
 		u16 state = READ_ONCE(l->state[i]);
 

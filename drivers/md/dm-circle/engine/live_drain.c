@@ -49,6 +49,8 @@ static int release(struct circle_live *l, struct circle_call *call, const struct
 	err = circle_call_wait(p, call);
 	if (err)
 		return -ETIMEDOUT;
+	if (!circle_same_store(call->instance, l->r.instance[c->from]))
+		return -ENOTCONN;	/* it was not that one that answered */
 	if (!call->answer.status && !call->answer.pages)
 		return 0;
 	spin_lock_irq(&l->lock);
@@ -64,7 +66,7 @@ static int blocked(const struct circle_live *l, const struct circle_copy *c)
 		return 0;
 	if (READ_ONCE(l->gone) >> c->from & 1)
 		return -EHOSTDOWN;
-	return circle_live_reachable(l, c) ? 0 : -ENOTCONN;
+	return circle_live_is_there(l, c->from) ? 0 : -ENOTCONN;
 }
 
 /* Every peer that the label counts has forgotten the block, durably. */
@@ -253,7 +255,7 @@ int circle_live_flush_peers(struct circle_live *l, struct circle_call *call)
 		err = circle_call_wait(&c->peer[i], call) ? -EAGAIN : 0;
 		if (!err && call->answer.status)
 			err = -EACCES;
-		if (!err && READ_ONCE(c->peer[i].instance) != l->r.instance[i])
+		if (!err && call->instance != l->r.instance[i])
 			err = -EAGAIN;
 	}
 	return err;

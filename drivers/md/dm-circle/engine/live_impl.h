@@ -118,8 +118,11 @@ void circle_live_drain(struct work_struct *work);	/* a drainer's */
 /* Sleeps. What the old owner completed is durable at the peers: before a FLUSH of ours says so. */
 int circle_live_flush_peers(struct circle_live *l, struct circle_call *call);
 
-/* live_peers.c, the steward. Is the copy's peer there? Any context. */
+/* live_peers.c, the steward. Any context: the copy's peer is there, with the store that listed it;
+ * is_there: and does as it is told.
+ */
 bool circle_live_reachable(const struct circle_live *l, const struct circle_copy *c);
+bool circle_live_is_there(const struct circle_live *l, unsigned int nr);
 /* Peers that the label counts, there, with a copy like the winner's. */
 u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers);
 /* The label counts these. 0: it is durable. */

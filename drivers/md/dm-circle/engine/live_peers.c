@@ -15,19 +15,23 @@
 
 #define PATIENCE	(30 * HZ)	/* as long as a start waits for a peer that is needed */
 
-bool circle_live_reachable(const struct circle_live *l, const struct circle_copy *c)
-{
-	return c->from != CIRCLE_FROM_SSD &&
-	       READ_ONCE(l->r.node->circle->peer[c->from].state) >= CIRCLE_PEER_UP;
-}
-
 /* As it was: all that it had was made durable there when the recovery went live. */
-static bool is_there(const struct circle_live *l, unsigned int nr)
+static bool has_its_store(const struct circle_live *l, unsigned int nr)
 {
 	const struct circle_peer *p = &l->r.node->circle->peer[nr];
 
-	return READ_ONCE(p->state) >= CIRCLE_PEER_UP && !(READ_ONCE(l->bad) >> nr & 1) &&
+	return READ_ONCE(p->state) >= CIRCLE_PEER_UP &&
 	       circle_same_store(READ_ONCE(p->instance), l->r.instance[nr]);
+}
+
+bool circle_live_reachable(const struct circle_live *l, const struct circle_copy *c)
+{
+	return c->from != CIRCLE_FROM_SSD && has_its_store(l, c->from);
+}
+
+bool circle_live_is_there(const struct circle_live *l, unsigned int nr)
+{
+	return has_its_store(l, nr) && !(READ_ONCE(l->bad) >> nr & 1);
 }
 
 u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers)
@@ -143,9 +147,9 @@ void circle_live_look_after_peers(struct circle_live *l)
 
 		if (!(l->r.counted >> i & 1))
 			continue;
-		if (is_there(l, i))
+		if (circle_live_is_there(l, i))
 			l->seen[i] = jiffies;
-		if (is_there(l, i) && gone)
+		if (circle_live_is_there(l, i) && gone)
 			came_back(l, p);
 		else if (time_after(jiffies, l->seen[i] + wait) && !leave(l, p) && !gone &&
 			 time_after(jiffies, l->seen[i] + PATIENCE))

@@ -89,11 +89,10 @@ static int write_origin(struct circle_drainer *d, u64 sector, u32 n)
  * there, and nobody but us may write since.
  */
 static bool as_listed(const struct circle_recovery *r, const struct circle_copy *copy,
-		      const struct circle_frame *answer)
+		      const struct circle_call *call)
 {
-	const struct circle_peer *p = &r->node->circle->peer[copy->from];
-	u64 now = READ_ONCE(p->instance), then = r->instance[copy->from];
-	bool restarted = now != then && circle_same_store(now, then);
+	const struct circle_frame *answer = &call->answer;
+	bool restarted = call->instance != r->instance[copy->from];
 
 	if (answer->generation != copy->gen || answer->seq > copy->seq)
 		return false;
@@ -119,9 +118,12 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
 	if (circle_call_wait(p, call))
 		return d->r->live ? -ETIMEDOUT : -EAGAIN;
+	/* Another store has nothing to say about what this one has. */
+	if (d->r->live && !circle_same_store(call->instance, d->r->instance[copy->from]))
+		return -ENOTCONN;
 	if (call->answer.status)
 		return -ENODATA;
-	if (as_listed(d->r, copy, &call->answer) &&
+	if (as_listed(d->r, copy, call) &&
 	    call->answer.length == (to - from) << SECTOR_SHIFT)
 		return 0;
 	return d->r->live ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */
