@@ -64,8 +64,8 @@ static bool finish(struct circle_live *l)
 	list_splice_init(&l->waiters, &go);
 	spin_unlock_irq(&l->lock);
 	circle_live_let_go(&go);
-	CIRCLE_INFO("recovery complete: %u blocks (%u from peers), %llu pages drained to the origin",
-		    l->winners, l->winners, l->pages);
+	CIRCLE_INFO("recovery complete%s: %u blocks (%u from peers), %llu pages drained to the origin",
+		    l->weak ? " up to the last FLUSH" : "", l->winners, l->winners, l->pages);
 	circle_live_free(node);
 	for (i = 0; i < c->nr_peers; i++)	/* may be resynchronised now */
 		wake_up_all(&c->peer[i].wait);
@@ -322,11 +322,15 @@ static int count_on(struct circle_live *l)
 	struct circle_circle *c = l->r.node->circle;
 	unsigned int i, missing;
 
+	l->listed = l->r.counted;
 	for (i = 0; i < c->nr_peers; i++) {
 		l->seen[i] = jiffies;
-		if (l->r.instance[i] != c->peer[i].counted)
-			l->r.counted &= ~(1u << i);
+		if (l->r.instance[i] == c->peer[i].counted)
+			continue;
+		l->r.counted &= ~(1u << i);
+		l->r.instance[i] = c->peer[i].counted;	/* may be asked when that store is there */
 	}
+	l->whole = l->r.counted;
 	missing = hweight32(c->old_view & ~l->r.counted);
 	if (c->found.floor <= missing)
 		return -EACCES;

@@ -109,9 +109,76 @@ static bool is_over(int err)
 	return !err || err == -EIO || err == -ECANCELED;
 }
 
+/* Is there a copy in its list? */
+static bool listed(const struct circle_live *l, const struct circle_copy *won, u32 page,
+		   unsigned int nr)
+{
+	const struct circle_copy *c, *end = l->r.copy + l->r.nr;
+
+	for (c = won; c < end && c->block == won->block; c++)
+		if (c->from == nr && (c->pages >> page & 1))
+			return true;
+	return false;
+}
+
+/* Its readers see it only when no other version can come back, and it may not be the last one. */
+static void note_asked(struct circle_live *l, struct circle_drainer *d,
+		       const struct circle_copy *won, const struct circle_peer *p)
+{
+	bool weak = !(l->whole >> p->nr & 1) && d->call.instance != p->counted;
+
+	spin_lock_irq(&l->lock);
+	l->state[won - l->r.copy] |= LIVE_UNEVEN;
+	l->weak |= weak;
+	spin_unlock_irq(&l->lock);
+	if (weak)
+		CIRCLE_WARN_LIMIT("recovery: pages of block %llu can be read from peer %u alone, which has restarted: they are complete up to the last FLUSH",
+				  won->block, p->id);
+}
+
+/*
+ * Nobody who counts can read the page: others of the old view may. What one has that did not
+ * restart is complete; who did has what was flushed (R6), and is asked when all others have been.
+ * -ENOMEDIUM: one is away that may have it.
+ */
+static int ask_others(struct circle_live *l, struct circle_drainer *d,
+		      const struct circle_copy *won, u32 page, u32 from, u32 to)
+{
+	struct circle_copy any = { .block = won->block, .gen = won->gen, .seq = CIRCLE_SEQ_ANY };
+	struct circle_circle *c = l->r.node->circle;
+	unsigned int i, restarted;
+	bool away = false;
+	int err;
+
+	for (restarted = 0; restarted < 2 && !away; restarted++) {
+		for (i = 0; i < c->nr_peers; i++) {
+			const struct circle_peer *p = &c->peer[i];
+
+			any.from = i;
+			if (!(c->old_view >> i & 1) || circle_recover_counts(&l->r, &any) ||
+			    ((l->listed >> i & 1) && !listed(l, won, page, i)))
+				continue;
+			if (!circle_live_reachable(l, &any)) {
+				away = true;
+				continue;
+			}
+			if (restarted != (!(l->whole >> i & 1) &&
+					  READ_ONCE(p->instance) != p->counted))
+				continue;
+			err = circle_recover_run(d, &any, from, to);
+			if (!err)
+				note_asked(l, d, won, p);
+			if (is_over(err))
+				return err;
+			away |= err != -ENODATA;
+		}
+	}
+	return away ? -ENOMEDIUM : -ENODATA;
+}
+
 /*
  * One page, of any copy, also of a peer that counts no more: what it answers has the tag that it
- * listed. -ENODATA: nobody who counts, or is there, has it.
+ * listed. -ENODATA: nobody of the old view has it.
  */
 static int drain_page(struct circle_live *l, struct circle_drainer *d,
 		      const struct circle_copy *won, u32 page)
@@ -137,7 +204,7 @@ static int drain_page(struct circle_live *l, struct circle_drainer *d,
 		else if (worst == -ENODATA)
 			worst = -EHOSTDOWN;
 	}
-	return worst;
+	return worst == -ENODATA ? ask_others(l, d, won, page, from, to) : worst;
 }
 
 /* The winner's pages, from wherever they can be had. -ENODATA: won->lost says of which none is. */
@@ -198,9 +265,9 @@ static void complain(struct circle_live *l, const struct circle_live_job *job, i
 {
 	u64 block = l->r.copy[job->i].block;
 
-	if (err == -ENODATA)
-		CIRCLE_WARN_LIMIT("recovery: block %llu cannot be read from any peer: it is tried again",
-				  block);
+	if (err == -ENODATA || err == -ENOMEDIUM)
+		CIRCLE_WARN_LIMIT("recovery: block %llu cannot be read from any peer%s: it is tried again",
+				  block, err == -ENODATA ? "" : " that is there");
 	else if (err && err != -ECANCELED && err != -EHOSTDOWN && err != -ENOTCONN)
 		CIRCLE_WARN_LIMIT("recovery: block %llu waits: %s (%d)", block,
 				  job->type == LIVE_DRAIN ? "it cannot be brought to the origin" :

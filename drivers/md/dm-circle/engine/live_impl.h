@@ -34,7 +34,11 @@ struct circle_live_job {
 };
 
 struct circle_live {
-	struct circle_recovery r;	/* counted: by the label; the steward's own, READ_ONCE */
+	struct circle_recovery r;	/* counted: by the label; the steward's own, READ_ONCE. instance:
+					 * of who was not there, that of the label
+					 */
+	u32 listed;			/* peers whose lists are in r */
+	u32 whole;			/* ... that counted at the begin: all that they have was flushed */
 	atomic_t users;			/* who looks at it; circle_live_get() */
 	struct circle_drainer *drainer;
 	u32 nr_drainers;
@@ -56,6 +60,7 @@ struct circle_live {
 	bool renewing;			/* what is fresh may not be there */
 	bool flushing;			/* a FLUSH job is under way */
 	bool later, unreadable, lose;	/* some are */
+	bool weak;			/* a page may not be what was completed last */
 	unsigned int vain;		/* FLUSHes in a row that failed */
 	unsigned long flushed;		/* jiffies of the last one */
 	int errors;			/* circle_live_errors() that fresh goes by */

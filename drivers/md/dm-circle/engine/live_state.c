@@ -166,18 +166,17 @@ static bool __good(const struct circle_live *l, const struct circle_live_job *jo
 static void __drained(struct circle_live *l, const struct circle_live_job *job, int err)
 {
 	u16 tries = l->state[job->i] & LIVE_TRIES;
+	bool unread = err == -ENODATA || err == -ENOMEDIUM;
 
 	if (!err)
 		l->state[job->i] &= ~LIVE_VAINS;
 	if (!err)
 		__circle_live_set(l, job->i, __good(l, job) ? LIVE_DRAINED : LIVE_PENDING, 0);
-	else if (err == -EHOSTDOWN)
-		__circle_live_set(l, job->i, LIVE_UNREADABLE, 0);
-	else if (err == -ENODATA && tries == LIVE_TRIES)
-		__circle_live_set(l, job->i, LIVE_UNREADABLE, LIVE_LOSE);
+	else if (err == -EHOSTDOWN || (unread && tries == LIVE_TRIES))
+		__circle_live_set(l, job->i, LIVE_UNREADABLE, err == -ENODATA ? LIVE_LOSE : 0);
 	else
 		__circle_live_set(l, job->i, LIVE_PENDING, LIVE_LATER);
-	if (err == -ENODATA && tries != LIVE_TRIES)
+	if (unread && tries != LIVE_TRIES)
 		l->state[job->i] += LIVE_TRY;
 }
 
@@ -191,6 +190,8 @@ static bool __in_vain(struct circle_live *l, const struct circle_live_job *job, 
 
 	if (job->type == LIVE_FLUSH)
 		return l->vain >= VAIN;
+	if ((l->state[job->i] & (LIVE_BASE | LIVE_LOSE)) == LIVE_UNREADABLE)
+		return true;
 	if (err != -EIO && err != -ETIMEDOUT)
 		return err == -EHOSTDOWN;
 	if (vains != LIVE_VAINS)

@@ -92,11 +92,11 @@ static bool as_listed(const struct circle_recovery *r, const struct circle_copy 
 		      const struct circle_call *call)
 {
 	const struct circle_frame *answer = &call->answer;
-	bool restarted = call->instance != r->instance[copy->from];
+	bool any = call->instance != r->instance[copy->from] || copy->seq == CIRCLE_SEQ_ANY;
 
 	if (answer->generation != copy->gen || answer->seq > copy->seq)
 		return false;
-	return answer->seq == copy->seq || (r->live && restarted);
+	return answer->seq == copy->seq || (r->live && any);
 }
 
 static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to)
@@ -110,7 +110,7 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	memset(call, 0, sizeof(*call));
 	call->msg.f.type = CIRCLE_WT_FETCH;
 	call->msg.f.block = copy->block;
-	call->msg.f.seq = copy->seq;
+	call->msg.f.seq = copy->seq == CIRCLE_SEQ_ANY ? 0 : copy->seq;
 	call->msg.f.pages = circle_pages_touched(&node->geom, from, to - from);
 	call->msg.f.sector = from;
 	call->msg.f.sectors = to - from;

@@ -36,6 +36,7 @@ struct circle_recovery {
 	atomic_t refused;		/* live: writes that the origin did not take */
 };
 
+#define CIRCLE_SEQ_ANY	U64_MAX		/* of a copy, while live: whatever its peer has now */
 #define CIRCLE_DRAINERS	8		/* blocks at a time */
 
 struct circle_drainer {
