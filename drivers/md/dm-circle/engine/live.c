@@ -83,7 +83,7 @@ static bool due(unsigned long *last, unsigned long period)
 
 static void renew(struct circle_live *l)
 {
-	int refused = atomic_read(&l->r.refused);
+	int refused = atomic_read(&l->r.node->origin_away);
 
 	if (READ_ONCE(l->errors) == circle_live_errors(l) || !due(&l->renewed, RETRY))
 		return;
@@ -289,6 +289,7 @@ static struct circle_live *create(const struct circle_recovery *r)
 	l->paused = true;		/* until the node is live */
 	l->stopped = true;
 	l->errors = circle_live_errors(l);
+	l->refused = atomic_read(&r->node->origin_away);
 	l->fresh_from = r->nr;
 	l->flushed = jiffies;
 	l->state = vzalloc(array_size(r->nr, sizeof(*l->state)));

@@ -71,13 +71,13 @@ struct circle_live {
 	u32 flags;			/* of the label */
 	unsigned long seen[CIRCLE_MAX_PEERS];	/* jiffies; the same */
 	unsigned long retried, reread, renewed, looked;	/* the same */
-	int refused;			/* r.refused when it looked last; the steward's own */
+	int refused;			/* origin_away when it looked last; the steward's own */
 };
 
 /* Counts FLUSHes of the origin that failed, and writes: it may have lost what is not flushed. */
 static inline int circle_live_errors(const struct circle_live *l)
 {
-	return atomic_read(&l->r.node->origin_errors) + atomic_read(&l->r.refused);
+	return atomic_read(&l->r.node->origin_errors) + atomic_read(&l->r.node->origin_away);
 }
 
 /* live.c. Any context. NULL: there is none. Else it stays until put. */

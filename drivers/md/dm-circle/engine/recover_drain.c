@@ -53,7 +53,7 @@ static int write_leased(struct circle_drainer *d, u64 sector, u32 n)
 	circle_origin_wrote(node);
 	circle_origin_answered(node, err);
 	if (err)
-		atomic_inc(&d->r->refused);
+		atomic_inc(&node->origin_away);
 	return err ? -EIO : 0;
 }
 

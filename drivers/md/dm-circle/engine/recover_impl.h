@@ -33,7 +33,6 @@ struct circle_recovery {
 	struct completion over;		/* none is left */
 	int err;			/* of the first that failed; cmpxchg */
 	bool live;			/* the steward looks at the label; err stops all */
-	atomic_t refused;		/* live: writes that the origin did not take */
 };
 
 #define CIRCLE_SEQ_ANY	U64_MAX		/* of a copy, while live: whatever its peer has now */

@@ -44,6 +44,13 @@ void circle_fenced(struct circle_node *node, u64 gen)
 	circle_steward_kick(node);
 }
 
+/* On the origin's disk that may be the sign that it was away. */
+static void label_failed(struct circle_node *node)
+{
+	if (node->circle->label_dev->bd_disk == node->origin->bd_disk)
+		atomic_inc(&node->origin_away);
+}
+
 static int look(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
@@ -52,8 +59,10 @@ static int look(struct circle_node *node)
 	unsigned long begin = jiffies;
 	struct circle_label_view v;
 
-	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area))
+	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area)) {
+		label_failed(node);
 		return -EIO;
+	}
 	circle_label_judge(c->area, node->conf.id, &v, cur, circle_crc);
 	if (v.status)
 		return -EIO;
@@ -87,10 +96,13 @@ static int write_label(struct circle_node *node)
 	int r = shared ? circle_origin_flush(node) : 0;
 	int errors = atomic_read(&node->origin_errors);
 
-	if (!r)
+	if (!r) {
 		r = circle_label_write(node->meta->io, c->label_dev,
 				       shared ? REQ_OP_WRITE | REQ_SYNC : CIRCLE_WRITE_DURABLY,
 				       c->label_sector, &c->label, c->label_copy, c->area);
+		if (r)
+			label_failed(node);
+	}
 	if (!r && shared)
 		r = circle_origin_flush(node);
 	/* Another's FLUSH that failed may have taken the label with it. */
