@@ -221,6 +221,22 @@ u32 circle_live_left(struct circle_node *node)
 	return left;
 }
 
+s64 circle_live_eta(struct circle_node *node)
+{
+	struct circle_live *l = circle_live_get(node);
+	u32 left, done;
+	s64 eta = -1;
+
+	if (!l)
+		return 0;
+	left = READ_ONCE(l->left);
+	done = l->winners - min(left, l->winners);
+	if (done)
+		eta = div_u64((u64)(jiffies - l->began) / HZ * left, done) + 1;
+	circle_live_put(l);
+	return eta;
+}
+
 /* Of these peers those that are there. */
 static u32 there(const struct circle_live *l, u32 peers)
 {
@@ -292,6 +308,7 @@ static struct circle_live *create(const struct circle_recovery *r)
 	l->refused = atomic_read(&r->node->origin_away);
 	l->fresh_from = r->nr;
 	l->flushed = jiffies;
+	l->began = jiffies;
 	l->state = vzalloc(array_size(r->nr, sizeof(*l->state)));
 	l->drainer = circle_drainers_alloc(&l->r, &l->nr_drainers);
 	for (i = 0; l->drainer && i < l->nr_drainers; i++)

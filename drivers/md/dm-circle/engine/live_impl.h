@@ -44,6 +44,7 @@ struct circle_live {
 	u32 nr_drainers;
 	u32 winners;
 	u64 pages;			/* theirs */
+	unsigned long began;		/* jiffies */
 	struct mutex flush;		/* one FLUSH at a time; sleeps; outside of lock */
 
 	spinlock_t lock;		/* irq-safe; covers what follows; a leaf */

@@ -11,6 +11,7 @@
  */
 #include "op.h"
 #include "degrade.h"
+#include "live.h"
 #include "origin.h"
 #include "repair.h"
 #include "replicate.h"
@@ -343,6 +344,8 @@ s64 circle_writeback_eta(struct circle_node *node)
 	s64 pages = atomic64_read(&s->dirty_pages) - atomic64_read(&s->lost_pages);
 	u64 pace = READ_ONCE(node->wb.pace);
 
+	if (READ_ONCE(node->recovering))	/* then nothing else is dirty */
+		return circle_live_eta(node);
 	if (pages <= 0)
 		return 0;
 	if (!pace)
