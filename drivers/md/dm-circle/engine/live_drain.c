@@ -11,6 +11,7 @@
 #include "replicate.h"
 
 #define RUN	64	/* jobs of a drainer before others may have its thread */
+#define PROBE	(10 * HZ)	/* a peer that refused a release is asked again */
 
 static int flush(struct circle_live *l)
 {
@@ -51,18 +52,27 @@ static int release(struct circle_live *l, struct circle_call *call, const struct
 		return -ETIMEDOUT;
 	if (!circle_same_store(call->instance, l->r.instance[c->from]))
 		return -ENOTCONN;	/* it was not that one that answered */
-	if (!call->answer.status && !call->answer.pages)
+	err = call->answer.status || call->answer.pages ? -EACCES : 0;
+	if (!err && !(READ_ONCE(l->bad) >> c->from & 1))
 		return 0;
 	spin_lock_irq(&l->lock);
-	l->bad |= 1u << c->from;	/* a holder that does not do as it is told (R3) */
+	l->bad &= ~(1u << c->from);
+	if (err) {	/* a holder that does not do as it is told (R3) */
+		WRITE_ONCE(l->bad_instance[c->from], call->instance);
+		WRITE_ONCE(l->bad_since[c->from], jiffies);
+		l->bad |= 1u << c->from;
+	}
 	spin_unlock_irq(&l->lock);
-	return -EACCES;
+	return err;
 }
 
 /* What is in the way of a release by this holder. */
 static int blocked(const struct circle_live *l, const struct circle_copy *c)
 {
 	if (!circle_recover_counts(&l->r, c))
+		return 0;
+	if ((READ_ONCE(l->bad) >> c->from & 1) && circle_live_reachable(l, c) &&
+	    time_after(jiffies, READ_ONCE(l->bad_since[c->from]) + PROBE))
 		return 0;
 	if (READ_ONCE(l->gone) >> c->from & 1)
 		return -EHOSTDOWN;

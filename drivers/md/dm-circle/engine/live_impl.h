@@ -65,7 +65,9 @@ struct circle_live {
 	unsigned int vain;		/* FLUSHes in a row that failed */
 	unsigned long flushed;		/* jiffies of the last one */
 	int errors;			/* circle_live_errors() that fresh goes by */
-	u32 bad;			/* peers that refused a release */
+	u32 bad;			/* peers that refused a release, each */
+	u64 bad_instance[CIRCLE_MAX_PEERS];	/* being that one, READ_ONCE, */
+	unsigned long bad_since[CIRCLE_MAX_PEERS];	/* and then (jiffies): they are asked again */
 
 	u32 floor;			/* copies that all has; the steward's own; READ_ONCE */
 	u32 gone;			/* peers that count, but are not waited for; the same */

@@ -31,7 +31,9 @@ bool circle_live_reachable(const struct circle_live *l, const struct circle_copy
 
 bool circle_live_is_there(const struct circle_live *l, unsigned int nr)
 {
-	return has_its_store(l, nr) && !(READ_ONCE(l->bad) >> nr & 1);
+	return has_its_store(l, nr) &&
+	       (!(READ_ONCE(l->bad) >> nr & 1) || READ_ONCE(l->bad_instance[nr]) !=
+		READ_ONCE(l->r.node->circle->peer[nr].instance));
 }
 
 u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers)
