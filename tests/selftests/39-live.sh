@@ -14,47 +14,16 @@
 . "$REPO/tests/lib/circle.sh"
 # shellcheck source=tests/lib/local.sh
 . "$REPO/tests/lib/local.sh"
+# shellcheck source=tests/lib/live.sh
+. "$REPO/tests/lib/live.sh"
 ktap_header
 
 SIZE=33554432		# of the history: 512 blocks
-SLOW=2000		# ms that a write to the origin takes during a recovery
-RECOVER="3 writeback recover fenced"
 hist() { "$HISTORY" "$1" --dev /dev/mapper/c1 --log /tmp/h --size $SIZE "${@:2}" >/tmp/out || { tail -25 /tmp/out; return 1; }; }
 run() { hist run --resume --threads 4 "$@"; }
 check() { hist check --allow all --record; }
-left() { circle_status c1 recovering; }
-is_live() { local n; n=$(left); echo "# $n left"; [ "$n" -gt 0 ]; }
-is_over() { [ "$(left)" = 0 ]; }
-said() { log_since "$MARK" | grep -q "$1"; }
-counts() { circle_wait_counts 1 2 "$DEGREE"; }
-owner() { circle_node_create 1 "$DEGREE" "2 3" "${FEATURES-1 writeback}"; }
-
-# Hundreds of dirty blocks, or with <command> what it writes; then the host and its SSD are gone.
-lost()
-{
-	circle_patient 1 && circle_drain c1 && dev_hold org1 1 120000 && counts &&
-		"${@:-wrote}" || return 1
-	echo "# $(circle_dirty c1) dirty"
-	counts && dies_again
-}
+lost() { live_lost "${@:-wrote}"; }
 wrote() { run --ops 400 --mix write=90,read=10 --sizes 4096,16384,65536; }
-dies_again() { circle_node_die 1 && circle_node_wipe 1 && dev_hold org1 1 "$SLOW"; }
-
-# The first read is of the last block, so that it is not one of those that are drained first.
-first_read()
-{
-	local begin made
-	begin=$(now_ms)
-	owner && made=$(now_ms) && is_live && dd if=/dev/mapper/c1 of=/dev/null bs=64k skip=511 count=1 \
-		iflag=direct status=none || return 1
-	echo "# made after $((made - begin)) ms, the first read ended $(($(now_ms) - made)) ms later"
-}
-takes_over()
-{
-	local FEATURES=$RECOVER
-	MARK=$(log_mark)
-	circle_recovers 1 within_awake 10 first_read && is_live
-}
 reads() { is_live && hist check --allow all; }
 writes() { run --ops 15 --mix write=60,read=30,discard=10 && is_live; }
 fast() { dev_heal org1 && wait_for 120 "the end" is_over && check; }
@@ -143,24 +112,9 @@ ktap_test "the peers count" counts
 
 # Nobody can read what the holders have: an error, listed, until it is written anew. Of 192 blocks 64 are
 # written back when the owner dies (dev_hold).
-random_blocks()	# <file>
-{
-	head -c 12M /dev/urandom >"$1" && copy_blocks "$1" 0 192
-}
-copy_blocks()	# <file> <first> <number>
-{
-	timeout 600 dd "if=$1" of=/dev/mapper/c1 bs=64k skip="$2" seek="$2" count="$3" conv=notrunc \
-		oflag=direct iflag=fullblock status=none
-}
-reads_as()	# <file> <first> <number>
-{
-	timeout 600 dd if=/dev/mapper/c1 of=/tmp/blocks bs=64k skip="$2" count="$3" iflag=direct status=none &&
-		cmp -n $(($3 << 16)) -i $(($2 << 16)):0 "$1" /tmp/blocks
-}
 holders_fail() { is_live && bad_sectors ssd2 0 131072 && bad_sectors ssd3 0 131072; }
 reads_fail() { ! reads_as /tmp/before 191 1; }
 is_listed() { dmsetup message c1 0 lost >/tmp/lost && head -n 3 /tmp/lost && grep -q "^$((191 * 128))+128$" /tmp/lost; }
-nothing_lost() { [ "$(circle_status c1 lost_pages)" = 0 ]; }
 anew() { head -c 12M /dev/urandom >/tmp/after && copy_blocks /tmp/after 188 4 && reads_as /tmp/after 188 4; }
 still_listed() { is_over && ! nothing_lost && ! reads_as /tmp/after 187 1; }
 all_anew() { copy_blocks /tmp/after 0 192 && reads_as /tmp/after 0 192 && nothing_lost; }

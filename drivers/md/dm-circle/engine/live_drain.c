@@ -18,7 +18,9 @@ static int flush(struct circle_live *l)
 	int err = 0;
 
 	mutex_lock(&l->flush);
-	if (READ_ONCE(l->fresh))
+	if (READ_ONCE(l->r.err))
+		err = -ECANCELED;	/* a suspend does not wait for more than what is under way */
+	else if (READ_ONCE(l->fresh))
 		err = __circle_live_flush(l);
 	mutex_unlock(&l->flush);
 	return err;

@@ -258,7 +258,9 @@ void circle_live_say_lost(struct circle_live *l)
 
 	if (!READ_ONCE(l->lose))
 		return;
-	WRITE_ONCE(l->lose, false);
+	spin_lock_irq(&l->lock);	/* what is marked from now on says so anew */
+	l->lose = false;
+	spin_unlock_irq(&l->lock);
 	for (i = 0; i < l->r.nr; i++) {
 		if (!(i & 0xfff))
 			cond_resched();
@@ -276,8 +278,11 @@ void circle_live_say_lost(struct circle_live *l)
 		if (ok && to_lose(l, i) && l->r.copy[i].noted == CIRCLE_LOST_NOTED)
 			lose(l, i);
 	}
-	if (!ok)
-		WRITE_ONCE(l->lose, true);
-	else if (some)
+	if (!ok) {
+		spin_lock_irq(&l->lock);
+		l->lose = true;
+		spin_unlock_irq(&l->lock);
+	} else if (some) {
 		circle_event_post(node);
+	}
 }

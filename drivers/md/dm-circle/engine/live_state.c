@@ -212,7 +212,8 @@ void circle_live_done(struct circle_live *l, const struct circle_live_job *job, 
 	before = l->state[job->i];
 	if (job->type == LIVE_FLUSH) {
 		l->flushing = false;
-		l->vain = err ? l->vain + 1 : 0;
+		if (err != -ECANCELED)
+			l->vain = err ? l->vain + 1 : 0;
 	} else if (job->type == LIVE_DRAIN) {
 		__drained(l, job, err);
 	} else if (!err) {
@@ -332,12 +333,16 @@ void circle_live_renew(struct circle_live *l)
 
 void circle_live_try_again(struct circle_live *l)
 {
-	WRITE_ONCE(l->later, false);
+	spin_lock_irq(&l->lock);
+	l->later = false;
+	spin_unlock_irq(&l->lock);
 	circle_live_each(l, 0, l->r.nr, __to_be_tried);
 }
 
 void circle_live_read_again(struct circle_live *l)
 {
-	WRITE_ONCE(l->unreadable, false);
+	spin_lock_irq(&l->lock);
+	l->unreadable = false;
+	spin_unlock_irq(&l->lock);
 	circle_live_each(l, 0, l->r.nr, __to_be_read);
 }
