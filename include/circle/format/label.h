@@ -30,7 +30,7 @@ enum circle_label_state {
 #define CIRCLE_LBF_EMPTY	0x4	/* nothing is dirty anywhere: there is nothing to recover */
 #define CIRCLE_LBF_UNSEEN	0x8	/* a taker's first label: the old owner's may be newer */
 #define CIRCLE_LBF_VOID		0x10	/* metadata of this generation failed: never believed */
-#define CIRCLE_LBF_LOST		0x20	/* only metadata of this generation say which pages are lost */
+#define CIRCLE_LBF_LOST		0x20	/* which pages are lost only these metadata say */
 #define CIRCLE_LBF_ALL		0x3f
 
 struct circle_disk_peer {

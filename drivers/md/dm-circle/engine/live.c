@@ -61,7 +61,7 @@ static bool finish(struct circle_live *l)
 	spin_unlock_irq(&c->lock);
 	spin_lock_irq(&l->lock);
 	WRITE_ONCE(node->recovering, false);
-	list_splice_init(&l->waiters, &go);
+	__circle_live_take_all(l, &go);
 	spin_unlock_irq(&l->lock);
 	circle_live_let_go(&go);
 	CIRCLE_INFO("recovery complete%s: %u blocks (%u from peers), %llu pages drained to the origin",
@@ -301,7 +301,8 @@ static struct circle_live *create(const struct circle_recovery *r)
 	l->r.live = true;
 	mutex_init(&l->flush);
 	spin_lock_init(&l->lock);
-	INIT_LIST_HEAD(&l->waiters);
+	for (i = 0; i < LIVE_QUEUES; i++)
+		INIT_LIST_HEAD(&l->queue[i].list);
 	l->paused = true;		/* until the node is live */
 	l->stopped = true;
 	l->errors = circle_live_errors(l);

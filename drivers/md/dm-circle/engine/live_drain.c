@@ -296,7 +296,9 @@ void circle_live_drain(struct work_struct *work)
 	int err;
 
 	for (n = 0; n < RUN; n++) {
-		while (circle_live_pick(l, &job))
+		struct circle_live_search search = { };
+
+		while (circle_live_pick(l, &search, &job))
 			cond_resched();
 		if (job.type == LIVE_NOTHING)
 			break;

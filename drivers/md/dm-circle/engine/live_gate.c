@@ -63,8 +63,12 @@ static bool pass(struct circle_live *l, struct circle_io *io, u32 i, bool *error
 	*error = (l->state[i] & (LIVE_BASE | LIVE_LOSE)) == LIVE_UNREADABLE;
 	wait = !*error && READ_ONCE(l->r.node->recovering) && !may_pass(io, l->state[i]);
 	if (wait) {
+		struct circle_live_queue *q = &l->queue[i % LIVE_QUEUES];
+
 		io->awaits = i;
-		list_add_tail(&io->waiter.link, &l->waiters);
+		list_add_tail(&io->waiter.link, &q->list);
+		q->nr++;
+		WRITE_ONCE(l->waiting, l->waiting + 1);
 		__circle_live_kick(l);
 	}
 	spin_unlock_irqrestore(&l->lock, flags);
@@ -90,15 +94,49 @@ bool circle_live_gate(struct circle_io *io)
 	return ok;
 }
 
-void __circle_live_take(struct circle_live *l, u32 i, bool all, struct list_head *out)
+/* lock held; i of r.nr: of any copy. */
+static void __take(struct circle_live *l, struct circle_live_queue *q, u32 i, bool all,
+		   struct list_head *out)
 {
 	struct circle_waiter *w, *tmp;
 
 	lockdep_assert_held(&l->lock);
-	list_for_each_entry_safe(w, tmp, &l->waiters, link)
-		if ((i == l->r.nr || io_of(w)->awaits == i) &&
-		    (all || may_pass(io_of(w), l->state[io_of(w)->awaits])))
-			list_move_tail(&w->link, out);
+	list_for_each_entry_safe(w, tmp, &q->list, link) {
+		if ((i != l->r.nr && io_of(w)->awaits != i) ||
+		    (!all && !may_pass(io_of(w), l->state[io_of(w)->awaits])))
+			continue;
+		list_move_tail(&w->link, out);
+		q->nr--;
+		WRITE_ONCE(l->waiting, l->waiting - 1);
+	}
+}
+
+void __circle_live_take(struct circle_live *l, u32 i, bool all, struct list_head *out)
+{
+	__take(l, &l->queue[i % LIVE_QUEUES], i, all, out);
+}
+
+void __circle_live_take_all(struct circle_live *l, struct list_head *out)
+{
+	u32 k;
+
+	lockdep_assert_held(&l->lock);
+	for (k = 0; k < LIVE_QUEUES; k++) {
+		list_splice_tail_init(&l->queue[k].list, out);
+		l->queue[k].nr = 0;
+	}
+	WRITE_ONCE(l->waiting, 0);
+}
+
+void circle_live_take_each(struct circle_live *l, bool all, struct list_head *out)
+{
+	u32 k;
+
+	for (k = 0; k < LIVE_QUEUES && READ_ONCE(l->waiting); k++) {
+		spin_lock_irq(&l->lock);
+		__take(l, &l->queue[k], l->r.nr, all, out);
+		spin_unlock_irq(&l->lock);
+	}
 }
 
 void circle_live_let_go(struct list_head *list)
@@ -134,9 +172,9 @@ void circle_live_end_waits(struct circle_node *node)
 		return;
 	spin_lock_irq(&l->lock);	/* what comes after a resume waits for it */
 	if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
-		list_splice_init(&l->waiters, &fenced);
+		__circle_live_take_all(l, &fenced);
 	else if (circle_ending(c))
-		list_splice_init(&l->waiters, &end);
+		__circle_live_take_all(l, &end);
 	spin_unlock_irq(&l->lock);
 	circle_live_put(l);
 	circle_live_fail(&fenced);

@@ -33,6 +33,18 @@ struct circle_live_job {
 	int errors;			/* live->errors when it began */
 };
 
+#define LIVE_QUEUES	256		/* of who waits, by a hash of the copy: a block's are few */
+
+struct circle_live_queue {
+	struct list_head list;		/* circle_io.waiter.link; their copy is io->awaits */
+	u32 nr;
+};
+
+/* Where a drainer is in its search for what somebody waits for. */
+struct circle_live_search {
+	u32 at, queues, rest;		/* the queue; how many were begun; still to be seen in it */
+};
+
 struct circle_live {
 	struct circle_recovery r;	/* counted: by the label; the steward's own, READ_ONCE. instance:
 					 * of who was not there, that of the label
@@ -49,7 +61,9 @@ struct circle_live {
 
 	spinlock_t lock;		/* irq-safe; covers what follows; a leaf */
 	u16 *state;			/* of winners; of others 0. READ_ONCE, released */
-	struct list_head waiters;	/* circle_io.waiter.link; their copy is io->awaits */
+	struct circle_live_queue queue[LIVE_QUEUES];
+	u32 waiting;			/* requests in them; READ_ONCE */
+	u32 turn;			/* queue that was looked into first */
 	u32 next;			/* to be drained when nobody waits */
 	u32 left;			/* winners that are not drained */
 	u32 fresh;			/* DRAINED, not DURABLE */
@@ -94,10 +108,13 @@ static inline void circle_live_put(struct circle_live *l)
 
 /* live_gate.c. Index of the block's winner, or r.nr. */
 u32 circle_live_find(const struct circle_live *l, u64 block);
-/* lock held: takes off the list what may pass now, of copy i (r.nr: of all); or, all: everything of
- * i. Then, without the lock, they go on or fail.
+/* lock held: takes out of its queue what may pass now, of copy i; or, all: everything of i.
+ * take_all: everything there is. Then, without the lock, they go on or fail.
  */
 void __circle_live_take(struct circle_live *l, u32 i, bool all, struct list_head *out);
+void __circle_live_take_all(struct circle_live *l, struct list_head *out);
+/* Process context: the same for all copies. */
+void circle_live_take_each(struct circle_live *l, bool all, struct list_head *out);
 void circle_live_let_go(struct list_head *list);
 void circle_live_fail(struct list_head *list);
 
@@ -109,9 +126,10 @@ void __circle_live_set(struct circle_live *l, u32 i, u16 base, u16 flags);
 void circle_live_each(struct circle_live *l, u32 from, u32 to,
 		      void (*what)(struct circle_live *l, u32 i));
 /* Process context. What to do; the caller is to say circle_live_done(), unless it is nothing. True:
- * nothing was found yet, look again.
+ * nothing was found yet, look again, with the same search, of zeros at first.
  */
-bool circle_live_pick(struct circle_live *l, struct circle_live_job *job);
+bool circle_live_pick(struct circle_live *l, struct circle_live_search *s,
+		      struct circle_live_job *job);
 void circle_live_done(struct circle_live *l, const struct circle_live_job *job, int err);
 /* Sleeps, l->flush held: a FLUSH of the origin; what was DRAINED is DURABLE. 0 or -EIO. */
 int __circle_live_flush(struct circle_live *l);

@@ -140,7 +140,7 @@ void circle_live_look_after_peers(struct circle_live *l)
 {
 	struct circle_circle *c = l->r.node->circle;
 	unsigned long timeout = msecs_to_jiffies(READ_ONCE(c->timeout_ms));
-	unsigned long wait = list_empty_careful(&l->waiters) ? PATIENCE : min(timeout, PATIENCE);
+	unsigned long wait = READ_ONCE(l->waiting) ? min(timeout, PATIENCE) : PATIENCE;
 	unsigned int i;
 
 	for (i = 0; i < c->nr_peers; i++) {

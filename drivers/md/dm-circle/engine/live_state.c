@@ -14,6 +14,7 @@
 #define CHUNK		4096		/* states changed under one lock */
 #define FLUSH_PERIOD	(2 * HZ)	/* at worst what was drained since is drained again */
 #define VAIN		10		/* FLUSHes in a row */
+#define SEARCH		64		/* requests looked at under one lock */
 
 static bool not_drained(u16 state)
 {
@@ -96,27 +97,51 @@ static void __begin_flush(struct circle_live *l, struct circle_live_job *job)
 	job->type = LIVE_FLUSH;
 }
 
-/* The first that is waited for and can be had. */
-static void __pick_waited(struct circle_live *l, struct circle_live_job *job)
+/* Who waits for what can be had? */
+static bool __pick_for(struct circle_live *l, struct circle_io *io, struct circle_live_job *job)
+{
+	u16 state = l->state[io->awaits];
+
+	if (!__workable(l, io->awaits))
+		return false;
+	if (!is_fresh(state) || (state & LIVE_UNEVEN) || bio_op(circle_io_bio(io)) != REQ_OP_READ)
+		__begin(l, io->awaits, job);
+	else if (!l->flushing)
+		__begin_flush(l, job);
+	else
+		return false;
+	return true;
+}
+
+/* Something that is waited for and can be had. True: found, or look again. */
+static bool __pick_waited(struct circle_live *l, struct circle_live_search *s,
+			  struct circle_live_job *job)
 {
 	struct circle_waiter *w;
+	u32 n;
 
-	list_for_each_entry(w, &l->waiters, link) {
-		struct circle_io *io = container_of(w, struct circle_io, waiter);
-		u16 state = l->state[io->awaits];
-
-		if (!__workable(l, io->awaits))
-			continue;
-		if (!is_fresh(state) || (state & LIVE_UNEVEN) ||
-		    bio_op(circle_io_bio(io)) != REQ_OP_READ) {
-			__begin(l, io->awaits, job);
-			return;
-		}
-		if (!l->flushing) {
-			__begin_flush(l, job);
-			return;
-		}
+	if (!s->queues) {
+		l->turn = (l->turn + 1) % LIVE_QUEUES;
+		s->at = l->turn;
 	}
+	for (n = 0; n < SEARCH && l->waiting; n++) {
+		struct circle_live_queue *q = &l->queue[s->at];
+
+		if (!s->rest || list_empty(&q->list)) {
+			if (s->queues == LIVE_QUEUES)
+				return false;
+			if (s->queues++)
+				s->at = (s->at + 1) % LIVE_QUEUES;
+			s->rest = l->queue[s->at].nr;
+			continue;
+		}
+		s->rest--;
+		w = list_first_entry(&q->list, struct circle_waiter, link);
+		if (__pick_for(l, container_of(w, struct circle_io, waiter), job))
+			return true;
+		list_move_tail(&w->link, &q->list);
+	}
+	return l->waiting;
 }
 
 static void __pick_next(struct circle_live *l, struct circle_live_job *job)
@@ -138,21 +163,24 @@ static void __pick_next(struct circle_live *l, struct circle_live_job *job)
 		__begin_flush(l, job);
 }
 
-bool circle_live_pick(struct circle_live *l, struct circle_live_job *job)
+bool circle_live_pick(struct circle_live *l, struct circle_live_search *s,
+		      struct circle_live_job *job)
 {
-	bool more, run;
+	bool more = false, run;
 
 	job->type = LIVE_NOTHING;
 	job->i = 0;
 	spin_lock_irq(&l->lock);
 	run = !l->stopped && !l->over && __valid(l);	/* else the steward renews, and kicks */
 	if (run)
-		__pick_waited(l, job);
-	if (run && job->type == LIVE_NOTHING && !l->paused)
+		more = __pick_waited(l, s, job);
+	if (run && !more && !l->paused) {
 		__pick_next(l, job);
+		more = l->next < l->r.nr;
+	}
 	job->errors = l->errors;
 	l->busy += job->type != LIVE_NOTHING;
-	more = run && job->type == LIVE_NOTHING && !l->paused && l->next < l->r.nr;
+	more &= job->type == LIVE_NOTHING;
 	spin_unlock_irq(&l->lock);
 	return more;
 }
@@ -202,8 +230,9 @@ static bool __in_vain(struct circle_live *l, const struct circle_live_job *job, 
 
 void circle_live_done(struct circle_live *l, const struct circle_live_job *job, int err)
 {
-	u32 i = job->type == LIVE_FLUSH ? l->r.nr : job->i;
+	u32 i = job->i;
 	u16 before, base;
+	bool vain;
 	LIST_HEAD(go);
 	LIST_HEAD(bad);
 
@@ -218,17 +247,25 @@ void circle_live_done(struct circle_live *l, const struct circle_live_job *job, 
 		__drained(l, job, err);
 	} else if (!err) {
 		__circle_live_set(l, i, LIVE_GONE, 0);
-	} else {	/* what its FLUSH did not cover may be lost; renew() may know that already */
+	} else {	/* what its FLUSH did not cover may be lost; renew() may have seen that */
 		base = (before & LIVE_DURABLE) || __good(l, job) ? before & LIVE_BASE :
 								   LIVE_PENDING;
 		__circle_live_set(l, i, base, LIVE_LATER);
 	}
-	__circle_live_take(l, i, false, &go);
-	if (__in_vain(l, job, err, before))
-		__circle_live_take(l, i, true, &bad);
+	vain = __in_vain(l, job, err, before);
+	if (job->type != LIVE_FLUSH) {
+		__circle_live_take(l, i, false, &go);
+		if (vain)
+			__circle_live_take(l, i, true, &bad);
+	}
 	if (l->lose || (!l->left && !l->fresh && !l->busy))
 		circle_steward_kick(l->r.node);
 	spin_unlock_irq(&l->lock);
+	if (job->type == LIVE_FLUSH) {
+		circle_live_take_each(l, false, &go);
+		if (vain)
+			circle_live_take_each(l, true, &bad);
+	}
 	circle_live_let_go(&go);
 	circle_live_fail(&bad);
 }
