@@ -14,6 +14,7 @@
 #define CHUNK		4096		/* states changed under one lock */
 #define FLUSH_PERIOD	(2 * HZ)	/* at worst what was drained since is drained again */
 #define VAIN		10		/* FLUSHes in a row */
+#define SPARE		2		/* drainers for what is waited for: the origin may be slow */
 #define SEARCH		64		/* requests looked at under one lock */
 
 static bool not_drained(u16 state)
@@ -166,6 +167,7 @@ static void __pick_next(struct circle_live *l, struct circle_live_job *job)
 bool circle_live_pick(struct circle_live *l, struct circle_live_search *s,
 		      struct circle_live_job *job)
 {
+	u32 spare = l->nr_drainers > 2 * SPARE ? SPARE : 0;
 	bool more = false, run;
 
 	job->type = LIVE_NOTHING;
@@ -174,7 +176,7 @@ bool circle_live_pick(struct circle_live *l, struct circle_live_search *s,
 	run = !l->stopped && !l->over && __valid(l);	/* else the steward renews, and kicks */
 	if (run)
 		more = __pick_waited(l, s, job);
-	if (run && !more && !l->paused) {
+	if (run && !more && !l->paused && l->busy + spare < l->nr_drainers) {
 		__pick_next(l, job);
 		more = l->next < l->r.nr;
 	}
