@@ -121,6 +121,7 @@ ktap_test "a write mends it" copy_blocks /tmp/before "$X" 1
 ktap_test "then it is read" all_is_read
 
 DEGREE=2
+SLOW=2000	# of each page, when a block is fetched page by page
 again() { dmsetup remove c1 c2 c3 && peer 2 && peer 3 && owner; }
 ktap_test "all again, with degree 2" again
 
