@@ -34,7 +34,7 @@ void circle_live_free(struct circle_node *node);
 
 /* Any context, for status: blocks not drained yet; dirty pages with fewer holders than degree. */
 u32 circle_live_left(struct circle_node *node);
-s64 circle_live_eta(struct circle_node *node);	/* s to the end, at the pace so far; -1: not known */
+s64 circle_live_eta(struct circle_node *node);	/* s to the end at this pace; -1: not known */
 u64 circle_live_exposed(struct circle_node *node, u32 degree);
 
 #endif

@@ -19,7 +19,7 @@ static int flush(struct circle_live *l)
 
 	mutex_lock(&l->flush);
 	if (READ_ONCE(l->r.err))
-		err = -ECANCELED;	/* a suspend does not wait for more than what is under way */
+		err = -ECANCELED;	/* a suspend waits for what is under way only */
 	else if (READ_ONCE(l->fresh))
 		err = __circle_live_flush(l);
 	mutex_unlock(&l->flush);

@@ -46,11 +46,12 @@ struct circle_live_search {
 };
 
 struct circle_live {
-	struct circle_recovery r;	/* counted: by the label; the steward's own, READ_ONCE. instance:
-					 * of who was not there, that of the label
-					 */
+	/* counted: by the label; the steward's own, READ_ONCE. instance: of who was not there, or
+	 * had restarted, that of the old label
+	 */
+	struct circle_recovery r;
 	u32 listed;			/* peers whose lists are in r */
-	u32 whole;			/* ... that counted at the begin: all that they have was flushed */
+	u32 whole;			/* ... that counted at the begin: all was flushed there */
 	atomic_t users;			/* who looks at it; circle_live_get() */
 	struct circle_drainer *drainer;
 	u32 nr_drainers;
@@ -81,7 +82,7 @@ struct circle_live {
 	int errors;			/* circle_live_errors() that fresh goes by */
 	u32 bad;			/* peers that refused a release, each */
 	u64 bad_instance[CIRCLE_MAX_PEERS];	/* being that one, READ_ONCE, */
-	unsigned long bad_since[CIRCLE_MAX_PEERS];	/* and then (jiffies): they are asked again */
+	unsigned long bad_since[CIRCLE_MAX_PEERS];	/* then (jiffies): asked again */
 
 	u32 floor;			/* copies that all has; the steward's own; READ_ONCE */
 	u32 gone;			/* peers that count, but are not waited for; the same */

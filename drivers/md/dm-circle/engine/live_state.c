@@ -14,7 +14,7 @@
 #define CHUNK		4096		/* states changed under one lock */
 #define FLUSH_PERIOD	(2 * HZ)	/* at worst what was drained since is drained again */
 #define VAIN		10		/* FLUSHes in a row */
-#define SPARE		2		/* drainers for what is waited for: the origin may be slow */
+#define SPARE		2		/* drainers, for what is waited for */
 #define SEARCH		64		/* requests looked at under one lock */
 
 static bool not_drained(u16 state)
