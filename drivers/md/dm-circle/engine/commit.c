@@ -24,7 +24,7 @@ static void commit_work(struct work_struct *work)
 	spin_lock_irq(&c->lock);
 	c->working = true;
 	spin_unlock_irq(&c->lock);
-	/* Two FLUSHes at once: one could be believed before it is known that the other failed. */
+	/* Not both at once: one could be believed before it is known that the other failed. */
 	while (!wait_event_timeout(c->landed, !READ_ONCE(c->flying), SLICE))
 		;
 	spin_lock_irq(&c->lock);

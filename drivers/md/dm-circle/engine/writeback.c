@@ -32,7 +32,7 @@
 #define PERIOD		(HZ)
 #define SLOW_US		300000u		/* unless the smallest takes longer, */
 #define SLOW_US_MAX	2000000u	/* and then of no more than this */
-#define BUSY_MS		8		/* since the host's last request */
+#define BUSY_MS		25		/* since the host's last request */
 #define ROOM		2		/* times what a batch took a busy host is left alone */
 #define ROOM_MAX	(HZ)
 #define GOOD		(3 * HZ)	/* since the last good batch: the origin may be away */
@@ -43,6 +43,7 @@
 struct circle_batch {
 	u64 block[BATCH];
 	u32 nr, max;
+	u32 whole;			/* what max would be for a host that is not busy */
 };
 
 static bool want_all(struct circle_node *node)
@@ -77,16 +78,21 @@ static bool in_haste(struct circle_node *node)
 	return circle_node_through(node) || READ_ONCE(node->bg_stop);
 }
 
-/* And nothing is gained by haste: nobody asked, nothing is old, and holders are there. */
-static bool can_wait(struct circle_node *node)
+static bool few_holders(const struct circle_node *node)
 {
 	const struct circle_circle *c = node->circle;
 
+	return c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now);
+}
+
+/* And nothing is gained by haste: nobody asked, nothing is old, and holders are there. */
+static bool can_wait(struct circle_node *node)
+{
 	if (in_haste(node) || READ_ONCE(node->wb.drain) || node->wb.oldest > AGE_MAX)
 		return false;
 	if (node->wb.pressed || pressed(node))
 		return false;
-	return busy(node) && !(c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now));
+	return busy(node) && !few_holders(node);
 }
 
 /* Blocks under way at a time: writes to these wait. */
@@ -94,7 +100,7 @@ static int width(struct circle_node *node)
 {
 	u64 most = READ_ONCE(node->conf.migration_threshold);
 
-	if (in_haste(node) || (READ_ONCE(node->wb.drain) && !busy(node)))
+	if (in_haste(node) || few_holders(node) || (READ_ONCE(node->wb.drain) && !busy(node)))
 		return BATCH;
 	return clamp(div_u64(most, node->geom.block_sectors), 1ull, BATCH + 0ull);
 }
@@ -194,7 +200,8 @@ static void collect(struct circle_node *node, struct circle_batch *b, bool all)
 	u64 block;
 
 	b->nr = 0;
-	b->max = clamp(BATCH_SECTORS / node->geom.block_sectors, 1u, node->wb.limit);
+	b->whole = clamp(BATCH_SECTORS / node->geom.block_sectors, 1u, node->wb.limit);
+	b->max = b->whole;
 	if (can_wait(node))		/* as far as the last batch told */
 		b->max = min_t(u32, b->max, width(node));
 	node->wb.oldest = 0;
@@ -300,6 +307,8 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 					  circle_slot_dirty(s, n) & ~done);
 		if (op->cache_failed)
 			__circle_cache_error(node, n);
+		if (ok && op->mask && circle_slot_dirty(s, n))
+			__circle_slot_renew(s, sh, n);
 		held = s->slot[n].holders && !circle_slot_dirty(s, n);
 	}
 	spin_unlock_irq(&sh->lock);
@@ -320,10 +329,12 @@ static void fit(struct circle_node *node, const struct circle_batch *b)
 	u64 us = ktime_us_delta(ktime_get(), wb->begun) + 1, may = BATCH_US;
 	u32 fits = BATCH;
 
-	if (b->nr <= BATCH_MIN)
-		wb->least_us = !wb->least_us || us < wb->least_us ? us : (wb->least_us * 3 + us) / 4;
-	else if (us < wb->least_us / 2)
-		wb->least_us = 0;	/* it was slow for a while */
+	if (b->nr > BATCH_MIN)	/* it may have been slow for a while; a small batch will tell again */
+		wb->least_us = us < wb->least_us / 2 ? 0 : wb->least_us - wb->least_us / 64;
+	else if (!wb->least_us || us < wb->least_us)
+		wb->least_us = us;
+	else
+		wb->least_us = (wb->least_us * 3 + us) / 4;
 	if (wb->least_us > SLOW_US)
 		may = min_t(u64, wb->least_us + wb->least_us / 4, SLOW_US_MAX);
 	if (time_after_eq(READ_ONCE(node->last_io), jiffies - nsecs_to_jiffies(us * NSEC_PER_USEC)))
@@ -347,14 +358,15 @@ static void no_pace(struct circle_writeback *wb)
 /* Jiffies until the next batch, after one of so many us. */
 static unsigned long leave_room(struct circle_node *node, u64 us)
 {
-	us = min_t(u64, us * ROOM, jiffies_to_usecs(ROOM_MAX));
-	return can_wait(node) ? usecs_to_jiffies(us) : 0;
+	u64 room = nsecs_to_jiffies64(us * NSEC_PER_USEC * ROOM);
+
+	return can_wait(node) ? min_t(u64, room, ROOM_MAX) : 0;
 }
 
 /* Small batches, which are slow for what they do, count until there was one as a drain has them. */
 static void keep_pace(struct circle_writeback *wb, const struct circle_batch *b, u64 pages, u64 us)
 {
-	bool large = b->nr * 2 >= b->max;
+	bool large = b->nr * 2 >= b->whole;
 
 	if (!pages || (wb->paced && !large))
 		return;
@@ -430,7 +442,7 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	us = ktime_us_delta(ktime_get(), node->wb.begun);
 	node->wb.room = leave_room(node, us);
 	if (ok && (any || !bad) && (pages || !circle_meta_data_bad(node->meta)))
-		keep_pace(&node->wb, b, pages, us + jiffies_to_usecs(node->wb.room));
+		keep_pace(&node->wb, b, pages, us);
 	else
 		no_pace(&node->wb);
 	trace_circle_writeback(node, b->nr, ok && !bad);

@@ -343,6 +343,13 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	circle_slot_changed(s, n);
 }
 
+void __circle_slot_renew(struct circle_slots *s, struct circle_shard *sh, u32 n)
+{
+	lockdep_assert_held(&sh->lock);
+	s->slot[n].stamp = circle_slot_now();
+	circle_slot_rotate(s, sh, n);
+}
+
 void __circle_slot_set_wb(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 wb)
 {
 	lockdep_assert_held(&sh->lock);

@@ -129,6 +129,8 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 void __circle_slot_written(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages);
 /* shard->lock held: wb, which is within dirty. */
 void __circle_slot_set_wb(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 wb);
+/* shard->lock held: all that was dirty is at the origin, and what is dirty became so since. */
+void __circle_slot_renew(struct circle_slots *s, struct circle_shard *sh, u32 n);
 /* shard->lock held: within its list to the head. */
 void circle_slot_rotate(struct circle_slots *s, struct circle_shard *sh, u32 n);
 /* shard->lock held: to the main queue, for good; a clean one to its head. */
