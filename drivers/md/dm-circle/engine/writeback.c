@@ -329,7 +329,7 @@ static void fit(struct circle_node *node, const struct circle_batch *b)
 	u64 us = ktime_us_delta(ktime_get(), wb->begun) + 1, may = BATCH_US;
 	u32 fits = BATCH;
 
-	if (b->nr > BATCH_MIN)	/* it may have been slow for a while; a small batch will tell again */
+	if (b->nr > BATCH_MIN)	/* it was slow for a while? A small batch will tell */
 		wb->least_us = us < wb->least_us / 2 ? 0 : wb->least_us - wb->least_us / 64;
 	else if (!wb->least_us || us < wb->least_us)
 		wb->least_us = us;
