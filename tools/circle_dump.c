@@ -192,7 +192,8 @@ static void dump_peers(struct json *j, const struct circle_label *l)
 		json_str(j, "address", text);
 		json_bytes(j, "domain", p->domain, CIRCLE_DOMAIN_SIZE);
 		json_hex(j, "instance", p->instance);
-		json_bool(j, "in_view", p->in_view);
+		json_bool(j, "in_view", p->in_view == CIRCLE_IN_VIEW_COUNTS);
+		json_bool(j, "asked", p->in_view == CIRCLE_IN_VIEW_ASKED);
 		json_close(j, '}');
 	}
 	json_close(j, ']');

@@ -30,7 +30,7 @@ static void fill_label(struct circle_label *l, u32 id, u64 seq, u64 gen, u64 act
 	memcpy(l->domain, "rack-1", 6);
 	l->peer[0] = (struct circle_peer_rec) {
 		.id = 2, .family = 4, .port = 7000, .addr = { 10, 0, 0, 2 }, .domain = "rack-2",
-		.instance = 0xc1c2c3c4c5c6c7c8, .in_view = true,
+		.instance = 0xc1c2c3c4c5c6c7c8, .in_view = CIRCLE_IN_VIEW_COUNTS,
 	};
 	l->peer[31] = (struct circle_peer_rec) {
 		.id = 127, .family = 6, .port = 65535, .addr = { 0xfe, 0x80, [15] = 1 },
@@ -86,7 +86,7 @@ TEST(label, round_trip)
 	CHECK_EQ(b.peer[0].id, 2);
 	CHECK_EQ(b.peer[0].port, 7000);
 	CHECK_EQ(b.peer[0].instance, 0xc1c2c3c4c5c6c7c8);
-	CHECK(b.peer[0].in_view);
+	CHECK_EQ(b.peer[0].in_view, CIRCLE_IN_VIEW_COUNTS);
 	CHECK_EQ(b.peer[1].id, 0);
 	CHECK_EQ(b.peer[31].family, 6);
 	CHECK(!b.peer[31].in_view);
@@ -124,6 +124,20 @@ TEST(label, flags)
 	CHECK_EQ(circle_label_decode(mb, 7, &got, t_crc32c), 0);
 	CHECK_EQ(got.flags, 0x30);
 	CHECK_EQ(CIRCLE_LBF_ALL, 0x3f);
+}
+
+TEST(label, who_is_asked)
+{
+	struct circle_label l, got;
+
+	fill_label(&l, 7, 1, 3, 1);
+	l.state = CIRCLE_LS_RECOVERING;
+	l.peer[31].in_view = CIRCLE_IN_VIEW_ASKED;
+	circle_label_encode(&l, mb, t_crc32c);
+	CHECK_HEX(mb + 256 + 31 * 56 + 40, 16, "0900000000000000 02000000 00000000");
+	CHECK_EQ(circle_label_decode(mb, 7, &got, t_crc32c), 0);
+	CHECK_EQ(got.peer[0].in_view, CIRCLE_IN_VIEW_COUNTS);
+	CHECK_EQ(got.peer[31].in_view, CIRCLE_IN_VIEW_ASKED);
 }
 
 TEST(label, every_byte_counts)
@@ -187,7 +201,9 @@ TEST(label, ranges)
 	VERDICT(peer[0].id, cpu_to_le32(7), 0);
 	VERDICT(peer[0].family, 0, -EBADMSG);
 	VERDICT(peer[0].family, cpu_to_le16(5), -EBADMSG);
-	VERDICT(peer[0].in_view, cpu_to_le32(2), -EBADMSG);
+	VERDICT(peer[0].in_view, cpu_to_le32(2), 0);
+	VERDICT(peer[0].in_view, cpu_to_le32(3), -EBADMSG);
+	VERDICT(peer[0].in_view, cpu_to_le32(0x102), -EBADMSG);
 	VERDICT(peer[5].port, cpu_to_le16(2), 0);
 }
 

@@ -33,6 +33,11 @@ enum circle_label_state {
 #define CIRCLE_LBF_LOST		0x20	/* which pages are lost only these metadata say */
 #define CIRCLE_LBF_ALL		0x3f
 
+/* Of a peer's replicas. 2: RECOVERING, and TAKING behind it, alone. */
+#define CIRCLE_IN_VIEW_NOT	0
+#define CIRCLE_IN_VIEW_COUNTS	1	/* R6 goes by them */
+#define CIRCLE_IN_VIEW_ASKED	2	/* of the view before: the last to ask for a page */
+
 struct circle_disk_peer {
 	__le32	id;			/* 0: entry free */
 	__le16	family;			/* 4 or 6 */
@@ -40,7 +45,7 @@ struct circle_disk_peer {
 	u8	addr[16];		/* network order; IPv4 in the first four bytes */
 	u8	domain[CIRCLE_DOMAIN_SIZE];
 	__le64	instance;		/* of the peer when counted: another is not continuous */
-	__le32	in_view;		/* 1: its replicas count */
+	__le32	in_view;		/* CIRCLE_IN_VIEW_ */
 	__le32	reserved;
 } __packed;
 

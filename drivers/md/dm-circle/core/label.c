@@ -110,7 +110,8 @@ static bool peers_ok(const struct circle_disk_label *d)
 		if (!node_id_ok(id) || (seen[id / 64] >> (id % 64) & 1))
 			return false;
 		seen[id / 64] |= BIT_ULL(id % 64);
-		if ((family != 4 && family != 6) || le32_to_cpu(d->peer[i].in_view) > 1)
+		if ((family != 4 && family != 6) ||
+		    le32_to_cpu(d->peer[i].in_view) > CIRCLE_IN_VIEW_ASKED)
 			return false;
 	}
 	return true;

@@ -34,6 +34,7 @@ static int add_label_peers(struct circle_circle *c)
 	unsigned int i;
 
 	c->old_view = 0;
+	c->asked = 0;
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++) {
 		const struct circle_peer_rec *rec = &c->found.peer[i];
 		struct circle_addr addr = { .family = rec->family, .port = rec->port };
@@ -50,8 +51,10 @@ static int add_label_peers(struct circle_circle *c)
 		p = circle_peer_add(c, rec->id, &addr);
 		if (!p)
 			return -E2BIG;
-		if (rec->in_view)
+		if (rec->in_view == CIRCLE_IN_VIEW_COUNTS)
 			c->old_view |= 1u << p->nr;
+		else if (rec->in_view == CIRCLE_IN_VIEW_ASKED)
+			c->asked |= 1u << p->nr;
 		p->counted = rec->instance;
 	}
 	return 0;
@@ -470,4 +473,5 @@ void circle_deactivate(struct circle_node *node)
 		circle_peer_reset(&c->peer[i]);
 	c->nr_peers = 0;		/* the next attempt's table says who they are */
 	c->old_view = 0;
+	c->asked = 0;
 }

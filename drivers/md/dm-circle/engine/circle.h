@@ -175,6 +175,7 @@ struct circle_circle {
 	bool was_unseen;		/* the label that we found had the flag UNSEEN */
 	bool may_fence;			/* the label is ours: peers are to be told */
 	u32 old_view;			/* of the label that was found */
+	u32 asked;			/* of the view before that: they do not count */
 	struct circle_label found;	/* as it was when we came */
 	struct circle_label seen;	/* as last read; like label */
 	bool label_unsure;		/* the last write of the label failed, or may have */

@@ -275,7 +275,8 @@ static void judge_block(struct circle_live *l, u32 won)
 {
 	const struct circle_copy *w = &l->r.copy[won], *c;
 	u32 same = circle_live_holders(l, won, l->r.counted);
-	bool other = false;
+	/* Of who was not there other versions may come yet. */
+	bool other = (l->r.node->circle->old_view | l->r.node->circle->asked) & ~l->listed;
 
 	for (c = w; c < l->r.copy + l->r.nr && c->block == w->block; c++)
 		other |= !circle_live_alike(w, c);
@@ -377,7 +378,8 @@ int circle_live_begin(struct circle_node *node, struct circle_recovery *r)
 	take_copies(l, r);
 	set(node, l);
 	spin_lock_irq(&node->circle->lock);
-	WRITE_ONCE(node->circle->wait, node->circle->old_view);	/* nobody resynchronises them */
+	/* nobody resynchronises them */
+	WRITE_ONCE(node->circle->wait, node->circle->old_view | node->circle->asked);
 	spin_unlock_irq(&node->circle->lock);
 	WRITE_ONCE(node->recovering, true);
 	CIRCLE_INFO("recovery: live, %u blocks are still to be drained", l->left);

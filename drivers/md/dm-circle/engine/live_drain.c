@@ -133,14 +133,17 @@ static bool listed(const struct circle_live *l, const struct circle_copy *won, u
 	return false;
 }
 
-/* Its readers see it only when no other version can come back, and it may not be the last one. */
+/*
+ * Its readers see it only when no other version can come back, and it may not be the last one. It
+ * is released at once: that who had it may be gone when it is asked for once more.
+ */
 static void note_asked(struct circle_live *l, struct circle_drainer *d,
 		       const struct circle_copy *won, const struct circle_peer *p)
 {
 	bool weak = !(l->whole >> p->nr & 1) && d->call.instance != p->counted;
 
 	spin_lock_irq(&l->lock);
-	l->state[won - l->r.copy] |= LIVE_UNEVEN;
+	l->state[won - l->r.copy] |= LIVE_UNEVEN | LIVE_ASKED;
 	l->weak |= weak;
 	spin_unlock_irq(&l->lock);
 	if (weak)
@@ -149,7 +152,7 @@ static void note_asked(struct circle_live *l, struct circle_drainer *d,
 }
 
 /*
- * Nobody who counts can read the page: others of the old view may. What one has that did not
+ * Nobody who counts can read the page: others of the old views may. What one has that did not
  * restart is complete; who did has what was flushed (R6), and is asked when all others have been.
  * -ENOMEDIUM: one is away that may have it.
  */
@@ -167,7 +170,8 @@ static int ask_others(struct circle_live *l, struct circle_drainer *d,
 			const struct circle_peer *p = &c->peer[i];
 
 			any.from = i;
-			if (!(c->old_view >> i & 1) || circle_recover_counts(&l->r, &any) ||
+			if (!((c->old_view | c->asked) >> i & 1) ||
+			    circle_recover_counts(&l->r, &any) ||
 			    ((l->listed >> i & 1) && !listed(l, won, page, i)))
 				continue;
 			if (!circle_live_reachable(l, &any)) {

@@ -14,6 +14,7 @@
 /* Of a winner. PENDING, UNREADABLE: not drained. */
 enum { LIVE_PENDING = 0, LIVE_DRAINED, LIVE_GONE, LIVE_UNREADABLE, LIVE_BASE = 3 };
 
+#define LIVE_ASKED	0x4	/* some of it is of a peer that does not count: to be GONE soon */
 #define LIVE_BUSY	0x10	/* a drainer has it */
 #define LIVE_DURABLE	0x20	/* a FLUSH covered it: it never goes back to PENDING */
 #define LIVE_LATER	0x40	/* failed: not before the steward says so */

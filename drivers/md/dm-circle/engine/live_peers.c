@@ -47,6 +47,14 @@ u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers)
 	return n;
 }
 
+/* Who does not count is remembered: what only it can still give is not lost. */
+static u8 in_view(const struct circle_circle *c, unsigned int nr, u32 peers)
+{
+	if (peers >> nr & 1)
+		return CIRCLE_IN_VIEW_COUNTS;
+	return (c->old_view | c->asked) >> nr & 1 ? CIRCLE_IN_VIEW_ASKED : CIRCLE_IN_VIEW_NOT;
+}
+
 int circle_live_label(struct circle_live *l, u32 peers, u32 floor)
 {
 	struct circle_circle *c = l->r.node->circle;
@@ -56,7 +64,7 @@ int circle_live_label(struct circle_live *l, u32 peers, u32 floor)
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
 		for (k = 0; k < c->nr_peers; k++)
 			if (c->label.peer[i].id == c->peer[k].id)
-				c->label.peer[i].in_view = peers >> k & 1;
+				c->label.peer[i].in_view = in_view(c, k, peers);
 	c->label.state = CIRCLE_LS_RECOVERING;
 	c->label.flags = l->flags;
 	c->label.floor = floor;

@@ -43,21 +43,29 @@ static void __put(struct circle_live *l, u32 i, u16 new)
 	smp_store_release(&l->state[i], new);
 }
 
+/* Also if nobody waits for it. */
+static bool to_be_done(u16 state)
+{
+	u16 base = state & LIVE_BASE;
+
+	return base == LIVE_PENDING || (base == LIVE_DRAINED && (state & LIVE_ASKED));
+}
+
 void __circle_live_set(struct circle_live *l, u32 i, u16 base, u16 flags)
 {
-	u16 keep = LIVE_UNEVEN | LIVE_DURABLE | LIVE_VAINS;
+	u16 keep = LIVE_UNEVEN | LIVE_DURABLE | LIVE_VAINS | LIVE_ASKED;
 
 	lockdep_assert_held(&l->lock);
 	if (base == LIVE_DRAINED)
 		keep |= LIVE_COVERED;
-	if (base == LIVE_PENDING) {
+	if (base == LIVE_PENDING)
 		keep |= LIVE_TRIES;
-		l->next = min(l->next, i);
-	}
 	l->later |= !!(flags & LIVE_LATER);
 	l->unreadable |= base == LIVE_UNREADABLE;
 	l->lose |= !!(flags & LIVE_LOSE);
 	__put(l, i, (l->state[i] & keep) | base | flags);
+	if (to_be_done(l->state[i]) && !(flags & (LIVE_BUSY | LIVE_LATER)))
+		l->next = min(l->next, i);
 }
 
 void __circle_live_kick(struct circle_live *l)
@@ -155,7 +163,7 @@ static void __pick_next(struct circle_live *l, struct circle_live_job *job)
 		return;
 	}
 	for (n = 0; l->next < l->r.nr && n < CHUNK; n++, l->next++)
-		if ((l->state[l->next] & LIVE_BASE) == LIVE_PENDING && __workable(l, l->next) &&
+		if (to_be_done(l->state[l->next]) && __workable(l, l->next) &&
 		    circle_recover_wins(&l->r, l->next)) {
 			__begin(l, l->next++, job);
 			return;

@@ -295,6 +295,8 @@ static void count_on(struct circle_recovery *r)
 	unsigned int i;
 
 	for (i = 0; i < c->nr_peers; i++) {
+		if (c->asked >> i & 1)
+			r->instance[i] = c->peer[i].counted;	/* its store; it does not count */
 		if (!(c->old_view >> i & 1) || !reachable(&c->peer[i]))
 			continue;
 		r->counted |= 1u << i;

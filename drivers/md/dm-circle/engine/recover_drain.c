@@ -92,11 +92,11 @@ static bool as_listed(const struct circle_recovery *r, const struct circle_copy 
 		      const struct circle_call *call)
 {
 	const struct circle_frame *answer = &call->answer;
-	bool any = call->instance != r->instance[copy->from] || copy->seq == CIRCLE_SEQ_ANY;
+	bool any = call->instance != r->instance[copy->from];
 
 	if (answer->generation != copy->gen || answer->seq > copy->seq)
 		return false;
-	return answer->seq == copy->seq || (r->live && any);
+	return answer->seq == copy->seq || copy->seq == CIRCLE_SEQ_ANY || (r->live && any);
 }
 
 static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to)
@@ -104,13 +104,14 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	struct circle_node *node = d->r->node;
 	struct circle_peer *p = &node->circle->peer[copy->from];
 	struct circle_call *call = &d->call;
+	bool any = copy->seq == CIRCLE_SEQ_ANY;
 
 	if (READ_ONCE(p->state) < CIRCLE_PEER_UP)
 		return d->r->live ? -ENOTCONN : -EAGAIN;
 	memset(call, 0, sizeof(*call));
 	call->msg.f.type = CIRCLE_WT_FETCH;
 	call->msg.f.block = copy->block;
-	call->msg.f.seq = copy->seq == CIRCLE_SEQ_ANY ? 0 : copy->seq;
+	call->msg.f.seq = any ? 0 : copy->seq;
 	call->msg.f.pages = circle_pages_touched(&node->geom, from, to - from);
 	call->msg.f.sector = from;
 	call->msg.f.sectors = to - from;
@@ -119,14 +120,15 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	if (circle_call_wait(p, call))
 		return d->r->live ? -ETIMEDOUT : -EAGAIN;
 	/* Another store has nothing to say about what this one has. */
-	if (d->r->live && !circle_same_store(call->instance, d->r->instance[copy->from]))
-		return -ENOTCONN;
+	if ((d->r->live || any) &&
+	    !circle_same_store(call->instance, d->r->instance[copy->from]))
+		return d->r->live ? -ENOTCONN : -ENODATA;
 	if (call->answer.status)
 		return -ENODATA;
 	if (as_listed(d->r, copy, call) &&
 	    call->answer.length == (to - from) << SECTOR_SHIFT)
 		return 0;
-	return d->r->live ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */
+	return d->r->live || any ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */
 }
 
 int circle_recover_run(struct circle_drainer *d, const struct circle_copy *copy, u32 from,
@@ -207,10 +209,42 @@ static u64 known_lost(struct circle_node *node, u64 block)
 	return lost;
 }
 
+/* Of those that an earlier recovery did without, who do not count: who is there, or is not. */
+static u32 late(const struct circle_recovery *r, bool there)
+{
+	struct circle_circle *c = r->node->circle;
+	unsigned int i;
+	u32 mask = 0;
+
+	for (i = 0; i < c->nr_peers; i++) {
+		const struct circle_peer *p = &c->peer[i];
+
+		if ((c->asked >> i & 1) &&
+		    there == (READ_ONCE(p->state) >= CIRCLE_PEER_UP &&
+			      circle_same_store(READ_ONCE(p->instance), p->counted)))
+			mask |= 1u << i;
+	}
+	return mask;
+}
+
+/* Nobody who is believed can read it. They may have restarted: then it is what was flushed (R6). */
+static int ask_late(struct circle_drainer *d, const struct circle_copy *won, u32 from, u32 to)
+{
+	struct circle_copy any = { .block = won->block, .gen = won->gen, .seq = CIRCLE_SEQ_ANY };
+	u32 mask = d->r->verdict == CIRCLE_COMPLETE ? 0 : late(d->r, true);
+	int err = -ENODATA;
+
+	for (; mask && err == -ENODATA; mask &= mask - 1) {
+		any.from = __ffs(mask);
+		err = circle_recover_run(d, &any, from, to);
+	}
+	return err;
+}
+
 static int lose(struct circle_recovery *r, struct circle_copy *won, u64 lost)
 {
 	const char *how = "they read as errors until overwritten";
-	u32 missing = r->node->circle->old_view & ~r->counted;
+	u32 missing = (r->node->circle->old_view & ~r->counted) | late(r, false);
 
 	if (r->verdict == CIRCLE_COMPLETE)
 		return -ENODATA;	/* the others are to be asked */
@@ -255,6 +289,8 @@ static int drain_pages(struct circle_drainer *d, struct circle_copy *won)
 		for (c = won; err == -ENODATA && c < end && c->block == won->block; c++)
 			if (c->believed && (c->pages >> page & 1))
 				err = circle_recover_run(d, c, from, to);
+		if (err == -ENODATA)
+			err = ask_late(d, won, from, to);
 		if (err != -ENODATA)
 			continue;
 		lost |= 1ull << page;
