@@ -247,9 +247,10 @@ static int drain_pages(struct circle_live *l, struct circle_drainer *d, struct c
 }
 
 /*
- * From the peers that the label counts, the newest version first. An older one only if nobody
- * waits any more for those that have the newer one: a holder that counts has all that was completed
- * (R2). If none counts that has the block, nothing that was completed is in it.
+ * The newest version first, from the peers that the label counts, and from one that it counts no
+ * more, if that is back: what it listed it has still. An older version only if nobody waits any
+ * more for those that have the newer one: a holder that counts has all that was completed (R2). If
+ * none counts that has the block, nothing that was completed is in it.
  */
 static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 {
@@ -261,7 +262,7 @@ static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 	if (won->noted == CIRCLE_LOST_SAID)
 		return drain_pages(l, d, won);
 	for (c = won; c < end && c->block == won->block && c->believed; c++) {
-		if (!circle_recover_counts(&l->r, c))
+		if (!circle_recover_counts(&l->r, c) && !circle_live_reachable(l, c))
 			continue;
 		if (last && !circle_live_alike(last, c) && (wait || bad))
 			break;
