@@ -49,6 +49,7 @@ struct circle_copy {		/* one replica, as listed */
 	u8 from;		/* peer number, or CIRCLE_FROM_SSD */
 	u8 believed;
 	u8 noted;		/* lost: enum circle_lost */
+	u8 bad;			/* some of it could not be read there: no copy to count on */
 };
 
 enum circle_lost {

@@ -237,17 +237,6 @@ s64 circle_live_eta(struct circle_node *node)
 	return eta;
 }
 
-/* Of these peers those that are there. */
-static u32 there(const struct circle_live *l, u32 peers)
-{
-	unsigned int i;
-
-	for (i = 0; i < l->r.node->circle->nr_peers; i++)
-		if (!circle_live_is_there(l, i))
-			peers &= ~(1u << i);
-	return peers;
-}
-
 u64 circle_live_exposed(struct circle_node *node, u32 degree)
 {
 	struct circle_live *l = circle_live_get(node);
@@ -256,7 +245,7 @@ u64 circle_live_exposed(struct circle_node *node, u32 degree)
 
 	if (!l)
 		return 0;
-	peers = there(l, READ_ONCE(l->r.counted));
+	peers = circle_live_there(l, READ_ONCE(l->r.counted));
 	for (i = 0; i < l->r.nr; i++) {
 		u16 state = READ_ONCE(l->state[i]);
 

@@ -116,6 +116,15 @@ static int drain_copy(struct circle_live *l, struct circle_drainer *d, const str
 	return circle_recover_copy(d, c);
 }
 
+/* A copy that is there and cannot be read is none, for at_risk and the label. */
+static void note_bad(struct circle_live *l, const struct circle_copy *c, bool bad)
+{
+	struct circle_copy *copy = &l->r.copy[c - l->r.copy];
+
+	if (READ_ONCE(copy->bad) != bad)
+		WRITE_ONCE(copy->bad, bad);	/* this drainer's, as the block is */
+}
+
 static bool is_over(int err)
 {
 	return !err || err == -EIO || err == -ECANCELED;
@@ -213,6 +222,8 @@ static int drain_page(struct circle_live *l, struct circle_drainer *d,
 			err = circle_recover_run(d, c, from, to);
 		if (is_over(err))
 			return err;
+		if (err == -ENODATA)
+			note_bad(l, c, true);
 		if (err == -ENODATA || !circle_recover_counts(&l->r, c))
 			continue;
 		if (!(READ_ONCE(l->gone) >> c->from & 1))
@@ -268,6 +279,8 @@ static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 			break;
 		last = c;
 		err = drain_copy(l, d, c);
+		if (!err || err == -ENODATA)
+			note_bad(l, c, err);
 		if (is_over(err))
 			return err;
 		if (err == -ENODATA)

@@ -151,8 +151,10 @@ int circle_live_flush_peers(struct circle_live *l, struct circle_call *call);
  */
 bool circle_live_reachable(const struct circle_live *l, const struct circle_copy *c);
 bool circle_live_is_there(const struct circle_live *l, unsigned int nr);
-/* Peers that the label counts, there, with a copy like the winner's. */
+/* How many of these peers have a copy like the winner's, as far as is known one that can be read. */
 u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers);
+/* Of these peers those that are there. */
+u32 circle_live_there(const struct circle_live *l, u32 peers);
 /* The label counts these. 0: it is durable. */
 int circle_live_label(struct circle_live *l, u32 peers, u32 floor);
 void circle_live_look_after_peers(struct circle_live *l);

@@ -36,6 +36,16 @@ bool circle_live_is_there(const struct circle_live *l, unsigned int nr)
 		READ_ONCE(l->r.node->circle->peer[nr].instance));
 }
 
+u32 circle_live_there(const struct circle_live *l, u32 peers)
+{
+	unsigned int i;
+
+	for (i = 0; i < l->r.node->circle->nr_peers; i++)
+		if (!circle_live_is_there(l, i))
+			peers &= ~(1u << i);
+	return peers;
+}
+
 u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers)
 {
 	const struct circle_copy *w = &l->r.copy[won], *c;
@@ -43,7 +53,7 @@ u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers)
 
 	for (c = w; c < l->r.copy + l->r.nr && c->block == w->block; c++)
 		n += c->from != CIRCLE_FROM_SSD && (peers >> c->from & 1) &&
-		     circle_live_alike(w, c);
+		     !READ_ONCE(c->bad) && circle_live_alike(w, c);
 	return n;
 }
 
@@ -76,27 +86,43 @@ static bool at_origin(u16 state)
 	return (state & LIVE_DURABLE) || (state & LIVE_BASE) == LIVE_GONE;
 }
 
-/* Copies among these peers that all has which is not durable at the origin. */
-static u32 least_held(const struct circle_live *l, u32 peers)
+static bool has(const struct circle_live *l, u32 won, unsigned int nr)
 {
-	u32 i, least = l->floor;
+	const struct circle_copy *w = &l->r.copy[won], *c;
+
+	for (c = w; c < l->r.copy + l->r.nr && c->block == w->block; c++)
+		if (c->from == nr)
+			return true;
+	return false;
+}
+
+/*
+ * Of what a peer has, and is not durable at the origin, the copies among those that are there; at
+ * most so many. What it has not loses nothing by its going.
+ */
+static u32 least_held(const struct circle_live *l, unsigned int nr, u32 peers, u32 least)
+{
+	u32 i;
 
 	for (i = 0; i < l->r.nr && least; i++) {
 		if (!(i & 0xfff))
 			cond_resched();
-		if (circle_recover_wins(&l->r, i) && !at_origin(READ_ONCE(l->state[i])))
+		if (circle_recover_wins(&l->r, i) && !at_origin(READ_ONCE(l->state[i])) &&
+		    has(l, i, nr))
 			least = min(least, circle_live_holders(l, i, peers));
 	}
 	return least;
 }
 
-/* Goes on without the peer, if the label can still promise a copy of all that is dirty. */
+/*
+ * Goes on without the peer, if the label can still promise a copy of all that is dirty. The floor
+ * alone does not prove it: another may be away as well, or have a copy that cannot be read.
+ */
 static bool leave(struct circle_live *l, const struct circle_peer *p)
 {
-	u32 rest = l->r.counted & ~(1u << p->nr), floor = l->floor ? l->floor - 1 : 0;
+	u32 rest = l->r.counted & ~(1u << p->nr), floor;
 
-	if (!floor)
-		floor = least_held(l, rest);
+	floor = least_held(l, p->nr, circle_live_there(l, rest), max(l->floor, 2u) - 1);
 	if (!floor || circle_live_label(l, rest, floor))
 		return false;
 	WRITE_ONCE(l->r.counted, rest);
