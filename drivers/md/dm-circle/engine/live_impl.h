@@ -15,6 +15,7 @@
 enum { LIVE_PENDING = 0, LIVE_DRAINED, LIVE_GONE, LIVE_UNREADABLE, LIVE_BASE = 3 };
 
 #define LIVE_ASKED	0x4	/* some of it is of a peer that does not count: to be GONE soon */
+#define LIVE_AWAY	0x8	/* the last try was with somebody away who may have it */
 #define LIVE_BUSY	0x10	/* a drainer has it */
 #define LIVE_DURABLE	0x20	/* a FLUSH covered it: it never goes back to PENDING */
 #define LIVE_LATER	0x40	/* failed: not before the steward says so */

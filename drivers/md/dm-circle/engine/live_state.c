@@ -59,7 +59,7 @@ void __circle_live_set(struct circle_live *l, u32 i, u16 base, u16 flags)
 	if (base == LIVE_DRAINED)
 		keep |= LIVE_COVERED;
 	if (base == LIVE_PENDING)
-		keep |= LIVE_TRIES;
+		keep |= LIVE_TRIES | LIVE_AWAY;
 	l->later |= !!(flags & LIVE_LATER);
 	l->unreadable |= base == LIVE_UNREADABLE;
 	l->lose |= !!(flags & LIVE_LOSE);
@@ -203,9 +203,15 @@ static bool __good(const struct circle_live *l, const struct circle_live_job *jo
 
 static void __drained(struct circle_live *l, const struct circle_live_job *job, int err)
 {
-	u16 tries = l->state[job->i] & LIVE_TRIES;
 	bool unread = err == -ENODATA || err == -ENOMEDIUM;
+	u16 tries;
 
+	/* It is lost when all that may have it were there, and failed so often. */
+	if (err == -ENODATA && (l->state[job->i] & LIVE_AWAY))
+		l->state[job->i] &= ~(LIVE_TRIES | LIVE_AWAY);
+	if (err == -ENOMEDIUM)
+		l->state[job->i] |= LIVE_AWAY;
+	tries = l->state[job->i] & LIVE_TRIES;
 	if (!err)
 		l->state[job->i] &= ~LIVE_VAINS;
 	if (!err)
