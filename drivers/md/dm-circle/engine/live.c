@@ -101,6 +101,7 @@ void circle_live_round(struct circle_node *node)
 	if (due(&l->looked, HZ / 2))
 		circle_live_look_after_peers(l);
 	circle_live_say_void(l);
+	circle_live_say_weak(l);
 	circle_live_say_lost(l);
 	if (READ_ONCE(l->later) && due(&l->retried, RETRY))
 		circle_live_try_again(l);

@@ -9,6 +9,7 @@
 #include <linux/sched/mm.h>
 #include "../log.h"
 #include "replicate.h"
+#include "steward.h"
 
 #define RUN	64	/* jobs of a drainer before others may have its thread */
 #define PROBE	(10 * HZ)	/* a peer that refused a release is asked again */
@@ -146,11 +147,9 @@ static bool listed(const struct circle_live *l, const struct circle_copy *won, u
  * Its readers see it only when no other version can come back, and it may not be the last one. It
  * is released at once: that who had it may be gone when it is asked for once more.
  */
-static void note_asked(struct circle_live *l, struct circle_drainer *d,
-		       const struct circle_copy *won, const struct circle_peer *p)
+static void note_asked(struct circle_live *l, const struct circle_copy *won,
+		       const struct circle_peer *p, bool weak)
 {
-	bool weak = !(l->whole >> p->nr & 1) && d->call.instance != p->counted;
-
 	spin_lock_irq(&l->lock);
 	l->state[won - l->r.copy] |= LIVE_UNEVEN | LIVE_ASKED;
 	l->weak |= weak;
@@ -160,10 +159,47 @@ static void note_asked(struct circle_live *l, struct circle_drainer *d,
 				  won->block, p->id);
 }
 
+/* It has what was flushed, and may not have all that was completed. */
+static bool has_restarted(const struct circle_live *l, const struct circle_peer *p, u64 instance)
+{
+	return !(l->whole >> p->nr & 1) && instance != p->counted;
+}
+
+/* The label says WEAK before anything of that kind is believed (R6). -EAGAIN: when it does. */
+static int may_be_weak(struct circle_live *l)
+{
+	if (READ_ONCE(l->weak_said))
+		return 0;
+	WRITE_ONCE(l->want_weak, true);
+	circle_steward_kick(l->r.node);
+	return -EAGAIN;
+}
+
+static int ask(struct circle_live *l, struct circle_drainer *d, const struct circle_copy *won,
+	       const struct circle_copy *any, u32 from, u32 to)
+{
+	const struct circle_peer *p = &l->r.node->circle->peer[any->from];
+	int err = 0;
+	bool weak;
+
+	if (has_restarted(l, p, READ_ONCE(p->instance)))
+		err = may_be_weak(l);
+	if (!err)
+		err = circle_recover_run(d, any, from, to);
+	if (err)
+		return err;
+	weak = has_restarted(l, p, d->call.instance);	/* it may have done so just now */
+	if (weak)
+		err = may_be_weak(l);
+	if (!err)
+		note_asked(l, won, p, weak);
+	return err;
+}
+
 /*
  * Nobody who counts can read the page: others of the old views may. What one has that did not
  * restart is complete; who did has what was flushed (R6), and is asked when all others have been.
- * -ENOMEDIUM: one is away that may have it.
+ * -ENOMEDIUM: one is away that may have it. -EAGAIN: as may_be_weak().
  */
 static int ask_others(struct circle_live *l, struct circle_drainer *d,
 		      const struct circle_copy *won, u32 page, u32 from, u32 to)
@@ -187,13 +223,10 @@ static int ask_others(struct circle_live *l, struct circle_drainer *d,
 				away = true;
 				continue;
 			}
-			if (restarted != (!(l->whole >> i & 1) &&
-					  READ_ONCE(p->instance) != p->counted))
+			if (restarted != has_restarted(l, p, READ_ONCE(p->instance)))
 				continue;
-			err = circle_recover_run(d, &any, from, to);
-			if (!err)
-				note_asked(l, d, won, p);
-			if (is_over(err))
+			err = ask(l, d, won, &any, from, to);
+			if (is_over(err) || err == -EAGAIN)
 				return err;
 			away |= err != -ENODATA;
 		}
@@ -245,7 +278,7 @@ static int drain_pages(struct circle_live *l, struct circle_drainer *d, struct c
 		if (!(won->pages >> page & 1) || (was >> page & 1))
 			continue;
 		err = drain_page(l, d, won, page);
-		if (err == -EIO || err == -ECANCELED)
+		if (err == -EIO || err == -ECANCELED || err == -EAGAIN)
 			return err;
 		if (err == -ENODATA)
 			lost |= 1ull << page;
@@ -298,7 +331,8 @@ static void complain(struct circle_live *l, const struct circle_live_job *job, i
 	if (err == -ENODATA || err == -ENOMEDIUM)
 		CIRCLE_WARN_LIMIT("recovery: block %llu cannot be read from any peer%s: it is tried again",
 				  block, err == -ENODATA ? "" : " that is there");
-	else if (err && err != -ECANCELED && err != -EHOSTDOWN && err != -ENOTCONN)
+	else if (err && err != -ECANCELED && err != -EHOSTDOWN && err != -ENOTCONN &&
+		 err != -EAGAIN)
 		CIRCLE_WARN_LIMIT("recovery: block %llu waits: %s (%d)", block,
 				  job->type == LIVE_DRAIN ? "it cannot be brought to the origin" :
 							   "a holder has not released it", err);

@@ -79,6 +79,8 @@ struct circle_live {
 	bool flushing;			/* a FLUSH job is under way */
 	bool later, unreadable, lose;	/* some are */
 	bool weak;			/* a page may not be what was completed last */
+	bool want_weak;			/* the label is to say so first; WRITE_ONCE */
+	bool weak_said;			/* it does, durably; the steward's; READ_ONCE */
 	unsigned int vain;		/* FLUSHes in a row that failed */
 	unsigned long flushed;		/* jiffies of the last one */
 	int errors;			/* circle_live_errors() that fresh goes by */
@@ -160,6 +162,7 @@ u32 circle_live_there(const struct circle_live *l, u32 peers);
 int circle_live_label(struct circle_live *l, u32 peers, u32 floor);
 void circle_live_look_after_peers(struct circle_live *l);
 void circle_live_say_void(struct circle_live *l);
+void circle_live_say_weak(struct circle_live *l);
 void circle_live_say_lost(struct circle_live *l);
 
 #endif

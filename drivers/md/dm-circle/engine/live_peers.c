@@ -205,6 +205,21 @@ void circle_live_say_void(struct circle_live *l)
 		circle_label_voided(node);
 }
 
+/*
+ * What a drainer is to write is complete up to the last FLUSH only: first the label says so (R6).
+ * It goes on saying so, also if this attempt fails, and may be durable.
+ */
+void circle_live_say_weak(struct circle_live *l)
+{
+	if (!READ_ONCE(l->want_weak) || READ_ONCE(l->weak_said))
+		return;
+	l->flags |= CIRCLE_LBF_WEAK;
+	if (circle_live_label(l, l->r.counted, l->floor))
+		return;
+	WRITE_ONCE(l->weak_said, true);
+	circle_live_try_again(l);
+}
+
 /* A slot for what is lost of a block, which never had data: no write has sequence 0. */
 static bool map_lost(struct circle_node *node, struct circle_copy *won)
 {
