@@ -19,6 +19,7 @@
 #define RETRY	HZ
 #define AFTER	(4 * HZ)	/* more, when the origin refused something */
 #define REREAD	(10 * HZ)
+#define CAREFUL	(30 * HZ)	/* after the last refusal */
 
 /* lock held */
 static bool __all_over(const struct circle_live *l)
@@ -81,14 +82,37 @@ static bool due(unsigned long *last, unsigned long period)
 	return true;
 }
 
+static void be_careful(struct circle_live *l, bool careful)
+{
+	if (l->careful == careful)
+		return;
+	spin_lock_irq(&l->lock);
+	l->careful = careful;
+	spin_unlock_irq(&l->lock);
+}
+
+/*
+ * Only a part of the origin may refuse, and each refusal takes all back that is fresh. So that the
+ * rest gets on, little is fresh then; and what was refused is tried again, however many others are.
+ */
+static void note_refusal(struct circle_live *l)
+{
+	l->refused_at = jiffies;
+	be_careful(l, true);
+	if (!time_after(l->retried, jiffies))
+		l->retried = jiffies + AFTER;
+}
+
 static void renew(struct circle_live *l)
 {
 	int refused = atomic_read(&l->r.node->origin_away);
 
+	if (time_after(jiffies, l->refused_at + CAREFUL))
+		be_careful(l, false);
 	if (READ_ONCE(l->errors) == circle_live_errors(l) || !due(&l->renewed, RETRY))
 		return;
 	if (refused != l->refused)
-		l->retried = jiffies + AFTER;
+		note_refusal(l);
 	l->refused = refused;
 	circle_live_renew(l);
 }
@@ -299,8 +323,12 @@ static struct circle_live *create(const struct circle_recovery *r)
 	l->errors = circle_live_errors(l);
 	l->refused = atomic_read(&r->node->origin_away);
 	l->fresh_from = r->nr;
+	l->again = r->nr;
 	l->flushed = jiffies;
 	l->began = jiffies;
+	l->retried = jiffies;
+	l->reread = jiffies;
+	l->refused_at = jiffies;
 	l->state = vzalloc(array_size(r->nr, sizeof(*l->state)));
 	l->drainer = circle_drainers_alloc(&l->r, &l->nr_drainers);
 	for (i = 0; l->drainer && i < l->nr_drainers; i++)

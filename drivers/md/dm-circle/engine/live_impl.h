@@ -68,6 +68,9 @@ struct circle_live {
 	u32 waiting;			/* requests in them; READ_ONCE */
 	u32 turn;			/* queue that was looked into first */
 	u32 next;			/* to be drained when nobody waits */
+	u32 again;			/* the same, when next has come to the end: while careful */
+	bool careful;			/* one block at a time, with a FLUSH behind it, */
+	unsigned long refused_at;	/* since then: the origin refused something; the steward's */
 	u32 left;			/* winners that are not drained */
 	u32 fresh;			/* DRAINED, not DURABLE */
 	u32 fresh_from, fresh_to;	/* all of these are in there */
@@ -92,7 +95,7 @@ struct circle_live {
 	u32 gone;			/* peers that count, but are not waited for; the same */
 	u32 flags;			/* of the label */
 	unsigned long seen[CIRCLE_MAX_PEERS];	/* jiffies; the same */
-	unsigned long retried, reread, renewed, looked;	/* the same */
+	unsigned long retried, reread, renewed, looked;	/* the same; retried: or when it may be */
 	int refused;			/* origin_away when it looked last; the steward's own */
 };
 
@@ -136,7 +139,9 @@ void circle_live_each(struct circle_live *l, u32 from, u32 to,
 bool circle_live_pick(struct circle_live *l, struct circle_live_search *s,
 		      struct circle_live_job *job);
 void circle_live_done(struct circle_live *l, const struct circle_live_job *job, int err);
-/* Sleeps, l->flush held: a FLUSH of the origin; what was DRAINED is DURABLE. 0 or -EIO. */
+/* Sleeps, l->flush held: a FLUSH of the origin; what was DRAINED is DURABLE. 0, -EIO, or -EAGAIN:
+ * what is fresh has to be renewed first.
+ */
 int __circle_live_flush(struct circle_live *l);
 /* The steward: the origin failed, what is fresh is drained again; what failed is tried again. */
 void circle_live_renew(struct circle_live *l);

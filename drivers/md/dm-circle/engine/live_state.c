@@ -64,7 +64,11 @@ void __circle_live_set(struct circle_live *l, u32 i, u16 base, u16 flags)
 	l->unreadable |= base == LIVE_UNREADABLE;
 	l->lose |= !!(flags & LIVE_LOSE);
 	__put(l, i, (l->state[i] & keep) | base | flags);
-	if (to_be_done(l->state[i]) && !(flags & (LIVE_BUSY | LIVE_LATER)))
+	if (!to_be_done(l->state[i]) || (flags & (LIVE_BUSY | LIVE_LATER)))
+		return;
+	if (l->careful)		/* else those behind what is refused would never have their turn */
+		l->again = min(l->again, i);
+	else
 		l->next = min(l->next, i);
 }
 
@@ -158,9 +162,13 @@ static void __pick_next(struct circle_live *l, struct circle_live_job *job)
 	bool flush = l->fresh && !l->flushing;
 	u32 n;
 
-	if (flush && time_after_eq(jiffies, l->flushed + FLUSH_PERIOD)) {
+	if (flush && (l->careful || time_after_eq(jiffies, l->flushed + FLUSH_PERIOD))) {
 		__begin_flush(l, job);
 		return;
+	}
+	if (l->next >= l->r.nr) {
+		l->next = l->again;
+		l->again = l->r.nr;
 	}
 	for (n = 0; l->next < l->r.nr && n < CHUNK; n++, l->next++)
 		if (to_be_done(l->state[l->next]) && __workable(l, l->next) &&
@@ -182,7 +190,8 @@ bool circle_live_pick(struct circle_live *l, struct circle_live_search *s,
 	job->i = 0;
 	spin_lock_irq(&l->lock);
 	run = !l->stopped && !l->over && __valid(l);	/* else the steward renews, and kicks */
-	if (run)
+	run &= !(l->careful && l->busy);
+	if (run && !(l->careful && l->fresh && !l->paused))
 		more = __pick_waited(l, s, job);
 	if (run && !more && !l->paused && l->busy + spare < l->nr_drainers) {
 		__pick_next(l, job);
@@ -212,7 +221,7 @@ static void __drained(struct circle_live *l, const struct circle_live_job *job, 
 	if (err == -ENOMEDIUM)
 		l->state[job->i] |= LIVE_AWAY;
 	tries = l->state[job->i] & LIVE_TRIES;
-	if (!err)
+	if (!err && __good(l, job))
 		l->state[job->i] &= ~LIVE_VAINS;
 	if (!err)
 		__circle_live_set(l, job->i, __good(l, job) ? LIVE_DRAINED : LIVE_PENDING, 0);
@@ -226,17 +235,18 @@ static void __drained(struct circle_live *l, const struct circle_live_job *job, 
 
 /*
  * True: who waits for it is told so, rather than kept: the origin or a peer failed for the fourth
- * time, or a peer is gone.
+ * time, or what was written may be lost again, or a peer is gone.
  */
 static bool __in_vain(struct circle_live *l, const struct circle_live_job *job, int err, u16 before)
 {
 	u16 vains = before & LIVE_VAINS;
+	bool again = job->type == LIVE_DRAIN && !err && not_drained(l->state[job->i]);
 
 	if (job->type == LIVE_FLUSH)
 		return l->vain >= VAIN;
 	if ((l->state[job->i] & (LIVE_BASE | LIVE_LOSE)) == LIVE_UNREADABLE)
 		return true;
-	if (err != -EIO && err != -ETIMEDOUT)
+	if (!again && err != -EIO && err != -ETIMEDOUT)
 		return err == -EHOSTDOWN;
 	if (vains != LIVE_VAINS)
 		vains += LIVE_VAIN;
@@ -257,7 +267,7 @@ void circle_live_done(struct circle_live *l, const struct circle_live_job *job, 
 	before = l->state[job->i];
 	if (job->type == LIVE_FLUSH) {
 		l->flushing = false;
-		if (err != -ECANCELED)
+		if (err != -ECANCELED && err != -EAGAIN)
 			l->vain = err ? l->vain + 1 : 0;
 	} else if (job->type == LIVE_DRAIN) {
 		__drained(l, job, err);
@@ -339,7 +349,7 @@ int __circle_live_flush(struct circle_live *l)
 	}
 	spin_unlock_irq(&l->lock);
 	if (!ok)
-		return -EIO;
+		return -EAGAIN;
 	circle_live_each(l, from, to, __cover);
 	ok = !circle_origin_flush(l->r.node) && errors == circle_live_errors(l);
 	circle_live_each(l, from, to, ok ? __covered : __uncover);

@@ -4,6 +4,8 @@
  * several blocks at a time, each by one drainer. It must never write to the origin unless the last
  * look at the label is young (R5), nor return while something is under way.
  */
+#include <linux/highmem.h>
+#include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -13,7 +15,6 @@
 #include "recover_impl.h"
 #include "steward.h"
 
-#define CHUNK_SECTORS	256
 #define LOOKS		3	/* at the label, until one is quick enough */
 #define SLICE		(HZ / 10)
 
@@ -39,22 +40,43 @@ static int look(struct circle_recovery *r)
 	return err;
 }
 
+/* Sleeps. As circle_bdev_rw(), but it says why the origin refused it. */
+static blk_status_t write_bio(struct circle_drainer *d, u64 sector, u32 n)
+{
+	u32 left = n << SECTOR_SHIFT, len;
+	blk_status_t status;
+	char *at = d->buf;
+
+	bio_init(&d->bio, d->r->node->origin, d->vec, ARRAY_SIZE(d->vec), REQ_OP_WRITE | REQ_META);
+	d->bio.bi_iter.bi_sector = sector;
+	if (is_vmalloc_addr(at))
+		flush_kernel_vmap_range(at, left);
+	for (; left; left -= len, at += len) {
+		len = min_t(u32, left, PAGE_SIZE - offset_in_page(at));
+		__bio_add_page(&d->bio, is_vmalloc_addr(at) ? vmalloc_to_page(at) : virt_to_page(at),
+			       len, offset_in_page(at));
+	}
+	submit_bio_wait(&d->bio);
+	status = d->bio.bi_status;
+	bio_uninit(&d->bio);
+	return status;
+}
+
 /* While live the steward looks. */
 static int write_leased(struct circle_drainer *d, u64 sector, u32 n)
 {
 	struct circle_node *node = d->r->node;
-	int err;
+	blk_status_t status;
 
 	if (READ_ONCE(d->r->err) || !circle_lease_ok(node)) {
 		circle_steward_kick(node);
 		return -ECANCELED;
 	}
-	err = circle_bdev_rw(node->meta->io, node->origin, REQ_OP_WRITE, sector, d->buf, n);
+	status = write_bio(d, sector, n);
 	circle_origin_wrote(node);
-	circle_origin_answered(node, err);
-	if (err)
-		atomic_inc(&node->origin_away);
-	return err ? -EIO : 0;
+	circle_origin_answered(node, status);
+	circle_origin_refused(node, status);
+	return status ? -EIO : 0;
 }
 
 static int write_origin(struct circle_drainer *d, u64 sector, u32 n)
@@ -116,7 +138,7 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	call->msg.f.sector = from;
 	call->msg.f.sectors = to - from;
 	call->rx.buf = d->buf;
-	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
+	call->rx_len = CIRCLE_DRAIN_SECTORS << SECTOR_SHIFT;
 	if (circle_call_wait(p, call))
 		return d->r->live ? -ETIMEDOUT : -EAGAIN;
 	/* Another store has nothing to say about what this one has. */
@@ -141,7 +163,7 @@ int circle_recover_run(struct circle_drainer *d, const struct circle_copy *copy,
 	for (; from < to && !err; from = end) {
 		if (READ_ONCE(d->r->err))
 			return -ECANCELED;
-		end = min(to, from + CHUNK_SECTORS);
+		end = min(to, from + CIRCLE_DRAIN_SECTORS);
 		if (copy->from != CIRCLE_FROM_SSD) {
 			err = fetch(d, copy, from, end);
 		} else {
@@ -365,7 +387,7 @@ struct circle_drainer *circle_drainers_alloc(struct circle_recovery *r, u32 *nr)
 
 	for (n = 0; d && n < min_t(u32, CIRCLE_DRAINERS, r->nr); n++) {
 		d[n].r = r;
-		d[n].buf = kvmalloc(CHUNK_SECTORS << SECTOR_SHIFT, GFP_KERNEL);
+		d[n].buf = kvmalloc(CIRCLE_DRAIN_SECTORS << SECTOR_SHIFT, GFP_KERNEL);
 		if (!d[n].buf)
 			break;
 	}

@@ -8,6 +8,7 @@
 #define CIRCLE_ENGINE_RECOVER_IMPL_H
 
 #include <linux/atomic.h>
+#include <linux/bio.h>
 #include <linux/completion.h>
 #include <linux/rwsem.h>
 #include "../core/recover.h"
@@ -37,12 +38,16 @@ struct circle_recovery {
 
 #define CIRCLE_SEQ_ANY	U64_MAX		/* of a copy, while live: whatever its peer has now */
 #define CIRCLE_DRAINERS	8		/* blocks at a time */
+#define CIRCLE_DRAIN_SECTORS	256	/* of a block at a time */
+#define CIRCLE_DRAIN_VECS	(CIRCLE_DRAIN_SECTORS * 512 / PAGE_SIZE + 1)
 
 struct circle_drainer {
 	struct work_struct work;
 	struct circle_recovery *r;
 	struct circle_call call;
-	void *buf;			/* of a fixed size */
+	void *buf;			/* CIRCLE_DRAIN_SECTORS */
+	struct bio bio;			/* while live: of a write to the origin */
+	struct bio_vec vec[CIRCLE_DRAIN_VECS];
 };
 
 /* GFP_KERNEL, fewer than wanted will do; NULL: not even one. work is the caller's to set. */
