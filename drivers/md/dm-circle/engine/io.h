@@ -35,6 +35,7 @@ struct circle_io {
 	bool direct;			/* step may run where the last part ends: any context */
 	bool uncommitted;	/* its commit failed */
 	bool cache_failed;	/* a copy failed at the cache device's end */
+	bool at_origin;		/* a read of it, and nothing else, was sent to the origin */
 	bool settled;		/* a FLUSH of its own covered what it wrote to the origin */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	bool flush_behind;	/* and its last device has a volatile cache */

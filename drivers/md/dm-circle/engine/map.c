@@ -9,6 +9,7 @@
 #include "../trace.h"
 #include "degrade.h"
 #include "live.h"
+#include "origin.h"
 #include "replicate.h"
 
 struct bio *circle_io_bio(struct circle_io *io)
@@ -90,6 +91,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->direct = false;
 	io->uncommitted = false;
 	io->cache_failed = false;
+	io->at_origin = false;
 	io->settled = false;
 	io->undo = 0;
 	io->undo_clean = 0;
@@ -232,6 +234,8 @@ int circle_end_io(struct bio *bio, blk_status_t *status)
 		on_failure(io);
 		return DM_ENDIO_INCOMPLETE;
 	}
+	if (unlikely(*status) && io->at_origin)
+		circle_origin_refused(io->node, REQ_OP_READ, *status);
 	trace_circle_done(io->node, (__force u32)bio_op(bio), io->block, io->start, io->len,
 			  (__force u8)*status);
 	if (io->locked) {

@@ -75,7 +75,7 @@ static int write_leased(struct circle_drainer *d, u64 sector, u32 n)
 	status = write_bio(d, sector, n);
 	circle_origin_wrote(node);
 	circle_origin_answered(node, status);
-	circle_origin_refused(node, status);
+	circle_origin_refused(node, REQ_OP_WRITE, status);
 	return status ? -EIO : 0;
 }
 
