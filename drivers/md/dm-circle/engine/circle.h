@@ -88,13 +88,12 @@ struct circle_call {
 	u64 instance;			/* of the peer that it was sent to */
 };
 
-/* call.c: any context. Fills in generation, activation, version, id. -ENOTCONN: no connection (or
- * not READY, for force == false); done() is not called then.
+/* call.c. Process context: fills in generation, activation, version, id, sends and waits; bounded by
+ * the timeout. 0 and the answer in call->answer. -ENOTCONN: no connection, nothing was sent.
  */
-int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool force);
-/* Process context: sends and waits; bounded by the timeout. 0 and the answer in call->answer. */
 int circle_call_wait(struct circle_peer *peer, struct circle_call *call);
-/* The same, but only to a peer that is READY. */
+/* The same, but only to a peer that is fenced (UP or READY), or only to one that is READY. */
+int circle_call_wait_up(struct circle_peer *peer, struct circle_call *call);
 int circle_call_wait_ready(struct circle_peer *peer, struct circle_call *call);
 /* For the connection's callbacks (peer.c). */
 int circle_call_room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx);

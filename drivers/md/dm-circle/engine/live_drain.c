@@ -50,11 +50,13 @@ static int release(struct circle_live *l, struct circle_call *call, const struct
 	call->msg.f.type = CIRCLE_WT_RELEASE;
 	call->msg.f.block = c->block;
 	call->msg.f.pages = U64_MAX;
-	err = circle_call_wait(p, call);
+	err = circle_call_wait_up(p, call);
 	if (err)
-		return -ETIMEDOUT;
+		return err == -ENOTCONN ? err : -ETIMEDOUT;
 	if (!circle_same_store(call->instance, l->r.instance[c->from]))
 		return -ENOTCONN;	/* it was not that one that answered */
+	if (call->answer.status == CIRCLE_WS_NOT_ADMITTED)
+		return -ETIMEDOUT;	/* it was not told who is rightful, and that is not its fault */
 	err = call->answer.status || call->answer.pages ? -EACCES : 0;
 	if (!err && !(READ_ONCE(l->bad) >> c->from & 1))
 		return 0;
@@ -82,17 +84,25 @@ static int blocked(const struct circle_live *l, const struct circle_copy *c)
 	return circle_live_is_there(l, c->from) ? 0 : -ENOTCONN;
 }
 
+static int any_blocked(const struct circle_live *l, const struct circle_copy *won)
+{
+	const struct circle_copy *c, *end = l->r.copy + l->r.nr;
+	int err = 0;
+
+	for (c = won; !err && c < end && c->block == won->block; c++)
+		err = blocked(l, c);
+	return err;
+}
+
 /* Every peer that the label counts has forgotten the block, durably. */
 static int release_block(struct circle_live *l, struct circle_call *call,
 			 const struct circle_live_job *job)
 {
 	const struct circle_copy *c, *won = &l->r.copy[job->i], *end = l->r.copy + l->r.nr;
-	int err = 0;
+	int err = any_blocked(l, won);	/* before a FLUSH for nothing */
 
-	for (c = won; !err && c < end && c->block == won->block; c++)
-		err = blocked(l, c);	/* before a FLUSH for nothing */
 	if (!err)
-		err = make_durable(l, job);
+		err = make_durable(l, job) ?: any_blocked(l, won);	/* that may take long */
 	for (c = won; !err && c < end && c->block == won->block; c++)
 		if (circle_recover_counts(&l->r, c))
 			err = READ_ONCE(l->r.err) ? -ECANCELED : release(l, call, c);
@@ -385,7 +395,7 @@ int circle_live_flush_peers(struct circle_live *l, struct circle_call *call)
 			continue;
 		memset(call, 0, sizeof(*call));
 		call->msg.f.type = CIRCLE_WT_FLUSH;
-		err = circle_call_wait(&c->peer[i], call) ? -EAGAIN : 0;
+		err = circle_call_wait_up(&c->peer[i], call) ? -EAGAIN : 0;
 		if (!err && call->answer.status)
 			err = -EACCES;
 		if (!err && call->instance != l->r.instance[i])

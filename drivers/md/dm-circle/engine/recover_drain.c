@@ -127,6 +127,7 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	struct circle_peer *p = &node->circle->peer[copy->from];
 	struct circle_call *call = &d->call;
 	bool any = copy->seq == CIRCLE_SEQ_ANY;
+	int err;
 
 	if (READ_ONCE(p->state) < CIRCLE_PEER_UP)
 		return d->r->live ? -ENOTCONN : -EAGAIN;
@@ -139,8 +140,11 @@ static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 f
 	call->msg.f.sectors = to - from;
 	call->rx.buf = d->buf;
 	call->rx_len = CIRCLE_DRAIN_SECTORS << SECTOR_SHIFT;
-	if (circle_call_wait(p, call))
-		return d->r->live ? -ETIMEDOUT : -EAGAIN;
+	err = circle_call_wait_up(p, call);
+	if (err && d->r->live)
+		return err == -ENOTCONN ? err : -ETIMEDOUT;
+	if (err)
+		return -EAGAIN;
 	/* Another store has nothing to say about what this one has. */
 	if ((d->r->live || any) &&
 	    !circle_same_store(call->instance, d->r->instance[copy->from]))
