@@ -57,6 +57,7 @@ static bool finish(struct circle_live *l)
 
 	if (!write_last_label(l))
 		return false;
+	circle_label_voided(node);
 	spin_lock_irq(&c->lock);
 	c->wait = 0;
 	spin_unlock_irq(&c->lock);
