@@ -190,7 +190,7 @@ bool circle_live_pick(struct circle_live *l, struct circle_live_search *s,
 	job->i = 0;
 	spin_lock_irq(&l->lock);
 	run = !l->stopped && !l->over && __valid(l);	/* else the steward renews, and kicks */
-	run &= !(l->careful && l->busy);
+	run &= !(l->careful && l->busy) && circle_lease_ok(l->r.node);	/* the steward looks */
 	if (run && !(l->careful && l->fresh && !l->paused))
 		more = __pick_waited(l, s, job);
 	if (run && !more && !l->paused && l->busy + spare < l->nr_drainers) {
