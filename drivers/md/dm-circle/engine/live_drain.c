@@ -14,16 +14,29 @@
 #define RUN	64	/* jobs of a drainer before others may have its thread */
 #define PROBE	(10 * HZ)	/* a peer that refused a release is asked again */
 
-static int flush(struct circle_live *l)
+static bool is_durable(const struct circle_live *l, u32 i)
 {
+	return READ_ONCE(l->state[i]) & LIVE_DURABLE;
+}
+
+/* i of r.nr: for all; else only if that block is not covered, maybe by another's just now. */
+static int flush(struct circle_live *l, u32 i)
+{
+	bool done = false;
 	int err = 0;
+	LIST_HEAD(go);
 
 	mutex_lock(&l->flush);
-	if (READ_ONCE(l->r.err))
+	if (READ_ONCE(l->r.err)) {
 		err = -ECANCELED;	/* a suspend waits for what is under way only */
-	else if (READ_ONCE(l->fresh))
+	} else if (READ_ONCE(l->fresh) && (i == l->r.nr || !is_durable(l, i))) {
 		err = __circle_live_flush(l);
+		done = !err;
+	}
 	mutex_unlock(&l->flush);
+	if (done)			/* whoever reads what it covered, and not for this job alone */
+		circle_live_take_each(l, false, &go);
+	circle_live_let_go(&go);
 	return err;
 }
 
@@ -32,10 +45,10 @@ static int make_durable(struct circle_live *l, const struct circle_live_job *job
 {
 	int err;
 
-	if (READ_ONCE(l->state[job->i]) & LIVE_DURABLE)
+	if (is_durable(l, job->i))
 		return 0;
-	err = flush(l);
-	return err ?: (READ_ONCE(l->state[job->i]) & LIVE_DURABLE ? 0 : -EIO);
+	err = flush(l, job->i);
+	return err ?: (is_durable(l, job->i) ? 0 : -EIO);
 }
 
 /*
@@ -365,7 +378,7 @@ void circle_live_drain(struct work_struct *work)
 		if (job.type == LIVE_NOTHING)
 			break;
 		if (job.type == LIVE_FLUSH)
-			err = flush(l);
+			err = flush(l, l->r.nr);
 		else if (job.type == LIVE_DRAIN)
 			err = drain_block(l, d, job.i);
 		else

@@ -287,11 +287,8 @@ void circle_live_done(struct circle_live *l, const struct circle_live_job *job, 
 	if (l->lose || (!l->left && !l->fresh && !l->busy))
 		circle_steward_kick(l->r.node);
 	spin_unlock_irq(&l->lock);
-	if (job->type == LIVE_FLUSH) {
-		circle_live_take_each(l, false, &go);
-		if (vain)
-			circle_live_take_each(l, true, &bad);
-	}
+	if (job->type == LIVE_FLUSH && vain)
+		circle_live_take_each(l, true, &bad);
 	circle_live_let_go(&go);
 	circle_live_fail(&bad);
 }
