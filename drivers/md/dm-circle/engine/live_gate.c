@@ -69,7 +69,8 @@ static bool pass(struct circle_live *l, struct circle_io *io, u32 i, bool *error
 		list_add_tail(&io->waiter.link, &q->list);
 		q->nr++;
 		WRITE_ONCE(l->waiting, l->waiting + 1);
-		__circle_live_kick(l);
+		if (l->busy < l->nr_drainers)	/* else who ends a job looks for the next */
+			__circle_live_kick(l);
 	}
 	spin_unlock_irqrestore(&l->lock, flags);
 	return !wait && !*error;
