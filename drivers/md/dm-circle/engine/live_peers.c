@@ -290,6 +290,7 @@ static int make_lost_durable(struct circle_live *l)
 {
 	int err = circle_meta_commit(l->r.node->meta, true);
 
+	circle_commit_kick(l->r.node);	/* what waits for a commit may have had it */
 	if (err || (l->flags & CIRCLE_LBF_LOST))
 		return err;
 	l->flags |= CIRCLE_LBF_LOST;
