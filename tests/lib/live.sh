@@ -63,3 +63,53 @@ reads_as()	# <file> <first> <number>
 	timeout 600 dd if=/dev/mapper/c1 of=/tmp/blocks bs=64k skip="$2" count="$3" iflag=direct status=none &&
 		cmp -n $(($3 << 16)) -i $(($2 << 16)):0 "$1" /tmp/blocks
 }
+
+# The block that is looked at: one that nobody has written back.
+X=191
+
+# place_of <ssd> <file> <block>: its first sector there, if it is
+place_of()
+{
+	dd "if=/dev/mapper/$1" of=/tmp/image bs=1M iflag=direct status=none &&
+		python3 - "$2" "$3" <<-END
+			import sys
+			with open(sys.argv[1], "rb") as f:
+			    f.seek(int(sys.argv[2]) << 16)
+			    block = f.read(4096)
+			at = open("/tmp/image", "rb").read().find(block)
+			if at >= 0:
+			    print(at // 512)
+		END
+}
+bad_place() { AT=$(place_of "ssd$1" /tmp/before "$X") && echo "# ssd$1: sector $AT" && bad_sectors "ssd$1" "$AT" 128; }
+good_place() { good_sectors "ssd$1" "$AT" 128; }
+x_is_read() { reads_as /tmp/before "$X" 1; }
+x_fails() { ! x_is_read; }
+all_is_read() { reads_as /tmp/before 0 192 && nothing_lost; }
+
+# find_holder: of it, of nodes 2 and 3, with degree 1
+find_holder()
+{
+	local n
+	HOLDER=
+	for n in 2 3; do
+		[ -z "$(place_of "ssd$n" /tmp/before "$X")" ] || HOLDER=$n
+	done
+	# shellcheck disable=SC2034	# for the test
+	OTHER=$((5 - HOLDER))
+	echo "# node $HOLDER has block $X"
+	[ -n "$HOLDER" ]
+}
+
+peer() { circle_node_create "$1" 0 ""; }
+risk_is_known() { [ "$(circle_status c1 at_risk)" -gt 0 ]; }
+ends() { dev_heal org1 && wait_for 120 "the end" is_over; }
+# The taker, in the middle of it; its devices stay.
+dies() { is_live && circle_node_die 1 && dev_hold org1 1 "$SLOW"; }
+# A taker that may not be quick, since a peer is away.
+slow_take()
+{
+	local FEATURES=$RECOVER
+	MARK=$(log_mark)
+	owner && is_live
+}

@@ -20,35 +20,11 @@
 ktap_header
 
 SLOW=15000	# for what is to be there still when it is asked for
-X=191		# the block that is looked at: one that nobody has written back
-
-# place_of <ssd> <file> <block>: its first sector there, if it is
-place_of()
-{
-	dd "if=/dev/mapper/$1" of=/tmp/image bs=1M iflag=direct status=none &&
-		python3 - "$2" "$3" <<-END
-			import sys
-			with open(sys.argv[1], "rb") as f:
-			    f.seek(int(sys.argv[2]) << 16)
-			    block = f.read(4096)
-			at = open("/tmp/image", "rb").read().find(block)
-			if at >= 0:
-			    print(at // 512)
-		END
-}
-bad_place() { AT=$(place_of "ssd$1" /tmp/before "$X") && echo "# ssd$1: sector $AT" && bad_sectors "ssd$1" "$AT" 128; }
-good_place() { good_sectors "ssd$1" "$AT" 128; }
-x_is_read() { reads_as /tmp/before "$X" 1; }
-x_fails() { ! x_is_read; }
 x_is_listed()
 {
 	dmsetup message c1 0 lost >/tmp/lost && head -n 3 /tmp/lost && grep -q "^$((X * 128))+128$" /tmp/lost
 }
 all_but_x() { reads_as /tmp/before 0 "$X"; }
-all_is_read() { reads_as /tmp/before 0 192 && nothing_lost; }
-ends() { dev_heal org1 && wait_for 120 "the end" is_over; }
-peer() { circle_node_create "$1" 0 ""; }
-risk_is_known() { [ "$(circle_status c1 at_risk)" -gt 0 ]; }
 
 circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 c4 2>/dev/null"
@@ -80,18 +56,6 @@ ktap_test "all is there" all_is_read
 ktap_test "both count" counts
 
 # A page is lost, the host dies again, and a peer that has other blocks is away.
-HOLDER=
-find_holder()
-{
-	local n
-	for n in 2 3; do
-		[ -z "$(place_of "ssd$n" /tmp/before "$X")" ] || HOLDER=$n
-	done
-	OTHER=$((5 - HOLDER))
-	echo "# node $HOLDER has block $X"
-	[ -n "$HOLDER" ]
-}
-dies() { is_live && circle_node_die 1 && dev_hold org1 1 "$SLOW"; }
 refused_as()	# <text> <command...>
 {
 	MARK=$(log_mark)
@@ -140,12 +104,6 @@ good_place 2
 ktap_test "both count again" counts
 
 # It is away when the lists are made, and comes later.
-slow_take()
-{
-	local FEATURES=$RECOVER
-	MARK=$(log_mark)
-	owner && is_live
-}
 ktap_test "lost, with two holders" live_lost random_blocks /tmp/before
 ktap_test "one of them is away" link_down 3
 ktap_test "live" slow_take
