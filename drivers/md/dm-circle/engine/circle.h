@@ -88,8 +88,8 @@ struct circle_call {
 	u64 instance;			/* of the peer that it was sent to */
 };
 
-/* call.c. Process context: fills in generation, activation, version, id, sends and waits; bounded by
- * the timeout. 0 and the answer in call->answer. -ENOTCONN: no connection, nothing was sent.
+/* call.c. Process context: fills in generation, activation, version, id, sends and waits; bounded
+ * by the timeout. 0 and the answer in call->answer. -ENOTCONN: no connection, nothing was sent.
  */
 int circle_call_wait(struct circle_peer *peer, struct circle_call *call);
 /* The same, but only to a peer that is fenced (UP or READY), or only to one that is READY. */

@@ -34,7 +34,7 @@ static int flush(struct circle_live *l, u32 i)
 		done = !err;
 	}
 	mutex_unlock(&l->flush);
-	if (done)			/* whoever reads what it covered, and not for this job alone */
+	if (done)	/* whoever reads what it covered, and not for this job alone */
 		circle_live_take_each(l, false, &go);
 	circle_live_let_go(&go);
 	return err;
@@ -69,7 +69,7 @@ static int release(struct circle_live *l, struct circle_call *call, const struct
 	if (!circle_same_store(call->instance, l->r.instance[c->from]))
 		return -ENOTCONN;	/* it was not that one that answered */
 	if (call->answer.status == CIRCLE_WS_NOT_ADMITTED)
-		return -ETIMEDOUT;	/* it was not told who is rightful, and that is not its fault */
+		return -ETIMEDOUT;	/* it was not told who is rightful: not its fault */
 	err = call->answer.status || call->answer.pages ? -EACCES : 0;
 	if (!err && !(READ_ONCE(l->bad) >> c->from & 1))
 		return 0;

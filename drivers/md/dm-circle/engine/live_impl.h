@@ -70,7 +70,7 @@ struct circle_live {
 	u32 next;			/* to be drained when nobody waits */
 	u32 again;			/* the same, when next has come to the end: while careful */
 	bool careful;			/* one block at a time, with a FLUSH behind it, */
-	unsigned long refused_at;	/* since then: the origin refused something; the steward's */
+	unsigned long refused_at;	/* since then: the origin refused it; the steward's */
 	u32 left;			/* winners that are not drained */
 	u32 fresh;			/* DRAINED, not DURABLE */
 	u32 fresh_from, fresh_to;	/* all of these are in there */
@@ -159,7 +159,7 @@ int circle_live_flush_peers(struct circle_live *l, struct circle_call *call);
  */
 bool circle_live_reachable(const struct circle_live *l, const struct circle_copy *c);
 bool circle_live_is_there(const struct circle_live *l, unsigned int nr);
-/* How many of these peers have a copy like the winner's, as far as is known one that can be read. */
+/* How many of these peers have a copy like the winner's that, as far as is known, can be read. */
 u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers);
 /* Of these peers those that are there. */
 u32 circle_live_there(const struct circle_live *l, u32 peers);

@@ -52,9 +52,10 @@ static blk_status_t write_bio(struct circle_drainer *d, u64 sector, u32 n)
 	if (is_vmalloc_addr(at))
 		flush_kernel_vmap_range(at, left);
 	for (; left; left -= len, at += len) {
+		struct page *page = is_vmalloc_addr(at) ? vmalloc_to_page(at) : virt_to_page(at);
+
 		len = min_t(u32, left, PAGE_SIZE - offset_in_page(at));
-		__bio_add_page(&d->bio, is_vmalloc_addr(at) ? vmalloc_to_page(at) : virt_to_page(at),
-			       len, offset_in_page(at));
+		__bio_add_page(&d->bio, page, len, offset_in_page(at));
 	}
 	submit_bio_wait(&d->bio);
 	status = d->bio.bi_status;
