@@ -19,7 +19,7 @@
 #define RETRY	HZ
 #define AFTER	(4 * HZ)	/* more, when the origin refused something */
 #define REREAD	(10 * HZ)
-#define CAREFUL	(30 * HZ)	/* after the last refusal */
+#define CAREFUL	(10 * HZ)	/* after the last refusal: longer than to the next try */
 
 /* lock held */
 static bool __all_over(const struct circle_live *l)
