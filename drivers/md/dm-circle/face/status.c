@@ -58,7 +58,7 @@ static unsigned int ours(struct circle_node *node, char *result, unsigned int ma
 	s64 eta = circle_writeback_eta(node);
 	unsigned int sz = 0;
 
-	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 36 : 22,
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 38 : 24,
 	       node->gen, node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
 	if (eta < 0)
 		DMEMIT("drain_eta - ");
