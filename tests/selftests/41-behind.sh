@@ -104,7 +104,7 @@ flushed() { within 60 dd of=/dev/mapper/c count=0 conv=fsync status=none; }
 fails()
 {
 	local a
-	a=$(block clean late 2)
+	a=$(block clean late 4)		# never written: this waits for the load
 	loading && dev_fail meta || return 1
 	within 60 put c "$a" "later$a" || return 1
 	NOW[$a]=later$a
