@@ -104,11 +104,11 @@ flushed() { within 60 dd of=/dev/mapper/c count=0 conv=fsync status=none; }
 fails()
 {
 	local a
-	a=$(block clean late 4)		# never written: this waits for the load
+	a=$(block clean late 2)		# dirty since it was written, if write-back has not come to it
 	loading && dev_fail meta || return 1
 	within 60 put c "$a" "later$a" || return 1
 	NOW[$a]=later$a
-	all_loaded && [ "$(circle_status c health)" != well ]
+	wait_for 20 "the load to end" all_loaded && [ "$(circle_status c health)" != well ]
 }
 
 small_cases()
