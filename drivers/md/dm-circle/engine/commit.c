@@ -3,7 +3,8 @@
  * commit: one committer for all that wait (group commit). It does local I/O alone: it must never
  * wait for a peer, the origin or the label, since those may wait for it (R13). When the metadata
  * fail it first has that said durably (degrade.c); only then those that wait hear of it. A FLUSH
- * of data alone goes without it (circle_commit_fast()), but never while it works.
+ * of data alone goes without it (circle_commit_fast()), but never while it works. Those that map()
+ * sends on as they are, and write-back's, are in no order with either; see design.rst.
  */
 #include "degrade.h"
 #include "../trace.h"
