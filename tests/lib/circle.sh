@@ -16,7 +16,8 @@ circle_timeout() { echo "${1:-$PATIENT_MS}" >/sys/module/dm_circle/parameters/ti
 circle_table()
 {
 	local sectors
-	sectors=$(($(blockdev --getsz "$1") - 2048))
+	sectors=${DEV_SECTORS[${1##*/}]:-$(blockdev --getsz "$1")}
+	sectors=$((sectors - 2048))
 	echo "0 $sectors circle $3 $4 $1 $2 ${5:-1 writeback} ${6:-default 0} ${7-}"
 }
 
@@ -32,21 +33,18 @@ circle_create()
 # circle_status <name> <field number of dm-cache's line, from 1> | <key behind "circle">
 circle_status()
 {
-	local -a f
-	local i
-	read -ra f <<<"$(dmsetup status --noflush "$1")"
-	case $2 in
-	[0-9]*) echo "${f[$(($2 + 2))]}" ;;
-	*)
-		for ((i = ${#f[@]} - 2; i > 2; i--)); do
-			[ "${f[i]}" != "$2" ] || { echo "${f[i + 1]}"; return; }
-		done
-		;;
-	esac
+	"$IO" status "$1" "$2"
 }
 
-circle_dirty() { circle_status "$1" 11; }
-circle_is_clean() { [ "$(circle_dirty "$1")" = 0 ]; }
+# circle_is <name> <as circle_status> <value>
+circle_is()
+{
+	local is
+	is=$("$IO" status "$1" "$2") && [ "$is" = "$3" ]
+}
+
+circle_dirty() { "$IO" status "$1" 11; }
+circle_is_clean() { circle_is "$1" 11 0; }
 
 # circle_drain <name>: until nothing is dirty
 circle_drain()
@@ -93,11 +91,11 @@ circle_refused()
 	dmesg | grep -q 'device-mapper: circle: .*recover'
 }
 
-circle_sysfs() { echo "/sys/block/dm-$(dmsetup info -c --noheadings -o minor "c$1")/circle/$2"; }
-circle_get() { cat "$(circle_sysfs "$1" "$2")"; }
+circle_sysfs() { dm_dir "c$1" && echo "$REPLY/circle/$2"; }
+circle_get() { dm_dir "c$1" && cat "$REPLY/circle/$2"; }
 
 # circle_patient <N> [<ms>]: as circle_timeout, of a node that is there.
-circle_patient() { echo "${2:-30000}" >"$(circle_sysfs "$1" timeout_ms)"; }
+circle_patient() { dm_dir "c$1" && echo "${2:-30000}" >"$REPLY/circle/timeout_ms"; }
 
 # log_mark; log_since <mark>: the kernel's log from then on
 log_mark()
@@ -105,7 +103,7 @@ log_mark()
 	local mark="mark $RANDOM$RANDOM."
 	echo "$mark" >/dev/kmsg && echo "$mark"
 }
-log_since() { dmesg | awk -v m="$1" 'index($0, m) { on = 1; next } on'; }
+log_since() { "$IO" log "$1"; }
 
 # circle_recovers <N> <command...>: which creates cN with `recover`, on ssdN and metaN. Again, at most
 # twice, if a CPU stood still for 2 s and the log says that a peer was lost meanwhile, which then is no fault
@@ -128,13 +126,13 @@ circle_recovers()
 	return 1
 }
 
-circle_view_is() { [ "$(circle_status "c$1" in_view)" = "$2" ]; }
-circle_risk_is() { [ "$(circle_status "c$1" at_risk)" = "$2" ]; }
+circle_view_is() { circle_is "c$1" in_view "$2"; }
+circle_risk_is() { circle_is "c$1" at_risk "$2"; }
 
 # circle_counts <N> <peers in view> [<floor>]: and the label says that each dirty page has so many holders.
 # Before an owner dies whose blank successor is to find everything: without risk is not enough, at_risk is
 # also 0 when all is clean, and the view alone is not, since the floor rises later. circle_wait_counts waits.
-circle_counts() { circle_view_is "$1" "$2" && [ "$(circle_status "c$1" floor)" = "${3:-1}" ]; }
+circle_counts() { circle_view_is "$1" "$2" && circle_is "c$1" floor "${3:-1}"; }
 circle_wait_counts() { wait_for 60 "node $1 to count $2, floor ${3:-1}" circle_counts "$@"; }
 
 # The node is dead to the others and leaves nothing behind: its devices fail first, so that the end
@@ -161,7 +159,7 @@ circle_remove_all()
 	done
 }
 
-test_lent() { [ "$(circle_status "c$1" lent)" = "$2" ]; }
+test_lent() { circle_is "c$1" lent "$2"; }
 
 # How long a CPU stood still: a process on each looks at the clock all the while; more than 200 ms
 # between two looks is that. The most of one CPU is what counts, in ms.
@@ -219,9 +217,11 @@ within_awake()
 __timed()
 {
 	local rc begin
-	begin=$(now_ms)
+	get_now
+	begin=$NOW_MS
 	"$@"
 	rc=$?
-	TOOK_MS=$(($(now_ms) - begin))
+	get_now
+	TOOK_MS=$((NOW_MS - begin))
 	return "$rc"
 }

@@ -16,6 +16,7 @@ KTAP_N=0
 KTAP_FAILED=0
 KTAP_SKIPPED=0
 KTAP_DONE=
+KTAP_NEVER=
 KTAP_AT_EXIT=()
 KTAP_MARK="ktap: begin $$"
 
@@ -112,12 +113,25 @@ skip_all()
 	ktap_done
 }
 
-# Milliseconds of a clock that only grows.
+# Milliseconds of a clock that only grows: printed; in NOW_MS, which takes no process.
 now_ms()
+{
+	get_now
+	echo "$NOW_MS"
+}
+
+get_now()
 {
 	local up
 	read -r up _ </proc/uptime
-	echo $((10#${up/./} * 10))
+	NOW_MS=$((10#${up/./} * 10))
+}
+
+# pause <seconds>: a sleep without a process, which costs more than it sleeps here
+pause()
+{
+	[ -n "$KTAP_NEVER" ] || exec {KTAP_NEVER}<> <(:)	# nothing is ever to be read there
+	read -rt "$1" -u "$KTAP_NEVER" || true
 }
 
 # wait_for <seconds> <description> <command...>: until the command succeeds. It is tried once more when
@@ -125,15 +139,17 @@ now_ms()
 wait_for()
 {
 	local end last='' what=$2
-	end=$(($(now_ms) + $1 * 1000))
+	get_now
+	end=$((NOW_MS + $1 * 1000))
 	shift 2
 	until "$@"; do
 		if [ -n "$last" ]; then
 			echo "# gave up waiting for $what: $*"
 			return 1
 		fi
-		[ "$(now_ms)" -lt "$end" ] || last=1
-		sleep 0.1
+		get_now
+		[ "$NOW_MS" -lt "$end" ] || last=1
+		pause 0.1
 	done
 }
 

@@ -9,7 +9,7 @@ table_of()
 	echo "0 $1 circle /dev/mapper/$2 /dev/mapper/$3 /dev/mapper/$4 $5 ${6:-1 writeback default 0}"
 }
 
-sum_of() { sha256sum "/dev/mapper/$1" | cut -d' ' -f1; }
+sum_of() { "$IO" sum "/dev/mapper/$1"; }
 
 # refused <extended regular expression> <table line>: no device comes of it, and the kernel's log
 # or dmsetup says why.
@@ -22,8 +22,8 @@ refused()
 		echo "# was accepted: $2"
 		return 1
 	fi
-	dmsetup remove refused 2>/dev/null
-	out+=$(dmesg | awk -v m="$mark" 'index($0, m) { on = 1; next } on')
+	! dm_dir refused || dmsetup remove refused 2>/dev/null
+	out+=$("$IO" log "$mark")
 	grep -qE "$1" <<<"$out" && return
 	grep circle <<<"# $out"
 	return 1
@@ -33,8 +33,7 @@ refused()
 stat_of()
 {
 	local -a f
-	read -ra f <"/sys/block/dm-$(dmsetup info -c --noheadings -o minor "$1")/stat"
-	echo "${f[$2 - 1]}"
+	dm_dir "$1" && read -ra f <"$REPLY/stat" && echo "${f[$2 - 1]}"
 }
 
 # bad_sectors <name> <first> <number>: of a dev_null device: reads and writes there fail.
@@ -45,12 +44,13 @@ good_sectors() { echo "-$2-$(($2 + $3 - 1))" >"/sys/kernel/config/nullb/b_$1/bad
 # within <seconds> <command...>: it succeeds, and no later than that
 within()
 {
-	local begin end
-	begin=$(now_ms)
+	local begin
+	get_now
+	begin=$NOW_MS
 	"${@:2}" || return 1
-	end=$(now_ms)
-	[ $((end - begin)) -le $(($1 * 1000)) ] && return
-	echo "# ${*:2} took $((end - begin)) ms"
+	get_now
+	[ $((NOW_MS - begin)) -le $(($1 * 1000)) ] && return
+	echo "# ${*:2} took $((NOW_MS - begin)) ms"
 	return 1
 }
 

@@ -14,6 +14,9 @@
 # /dev/mapper/x whose table the dev_ functions exchange. Give tests the mapper
 # device only.
 
+IO=$REPO/build/tools/circle-io
+[ -x "$IO" ] || { echo "# no circle-io: make -C tests/tools"; exit 1; }
+
 NODES=()
 DEVS=()
 declare -A LINK_DELAY LINK_LOSS DEV_LOWER DEV_SECTORS
@@ -24,9 +27,11 @@ __nodes_begin()
 {
 	[ ${#NODES[@]} -eq 0 ] || return 0
 	modprobe -a bridge veth sch_netem || return 1
-	ip link add br0 type bridge forward_delay 0 stp_state 0 &&
-		ip addr add 10.78.0.254/24 dev br0 &&
-		ip link set br0 up || return 1
+	ip -batch - <<-END || return 1
+		link add br0 type bridge forward_delay 0 stp_state 0
+		addr add 10.78.0.254/24 dev br0
+		link set br0 up
+	END
 	at_exit nodes_cleanup
 }
 
@@ -34,12 +39,14 @@ __nodes_begin()
 node_add()
 {
 	__nodes_begin || return 1
-	ip netns add "n$1" &&
-		ip link add "v$1" type veth peer name eth0 netns "n$1" &&
-		ip link set "v$1" master br0 up &&
-		ip -n "n$1" link set lo up &&
-		ip -n "n$1" addr add "10.78.0.$1/24" dev eth0 &&
-		ip -n "n$1" link set eth0 up || return 1
+	ip netns add "n$1" && ip -batch - <<-END && ip -n "n$1" -batch - <<-END || return 1
+		link add v$1 type veth peer name eth0 netns n$1
+		link set v$1 master br0 up
+	END
+		link set lo up
+		addr add 10.78.0.$1/24 dev eth0
+		link set eth0 up
+	END
 	NODES+=("$1")
 }
 
@@ -92,6 +99,20 @@ __devs_begin()
 	at_exit devs_cleanup
 }
 
+# has_module <name with _>: it is there, or is loaded
+has_module() { [ -e "/sys/module/$1" ] || modprobe "$1"; }
+
+# dm_dir <name>: REPLY is the directory of a mapper device in /sys/block
+dm_dir()
+{
+	local file name
+	for file in /sys/block/dm-*/dm/name; do
+		read -r name 2>/dev/null <"$file" && [ "$name" = "$1" ] && REPLY=${file%/dm/name} && return
+	done
+	REPLY=
+	return 1
+}
+
 __dev_wrap()	# <name> <lower> <MiB>
 {
 	DEV_LOWER[$1]=$2
@@ -117,19 +138,19 @@ dev_null()
 		echo 1 >"$dir/discard" && echo "${DEV_SECTOR:-512}" >"$dir/blocksize" &&
 		echo "$cache" >"$dir/cache_size" && echo 2 >"$dir/queue_mode" &&
 		echo 1 >"$dir/irqmode" && echo 1 >"$dir/power" || return 1
-	__dev_wrap "$name" "$(__null_node "$dir")" "$mb"
+	__get_null_node "$dir" && __dev_wrap "$name" "$REPLY" "$mb"
 }
 
-__null_node()	# <configfs directory>: named after it, or by index on old kernels
+__get_null_node()	# <configfs directory>: REPLY; named after it, or by index on old kernels
 {
 	local index
 	if [ -e "/sys/block/${1##*/}" ]; then
-		echo "/dev/${1##*/}"
+		REPLY=/dev/${1##*/}
 	else
-		read -r index <"$1/index"
-		echo "/dev/nullb$index"
+		read -r index <"$1/index" && REPLY=/dev/nullb$index
 	fi
 }
+__null_node() { __get_null_node "$1" && echo "$REPLY"; }
 
 # dev_brd <name> <MiB>: a ram disk; no volatile cache, no discard.
 dev_brd()
@@ -162,9 +183,7 @@ __dev_table()
 {
 	local name=$1
 	shift
-	dmsetup suspend --noflush --nolockfs "$name" &&
-		dmsetup load "$name" --table "0 ${DEV_SECTORS[$name]} $*" &&
-		dmsetup resume "$name"
+	"$IO" table "$name" noflush nolockfs <<<"0 ${DEV_SECTORS[$name]} $*"
 }
 
 # dev_fail: every I/O fails. dev_heal: everything works again.
@@ -174,20 +193,20 @@ dev_heal() { __dev_table "$1" linear "${DEV_LOWER[$1]}" 0; }
 # dev_fail_writes: reads still work.
 dev_fail_writes()
 {
-	modprobe dm-flakey && __dev_table "$1" flakey "${DEV_LOWER[$1]}" 0 0 3600 1 error_writes
+	has_module dm_flakey && __dev_table "$1" flakey "${DEV_LOWER[$1]}" 0 0 3600 1 error_writes
 }
 
 # dev_drop_writes: writes report success and do nothing: a disk that lies.
 dev_drop_writes()
 {
-	modprobe dm-flakey && __dev_table "$1" flakey "${DEV_LOWER[$1]}" 0 0 3600 1 drop_writes
+	has_module dm_flakey && __dev_table "$1" flakey "${DEV_LOWER[$1]}" 0 0 3600 1 drop_writes
 }
 
 # dev_delay <name> <read ms> [<write ms>]
 dev_delay()
 {
 	local lower=${DEV_LOWER[$1]}
-	modprobe dm-delay &&
+	has_module dm_delay &&
 		__dev_table "$1" delay "$lower" 0 "$2" "$lower" 0 "${3:-$2}"
 }
 
@@ -208,7 +227,7 @@ dev_hold()
 
 # dev_held_writes <name> <number>: so many are held there, or more.
 dev_held_writes() { [ "$(__dev_delayed "$1" 5)" -ge "$2" ]; }
-__dev_delayed() { dmsetup status --noflush "$1" | awk -v f="$2" 'NR == 1 { print $f }'; }
+__dev_delayed() { "$IO" status "$1" $(($2 - 3)); }
 
 # dev_paths <name>: a device <name>m with two paths to the device <name>: by <name>a a FLUSH does not end, all else
 # goes on; by <name>b nothing is special. dev_path_only <name> a | b | none: the way from now on; by `none`
@@ -257,7 +276,7 @@ dev_on()
 {
 	local dir=/sys/kernel/config/nullb/b_$1
 	echo 1 >"$dir/power" || return 1
-	DEV_LOWER[$1]=$(__null_node "$dir")
+	__get_null_node "$dir" && DEV_LOWER[$1]=$REPLY || return 1
 	dev_heal "$1"
 }
 
@@ -278,10 +297,24 @@ dev_remove()
 	DEVS=("${keep[@]}")
 }
 
+# All at once: a process for each takes seconds.
 devs_cleanup()
 {
-	local d
+	local d dir
+	local -a dirs=()
+	[ ${#DEVS[@]} -gt 0 ] || return 0
+	dmsetup remove --retry "${DEVS[@]}"
 	for d in "${DEVS[@]}"; do
-		dev_remove "$d" || echo "# device $d is still in use"
+		dir=/sys/kernel/config/nullb/b_$d
+		if dm_dir "$d"; then
+			echo "# device $d is still in use"
+		elif [ -d "$dir" ]; then
+			echo 0 >"$dir/power"
+			dirs+=("$dir")
+		elif [[ ${DEV_LOWER[$d]} == /dev/zram* ]]; then
+			echo "${DEV_LOWER[$d]#/dev/zram}" >/sys/class/zram-control/hot_remove
+		fi
 	done
+	[ ${#dirs[@]} -eq 0 ] || rmdir "${dirs[@]}"
+	DEVS=()
 }

@@ -46,6 +46,7 @@ same_both()
 		sed 's/^/#   /' "/tmp/side_$T"
 		rc=1
 	done
+	[ "$(</tmp/side_cache)" != "$(</tmp/side_circle)" ] || return "$rc"
 	out=$(diff -u --label cache --label circle /tmp/side_cache /tmp/side_circle) && return "$rc"
 	echo "# ${out//$'\n'/$'\n'# }"
 	return 1
@@ -61,7 +62,9 @@ try()
 	local out rc
 	out=$(dmsetup "$@" 2>&1)
 	rc=$?
-	sed -nE 's/.*ioctl .*failed: /dmsetup: /p' <<<"$out"
+	while read -r out; do
+		[[ ! $out =~ .*ioctl\ .*failed:\ (.*) ]] || echo "dmsetup: ${BASH_REMATCH[1]}"
+	done <<<"$out"
 	[ "$rc" = 0 ] || echo "exit $rc"
 	return "$rc"
 }
@@ -69,41 +72,47 @@ try()
 # As scripts for dm-cache do it: the first 4 KiB.
 wipe() { dd if=/dev/zero of="/dev/mapper/m_$T" bs=4096 count=1 oflag=direct status=none; }
 
-fresh() { dmsetup remove --retry "d_$T" 2>/dev/null; wipe; }
+fresh() { ! dm_dir "d_$T" || dmsetup remove --retry "d_$T" 2>/dev/null; wipe; }
 create() { try create "d_$T" --table "$(line "$@")"; }
 load() { try load "d_$T" --table "$(line "$@")"; }
 reload() { dmsetup suspend "d_$T" && load "$@" && try resume "d_$T"; }
 
 # field <n>: of dm-cache's status line, from 1; its dirty blocks are 11
-field()
-{
-	local -a f
-	read -ra f <<<"$(dmsetup status --noflush "d_$T")"
-	echo "${f[$(($1 + 2))]}"
-}
+field() { "$IO" status "d_$T" "$1"; }
 
 is_dirty() { [ "$(field 11)" -gt 0 ]; }
-is_clean() { [ "$(field 11)" = 0 ]; }
+is_clean() { circle_is "d_$T" 11 0; }
 
 # status [--inactive]: what must be the same of two caches with another history; `circle` ends it
 status()
 {
-	dmsetup status "$@" --noflush "d_$T" |
-		sed -E 's/circle [0-9]+ generation .*//; s/^(0 [0-9]+ [a-z]+ 8) [0-9]+\/[0-9]+ ([0-9]+) [0-9]+\/([0-9]+) ([0-9]+ ){6}/\1 \2 \3 /'
+	local line
+	if [ -n "${1-}" ]; then
+		line=$(dmsetup status "$@" --noflush "d_$T")
+	else
+		line=$("$IO" status "d_$T")
+	fi
+	[[ ! $line =~ ^(.*)circle\ [0-9]+\ generation ]] || line=${BASH_REMATCH[1]}
+	[[ ! $line =~ ^(0\ [0-9]+\ [a-z]+\ 8)\ [0-9]+/[0-9]+\ ([0-9]+)\ [0-9]+/([0-9]+)\ ([0-9]+\ ){6}(.*) ]] ||
+		line="${BASH_REMATCH[1]} ${BASH_REMATCH[2]} ${BASH_REMATCH[3]} ${BASH_REMATCH[5]}"
+	echo "$line"
 }
 
-table() { dmsetup table "d_$T"; }
+table() { "$IO" line "d_$T"; }
 
 # hot <blocks of 64 KiB>: written until they are dirty in the cache
 hot()
 {
-	local i
-	for ((i = 0; i < 300; i++)); do
-		dd if=/dev/urandom of="$(dev)" bs=64k count="$1" oflag=direct conv=notrunc status=none ||
-			return 1
-		[ "$(field 11)" -lt "$1" ] || return 0
+	local n end
+	get_now
+	end=$((NOW_MS + 150000))
+	while [ "$NOW_MS" -lt "$end" ]; do
+		dd if=/dev/urandom of="/dev/mapper/d_$T" bs=64k count="$1" oflag=direct conv=notrunc \
+			status=none && n=$(field 11) || return 1
+		[ "$n" -lt "$1" ] || return 0
+		get_now
 	done
-	echo "# $T: $(field 11) of $1 blocks became dirty"
+	echo "# $T: $n of $1 blocks became dirty"
 	return 1
 }
 

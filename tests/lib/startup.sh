@@ -20,27 +20,28 @@ rig()
 	fill
 }
 
-# put <device> <block of 64 KiB> <word>, get <device> <block>: its first page
-put()
-{
-	yes "$3" | head -c 4096 | dd of="/dev/mapper/$1" bs=4096 seek=$(($2 * BS / 8)) iflag=fullblock \
-		oflag="direct${4-}" conv=notrunc status=none
-}
+# put <device> <block of 64 KiB> <word> [sync], get <device> <block>: its first page. put_all, has_all: of many
+# blocks, one after the other, in one process: lines of a block and a word.
+put() { "$IO" put "/dev/mapper/$1" $((BS * 512)) ${4:+sync} <<<"$2 $3"; }
 get() { dd if="/dev/mapper/$1" bs=4096 skip=$(($2 * BS / 8)) count=1 iflag=direct status=none | head -n 1; }
-has() { local w; w=$(get "$1" "$2"); [ "$w" = "$3" ] || { echo "# block $2: $w, not $3"; return 1; }; }
+has() { "$IO" has "/dev/mapper/$1" $((BS * 512)) <<<"$2 $3"; }
+put_all() { "$IO" put "/dev/mapper/$1" $((BS * 512)) ${2:+sync}; }	# <device> [sync]
+has_all() { "$IO" has "/dev/mapper/$1" $((BS * 512)); }
 
 # Of the blocks that are looked at, the SSD has what it should have, and the origin, if they are
 # dirty, something older; a twin has neither.
 fill()
 {
-	local what slot block twin _
+	local what slot block twin age on_ssd='' on_org='' _
 	while read -r what slot block _ twin; do
 		[ "$what" != twins ] || continue
-		put ssd "$slot" "new$block" || return 1
-		[ "$what" != twin ] || put ssd "$twin" "bad$block" || return 1
-		[ "$what" = clean ] && put org "$block" "new$block" || put org "$block" "old$block" ||
-			return 1
+		on_ssd+="$slot new$block"$'\n'
+		[ "$what" != twin ] || on_ssd+="$twin bad$block"$'\n'
+		age=old
+		[ "$what" != clean ] || age=new
+		on_org+="$block $age$block"$'\n'
 	done </tmp/places
+	[ -n "$on_ssd" ] && put_all ssd <<<"$on_ssd" && put_all org <<<"$on_org"
 }
 
 # block <dirty|clean|twin> <early|late> <which, from 1>
@@ -48,16 +49,17 @@ block() { awk -v w="$1" -v when="$2" -v n="$3" '$1 == w && $4 == when && !--n { 
 
 create() { dmsetup create c --table "$(table_of "$SECTORS" meta ssd org "$BS")"; }
 loaded() { circle_status c 4; }
-loading() { [ "$(circle_status c loading)" = 1 ]; }
-all_loaded() { [ "$(circle_status c loading)" = 0 ]; }
+loading() { circle_is c loading 1; }
+all_loaded() { circle_is c loading 0; }
 gone() { dmsetup remove --retry c 2>/dev/null; dev_remove meta; dev_remove ssd; dev_remove org; }
 
 all_right()
 {
-	local what slot block _
+	local what slot block all='' _
 	while read -r what slot block _; do
-		[ "$what" = twins ] || has c "$block" "${NOW[$block]:-new$block}" || return 1
+		[ "$what" = twins ] || all+="$block ${NOW[$block]:-new$block}"$'\n'
 	done </tmp/places
+	[ -n "$all" ] && has_all c <<<"$all"
 }
 
 declare -A NOW=()	# what was written to a block

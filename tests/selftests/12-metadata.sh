@@ -67,7 +67,7 @@ loads()
 {
 	local rc
 	create || return 1
-	dd if=/dev/mapper/c bs=64k iflag=direct status=none | cmp - /tmp/want
+	"$IO" same /dev/mapper/c /tmp/want
 	rc=$?
 	dmsetup remove c
 	return "$rc"

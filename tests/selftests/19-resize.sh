@@ -21,17 +21,17 @@ for arg in "$@"; do
 	declare "$arg"
 done
 REPLAY=$REPO/tests/tools/log_replay.py
-SEED=${SEED:-$(($(date +%N | sed 's/^0*//;s/^$/1/') % 100000))}
+SEED=${SEED:-$((10#${EPOCHREALTIME##*[.,]} % 100000))}
 POINTS=${POINTS:-8}
+SSD_USED=8	# MiB of the SSD; piece_s never gets larger
 BS=8 META=2048 ORG=12288 ORG_MAX=16384	# sectors
 C=/dev/mapper/c
 
 # Devices of changing size, m s o, at the beginning of others; a suspended user is not disturbed.
 piece()	# <name> <lower> <sectors>
 {
-	if dmsetup info "$1" >/dev/null 2>&1; then
-		dmsetup suspend --noflush --nolockfs "$1" &&
-			dmsetup load "$1" --table "0 $3 linear /dev/mapper/$2 0" && dmsetup resume "$1"
+	if dm_dir "$1"; then
+		"$IO" table "$1" noflush nolockfs <<<"0 $3 linear /dev/mapper/$2 0"
 	else
 		dmsetup create "$1" --table "0 $3 linear /dev/mapper/$2 0"
 	fi
@@ -40,27 +40,17 @@ piece_s() { piece s ssd $(($1 + 8)); }	# <sectors of slots>, and room for the vo
 
 table() { table_of "$ORG" m s o "$BS" '1 writeback default 0'; }
 create() { dmsetup create c --table "$(table)"; }
-slots() { local t; t=$(circle_status c 4); echo "${t#*/}"; }
-slots_are() { [ "$(slots)" = "$1" ] || { echo "# $(slots) slots"; return 1; }; }
+slots_are() { local t; t=$("$IO" status c 4); [ "${t#*/}" = "$1" ] || { echo "# $t slots"; return 1; }; }
 
 # Random data at random places, up to the end; and their copy, of all that there is.
 scribble()	# <number of writes>
 {
-	local i n=$((ORG / 8))
-	for ((i = 0; i < $1; i++)); do
-		dd if=/dev/urandom of="$C" bs=4k seek=$((RANDOM % n)) count=1 oflag=direct conv=notrunc \
-			status=none || return 1
-	done
-	dd if=/dev/urandom of="$C" bs=512 seek=$((ORG - 3)) count=3 oflag=direct conv=notrunc,fsync \
-		status=none && dd if="$C" of=/tmp/want bs=64k iflag=direct status=none
+	"$IO" scribble "$C" "$ORG" "$1" "$((RANDOM * 32768 + RANDOM))" &&
+		dd if="$C" of=/tmp/want bs=64k iflag=direct status=none
 }
 
 # What was, with zeroes behind.
-same()
-{
-	truncate -s $((ORG * 512)) /tmp/want
-	dd if="$C" bs=64k iflag=direct status=none | cmp - /tmp/want
-}
+same() { "$IO" same "$C" /tmp/want "$ORG"; }
 
 cs()	# <sectors of the cache> <ktap_test's command that must be true of it>: with a reload
 {
@@ -139,7 +129,7 @@ mark() { dmsetup message lw 0 mark "$1"; }
 # resized <n> <sectors of the cache>: between the marks a<n> and b<n>; what is there before is kept
 resized()
 {
-	dmsetup suspend c && dd if=/dev/mapper/ssd of="/tmp/ssd$1" bs=1M iflag=direct status=none &&
+	dmsetup suspend c && dd if=/dev/mapper/ssd of="/tmp/ssd$1" bs=1M count="$SSD_USED" iflag=direct status=none &&
 		dd if=/dev/mapper/org of="/tmp/org$1" bs=1M iflag=direct status=none && cp /tmp/want "/tmp/want$1" &&
 		piece_s "$2" || return 1
 	echo "$2" >"/tmp/size$1"
@@ -157,15 +147,16 @@ record()
 
 judge()	# <entry> <mark before> <mark behind> <die>
 {
-	local n=${2#?}
+	local n=${2#?} size
+	read -r size <"/tmp/size$n"
 	dd if="/tmp/ssd$n" of=/dev/mapper/ssd bs=1M oflag=direct status=none &&
 		dd if="/tmp/org$n" of=/dev/mapper/org bs=1M oflag=direct status=none &&
-		cp "/tmp/want$n" /tmp/want && piece_s "$(cat "/tmp/size$n")" || return 1
+		cp "/tmp/want$n" /tmp/want && piece_s "$size" || return 1
 	if ! create; then
 		echo "# point $*, SEED=$SEED: it does not load"
 		return 1
 	fi
-	if slots_are $(($(cat "/tmp/size$n") / BS)) && same && dmsetup remove c && create && same; then
+	if slots_are $((size / BS)) && same && dmsetup remove c && create && same; then
 		dmsetup remove c
 		return
 	fi

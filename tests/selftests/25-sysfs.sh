@@ -20,31 +20,42 @@ COMMON="cache_errors dirty_bytes drain_eta free_slots generation mode state used
 CIRCLE="at_risk_bytes degree degree_now floor lend lent_bytes replicas_held role timeout_ms view"
 PEER="address bit in_view lost space state"
 
-disk_of() { echo "dm-$(dmsetup info -c --noheadings -o minor "$1")"; }
-dir() { echo "/sys/block/$(disk_of "c$1")/circle"; }
-get() { cat "$(dir "$1")/$2"; }			# <node> <file>
-is() { [ "$(get "$1" "$2")" = "$3" ]; }		# <node> <file> <value>
-put() { echo "$3" 2>/dev/null >"$(dir "$1")/$2"; }	# <node> <file> <value>
-files() { find "$1" -maxdepth 1 -type f -printf '%f\n' | sort | xargs; }
+disk_of() { dm_dir "$1" && echo "${REPLY##*/}"; }
+dir() { dm_dir "c$1" && echo "$REPLY/circle"; }
+get() { local line; dm_dir "c$1" && IFS= read -r line <"$REPLY/circle/$2" && echo "$line"; }	# <node> <file>
+put() { dm_dir "c$1" && echo "$3" 2>/dev/null >"$REPLY/circle/$2"; }	# <node> <file> <value>
+is()	# <node> <file> <value>
+{
+	local -a lines
+	dm_dir "c$1" && mapfile -t lines <"$REPLY/circle/$2" && [ "${#lines[@]} ${lines[0]}" = "1 $3" ]
+}
 hist() { "$HISTORY" "$1" --dev /dev/mapper/c1 --log /tmp/h --size $SIZE "${@:2}"; }
 
 # Exactly these files, each of one line.
 shows()	# <directory> "<files>"
 {
 	local f
-	[ "$(files "$1")" = "$(xargs -n1 <<<"$2" | sort | xargs)" ] || { files "$1"; return 1; }
-	for f in $2; do
-		[ "$(wc -l <"$1/$f")" = 1 ] || { echo "# $f is not one line"; return 1; }
+	local -a lines there=() want
+	for f in "$1"/*; do
+		[ ! -f "$f" ] || there+=("${f##*/}")
+	done
+	read -ra want <<<"$2"
+	[ ${#there[@]} = ${#want[@]} ] || { echo "# ${there[*]}"; return 1; }
+	for f in "${want[@]}"; do
+		[[ " ${there[*]} " == *" $f "* ]] || { echo "# no $f: ${there[*]}"; return 1; }
+		mapfile lines <"$1/$f"
+		[[ "${#lines[@]} ${lines[0]}" == "1 "*$'\n' ]] || { echo "# $f is not one line"; return 1; }
 	done
 }
 
 all_read()	# <node> "<peers>"
 {
-	local p
-	shows "$(dir "$1")" "$COMMON $CIRCLE" || return 1
-	[ "$(ls "$(dir "$1")/peers")" = "$(xargs -n1 <<<"$2")" ] || return 1
+	local p dir
+	dir=$(dir "$1")
+	shows "$dir" "$COMMON $CIRCLE" || return 1
+	[ "$(ls "$dir/peers")" = "${2// /$'\n'}" ] || return 1
 	for p in $2; do
-		shows "$(dir "$1")/peers/$p" "$PEER" || return 1
+		shows "$dir/peers/$p" "$PEER" || return 1
 	done
 }
 

@@ -30,28 +30,29 @@ M=/dev/mapper/meta
 # after: a full cache that crashed in a checkpoint, served, was written to and flushed, and crashed again
 after()
 {
-	local what slot block _
+	local what slot block later='' _
 	NOW=()
 	rig "$SMALL" "${1-a}" interrupted || return 1
 	dev_fail_writes org && create && wait_for 60 "all to be loaded" all_loaded && all_right || return 1
 	while read -r what slot block _; do
 		[ "$what" = dirty ] || continue
-		put c "$block" "later$block" ,sync || return 1
+		later+="$block later$block"$'\n'
 		NOW[$block]=later$block
 	done </tmp/places
-	[ ${#NOW[@]} -ge 4 ] && all_right && crash c ssd meta && dev_heal org
+	[ ${#NOW[@]} -ge 4 ] && put_all c sync <<<"$later" && all_right && crash c ssd meta && dev_heal org
 }
 
 # What was dirty is at the origin now.
 at_origin()
 {
-	local what slot block _
+	local what slot block there='' _
 	while read -r what slot block _; do
 		case $what in
-		dirty) has org "$block" "${NOW[$block]}" || return 1 ;;
-		twin) has org "$block" "new$block" || return 1 ;;
+		dirty) there+="$block ${NOW[$block]}"$'\n' ;;
+		twin) there+="$block new$block"$'\n' ;;
 		esac
 	done </tmp/places
+	[ -n "$there" ] && has_all org <<<"$there"
 }
 
 drained() { circle_drain c && dmsetup remove --retry c && at_origin; }
@@ -141,7 +142,7 @@ torn_then_resized()
 	! small $((SIZE - 2048)) 2>/dev/null || { echo "# its metadata could be written"; return 1; }
 	dmsetup remove --retry c 2>/dev/null
 	dev_heal meta && small "$SIZE" || return 1
-	dd if=/dev/mapper/c bs=32k count=100 iflag=direct status=none | cmp - /tmp/want || return 1
+	"$IO" same /dev/mapper/c /tmp/want 6400 0 || return 1
 	dmsetup remove --retry c
 }
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -I -S
 # SPDX-License-Identifier: GPL-2.0-only
 """Look at and damage a metadata device of circle (include/circle/format/disk.h).
 
@@ -20,13 +20,19 @@ FIELD = {"version": (12, "<H"), "incompat": (24, "<I"), "flags": (28, "<I"), "se
 SUPER = (0, 16)
 
 
-def crc32c(data):
+def crc_table():
+    """What each value of a byte does."""
+    for crc in range(256):
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+        yield crc
+
+
+def crc32c(data, table=tuple(crc_table())):
     """As the kernel's crc32c(~0, ...): not inverted at the end."""
     crc = 0xffffffff
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xff]
     return crc
 
 

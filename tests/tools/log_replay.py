@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -I -S
 # SPDX-License-Identifier: GPL-2.0-only
 """Crash images from a dm-log-writes log (kernel document device-mapper/log-writes).
 
