@@ -27,22 +27,13 @@ page_sectors()	# <block sectors>
 # put <sector> <sectors> <seed>: a pattern onto c and into the file of what must be there
 put()
 {
-	local key
-	key=$(printf '%032x' "$3")
-	openssl enc -aes-128-ctr -K "$key" -iv "$key" -in /dev/zero 2>/dev/null |
-		head -c $(($2 * 512)) >/tmp/piece
-	dd if=/tmp/piece of=/dev/mapper/c bs=$(($2 * 512)) count=1 seek=$(($1 * 512)) \
-		oflag=direct,seek_bytes iflag=fullblock conv=notrunc status=none &&
-		dd if=/tmp/piece of=/tmp/want bs=$(($2 * 512)) seek=$((($1 - FROM) * 512)) \
-			oflag=seek_bytes conv=notrunc status=none
+	"$IO" piece /dev/mapper/c /tmp/want "$1" "$2" "$FROM" "$3"
 }
 
 # same <device>: has it what must be there, from FROM on?
 same()
 {
-	dd if="/dev/mapper/$1" bs=1M skip=$((FROM * 512)) iflag=skip_bytes,direct \
-		count=$(((SECTORS - FROM) * 512)) iflag=count_bytes status=none |
-		cmp - /tmp/want
+	"$IO" same "/dev/mapper/$1" /tmp/want $((SECTORS - FROM)) "$FROM"
 }
 
 # No bio of more than a MiB is cut in pieces only if the page fits into one.

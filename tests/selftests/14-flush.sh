@@ -93,7 +93,7 @@ idle_flush()
 
 # Version 1 at the origin, version 2 flushed; a discard, no FLUSH behind it, is lost with the power
 # (here: by an origin that drops it). Version 1 must not come back.
-fdatasync_c() { python3 -c 'import os; os.fdatasync(os.open("/dev/mapper/c", os.O_RDWR))'; }
+fdatasync_c() { "$IO" fdatasync "$C"; }
 
 all()	# <block sectors> <"" | volatile>
 {

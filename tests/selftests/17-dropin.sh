@@ -175,13 +175,16 @@ queued()	# writes that come while the device is suspended, and another table mea
 
 hints()	# the largest: ours wants 8 blocks
 {
-	local q bs
+	local q bs n words
 	for bs in 64 128 192 1024 4096; do
 		fresh && create "$bs 1 writeback default 0" || return
-		q=/sys/block/dm-$(dmsetup info -c --noheadings -o minor "d_$T")/queue
-		echo "$bs: $(cat "$q/minimum_io_size" "$q/optimal_io_size" "$q/logical_block_size" \
-			"$q/physical_block_size" "$q/discard_max_hw_bytes" "$q/discard_max_bytes" "$q/rotational" |
-			tr '\n' ' ')"
+		dm_dir "d_$T" && q=$REPLY/queue
+		words=$bs:
+		for n in minimum_io_size optimal_io_size logical_block_size physical_block_size \
+			discard_max_hw_bytes discard_max_bytes rotational; do
+			read -r n <"$q/$n" && words+=" $n" || return
+		done
+		echo "$words"
 	done
 }
 
@@ -222,7 +225,7 @@ clean_event()
 	return 1
 }
 
-is_failed() { [[ "$(dmsetup status --noflush "d_$T")" =~ (Fail|needs_check) ]]; }
+is_failed() { [[ "$("$IO" status "d_$T")" =~ (Fail|needs_check) ]]; }
 
 # The metadata cannot be written, or not even be read. dm-cache may be Fail then, ours only if the
 # origin fails too.

@@ -29,8 +29,8 @@ create() { dmsetup create c --table "$(table_of "$SIZE" meta ssd org "$BS" "${1-
 hist() { "$HISTORY" "$1" --log /tmp/h --size "$SPAN" "${@:2}"; }
 run() { hist run --dev "$C" --resume --threads 2 --sizes 512,4096,16384,65536 "$@" >/tmp/out || { tail -5 /tmp/out; return 1; }; }
 check() { hist check "$@" >/tmp/out || { tail -25 /tmp/out; return 1; }; }
-is() { [ "$(circle_status c "$1")" = "$2" ]; }
-fdatasync_c() { python3 -c 'import os; os.fdatasync(os.open("/dev/mapper/c", os.O_RDWR))'; }
+is() { circle_is c "$1" "$2"; }
+fdatasync_c() { "$IO" fdatasync "$C"; }
 events() { dmsetup info -c --noheadings -o events c | tr -d ' '; }
 remove() { within 25 dmsetup remove c; }
 not() { ! "$@"; }
@@ -109,7 +109,7 @@ by_force()
 dev_part_fails()
 {
 	local lower=${DEV_LOWER[$1]} end=$(($2 + $3)) all=${DEV_SECTORS[$1]}
-	dmsetup suspend --noflush --nolockfs "$1" && dmsetup load "$1" <<-END && dmsetup resume "$1"
+	"$IO" table "$1" noflush nolockfs <<-END
 		0 $2 linear $lower 0
 		$2 $3 flakey $lower $2 0 3600 1 error_writes
 		$end $((all - end)) linear $lower $end
@@ -182,7 +182,7 @@ witness_late()	# the cache device comes back: it goes on
 		void_refused "the origin has everything" && origin_alone
 }
 
-has_failed() { [ "$(dmsetup status --noflush c | cut -d' ' -f4-)" = Fail ]; }
+has_failed() { [[ "$("$IO" status c)" =~ ^0\ [0-9]+\ [a-z]+\ Fail$ ]]; }
 all_dead()
 {
 	fresh && dev_fail_writes meta && run --ops 20 && dev_fail org || return 1
@@ -257,13 +257,7 @@ lost_in_part()	# the rest of the page is not known
 
 lost_overwritten()
 {
-	local first n
-	while IFS=+ read -r first n; do	# whole pages of 8 sectors
-		dd if=/dev/zero of="$C" bs=4k seek=$((first / 8)) count=$((n / 8)) oflag=direct \
-			conv=notrunc status=none && dd if="$C" bs=4k skip=$((first / 8)) \
-			count=$((n / 8)) iflag=direct status=none |
-			cmp -n $((n * 512)) - /dev/zero || return 1
-	done </tmp/before
+	"$IO" zero "$C" </tmp/before || return 1	# whole pages of 8 sectors
 	is lost_pages 0 && lost_list && [ ! -s /tmp/lost ]
 }
 
@@ -301,7 +295,7 @@ origin_bad_place()
 		wait_for 60 "one dirty block" dirty_is 1 &&
 		good_sectors org $((100 * BS)) 8 && wait_for 120 "it to be clean" circle_is_clean c
 }
-dirty_is() { [ "$(circle_dirty c)" = "$1" ]; }
+dirty_is() { circle_is c 11 "$1"; }
 
 # Writes up to the cache's capacity go on while the origin fails, also right after it took the last one.
 origin_away()

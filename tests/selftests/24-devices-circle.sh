@@ -22,7 +22,7 @@ C=/dev/mapper/c1
 hist() { "$HISTORY" "$1" --log /tmp/h --size "$SIZE" "${@:2}" >/tmp/out || { tail -15 /tmp/out; return 1; }; }
 run() { hist run --dev "$C" --resume --threads 2 "$@"; }
 check() { hist check --dev "$C" --allow all "$@"; }
-is() { [ "$(circle_status c1 "$1")" = "$2" ]; }
+is() { circle_is c1 "$1" "$2"; }
 create() { circle_node_create 1 1 "2 3"; }
 recover() { circle_recovers 1 circle_node_create 1 1 "2 3" "3 writeback recover fenced"; }
 both() { wait_for 30 "the view of node 1" circle_view_is 1 2 && wait_for 30 "the floor" is floor 1; }
@@ -91,12 +91,12 @@ dies_draining()
 }
 
 # Whether the origin is known to fail too depends on who wrote to it last.
-failing() { [[ "$(dmsetup status --noflush c1)" =~ (\ Fail$|\ health\ failing\ ) ]]; }
+failing() { [[ "$("$IO" status c1)" =~ (\ Fail$|\ health\ failing\ ) ]]; }
 
 under_way()
 {
 	local w
-	read -r _ w <"/sys/block/dm-$(dmsetup info -c --noheadings -o minor c1)/inflight" && [ "$w" -gt 0 ]
+	dm_dir c1 && read -r _ w <"$REPLY/inflight" && [ "$w" -gt 0 ]
 }
 
 # The label cannot be written either: what waits ends with a suspend.
@@ -147,7 +147,7 @@ flush_fails_over()
 # All slots of the SSD fail, its FLUSH does not.
 slots_fail()
 {
-	dmsetup suspend --noflush --nolockfs ssd1 && dmsetup load ssd1 <<-END && dmsetup resume ssd1
+	"$IO" table ssd1 noflush nolockfs <<-END
 		0 65528 error
 		65528 8 linear ${DEV_LOWER[ssd1]} 65528
 	END
@@ -184,8 +184,8 @@ label_takes()
 		wait_for 60 "a failed label" label_failed && dev_heal org1 && both || return 1
 	! fdatasync_c 2>/dev/null && fdatasync_c
 }
-label_failed() { dmesg | awk '/label_takes$/ { on = 1; next } on && /label cannot be written/ { n++ } END { exit !n }'; }
-fdatasync_c() { python3 -c 'import os; os.fdatasync(os.open("/dev/mapper/c1", os.O_RDWR))'; }
+label_failed() { log_since label_takes | grep -q "label cannot be written"; }
+fdatasync_c() { "$IO" fdatasync "$C"; }
 
 circle_timeout 30000	# who loses peers sets less
 for n in 1 2 3; do

@@ -23,8 +23,8 @@ hist() { "$HISTORY" "$1" --dev /dev/mapper/c1 --log /tmp/h --size $SIZE "${@:2}"
 run() { hist run --resume --threads 2 --qd 2 "$@"; }
 owner() { circle_node_create 1 3 "$PEERS"; }
 peer() { circle_node_create "$1" 0 ""; }
-all_count() { circle_view_is 1 3 && [ "$(circle_status c1 floor)" = 3 ]; }
-put() { echo "$3" >"/sys/block/dm-$(dmsetup info -c --noheadings -o minor "c$1")/circle/$2"; }
+all_count() { circle_counts 1 3 3; }
+put() { dm_dir "c$1" && echo "$3" >"$REPLY/circle/$2"; }
 
 each() { local p; for p in $PEERS; do "$1" "$p" "${@:2}" || return 1; done; }
 netem()	# <N> <words for netem>: in both directions

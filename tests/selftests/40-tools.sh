@@ -23,7 +23,7 @@ EDIT=$REPO/tests/tools/disk_edit.py
 check() { "$BIN/circle_check" "$@" >/tmp/check 2>&1; }
 id() { "$BIN/circle_id" "$@" >/tmp/id; }
 id_is() { id "$2"; [ $? = "$1" ] && return; sed 's/^/# /' /tmp/id; return 1; }
-dump() { "$BIN/circle_dump" "$1" >/tmp/dump && python3 -c "import json; d = json.load(open('/tmp/dump')); print($2)"; }
+dump() { "$BIN/circle_dump" "$1" >/tmp/dump && python3 -I -S -c "import json; d = json.load(open('/tmp/dump')); print($2)"; }
 dump_is() { [ "$(dump "$1" "$2")" = "$3" ] && return; echo "# not $3: $2"; return 1; }
 dirty_of() { dump "/dev/mapper/$1" "d['load']['own_dirty']"; }
 
@@ -52,7 +52,7 @@ wb_refused()
 SIZE=$((15 * 2048))
 create() { dmsetup create c --table "$(table_of "$SIZE" meta ssd org 64)"; }
 seen() { dd if=/dev/mapper/c of=/tmp/want bs=64k iflag=direct status=none; }
-there() { dd "if=/dev/mapper/$1" bs=64k count=240 iflag=direct status=none | cmp - /tmp/want; }
+there() { "$IO" same "/dev/mapper/$1" /tmp/want "$SIZE" 0; }
 keep() { dd if=/dev/mapper/meta of=/tmp/keep bs=64k status=none; }
 restore() { dd if=/tmp/keep of=/dev/mapper/meta bs=64k oflag=direct status=none; }
 
@@ -159,7 +159,7 @@ label_is()	# <state> <flags>, of org1's newest label
 {
 	local is
 	"$BIN/circle_dump" --label -o /tmp/dump /dev/mapper/org1 || return 1
-	is=$(python3 -c 'import json
+	is=$(python3 -I -S -c 'import json
 c = max(json.load(open("/tmp/dump"))["copies"], key=lambda c: (c["generation"], c["seq"]))
 print(c["state"], c["flags"])')
 	[ "$is" = "$1 $2" ] || { echo "# the label is $is"; return 1; }

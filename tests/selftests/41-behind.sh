@@ -39,7 +39,7 @@ write_now()
 under_way()
 {
 	local -a n
-	read -ra n <"/sys/block/dm-$(dmsetup info -c --noheadings -o minor c)/inflight"
+	dm_dir c && read -ra n <"$REPLY/inflight" || return 1
 	[ $((n[0] + n[1])) -ge "$1" ]
 }
 
@@ -49,7 +49,7 @@ writes_wait()
 	local a b c
 	a=$(block clean late 1) b=$(block clean late 3) c=$(block clean late 2)
 	put c "$a" "over$a" & local first=$!
-	put c "$b" "over$b" ,sync & local second=$!
+	put c "$b" "over$b" sync & local second=$!
 	NOW[$a]=over$a
 	NOW[$b]=over$b
 	wait_for 20 "two to be under way" under_way 2 || return 1

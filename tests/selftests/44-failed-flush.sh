@@ -29,19 +29,19 @@ letters()	# <device> <first> <number>
 {
 	dd "if=/dev/mapper/$1" bs=4k skip="$2" count="$3" iflag=direct status=none | tr -s 'a-z\0' | tr '\0' -
 }
-flush() { exec python3 -c 'import os, sys; os.fdatasync(os.open("/dev/mapper/" + sys.argv[1], os.O_RDWR))' "$1" 2>/dev/null; }
+flush() { exec "$IO" fdatasync "/dev/mapper/$1" 2>/dev/null; }
 under_way()	# <circle> <number>
 {
 	local w
-	read -r _ w <"/sys/block/dm-$(dmsetup info -c --noheadings -o minor "$1")/inflight" && [ "$w" -ge "$2" ]
+	dm_dir "$1" && read -r _ w <"$REPLY/inflight" && [ "$w" -ge "$2" ]
 }
 ended() { ! kill -0 "$1" 2>/dev/null; }
 # It had time to be wrong in: nothing tells that a thing will not happen.
-soon() { local i; for ((i = 0; i < 20; i++)); do "$@" && return; sleep 0.1; done; return 1; }
+soon() { local i; for ((i = 0; i < 40; i++)); do "$@" && return; sleep 0.1; done; return 1; }
 
 # ---------------------------------------------------------------- the origin's, in a local cache
 
-dirty_is() { [ "$(circle_dirty c)" = "$1" ]; }
+dirty_is() { circle_is c 11 "$1"; }
 asked() { under_way c 2 || ended "$1"; }
 
 # A write that only the origin has, and was told to the host; then a FLUSH of it that does not end.

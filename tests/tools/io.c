@@ -8,6 +8,7 @@
  *	circle-io same DEV FILE [SECTORS [SKIP]]
  *	circle-io put DEV BYTES [sync] <<<"BLOCK WORD..."
  *	circle-io has DEV BYTES <<<"BLOCK WORD..."
+ *	circle-io zero DEV <<<"FIRST+COUNT..."
  *	circle-io sum DEV
  *	circle-io fdatasync DEV
  *	circle-io status NAME [WHAT]
@@ -230,6 +231,30 @@ static int has(char **arg)
 	return words(arg, false);
 }
 
+/* Pages of zeroes, each written for itself, and then read, to where the lines say, in sectors. */
+static int zero(char **arg)
+{
+	int fd = open_dev(arg[0], O_RDWR | O_DIRECT);
+	unsigned long long first, count;
+
+	while (scanf("%llu+%llu", &first, &count) == 2) {
+		if (first % 8 || count % 8)
+			die("%llu+%llu are no whole pages", first, count);
+		memset(buf, 0, PAGE);
+		for (uint64_t s = first; s < first + count; s += 8)
+			write_at(fd, PAGE, s * SECTOR);
+		for (uint64_t s = first; s < first + count; s += 8) {
+			if (read_at(fd, buf, PAGE, s * SECTOR) == PAGE && !memcmp(buf, want, PAGE))
+				continue;
+			printf("# sectors %llu are not zeroes\n", (unsigned long long)s);
+			return 1;
+		}
+	}
+	if (!feof(stdin))
+		die("no \"FIRST+COUNT\"");
+	return 0;
+}
+
 /* Another one for any other contents; of two that differ in one word, for sure. */
 static int sum(char **arg)
 {
@@ -411,6 +436,7 @@ static const struct {
 	{ "same", 2, 4, same },
 	{ "put", 2, 3, put },
 	{ "has", 2, 2, has },
+	{ "zero", 1, 1, zero },
 	{ "sum", 1, 1, sum },
 	{ "fdatasync", 1, 1, datasync },
 	{ "status", 1, 2, status },
