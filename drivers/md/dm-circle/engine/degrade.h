@@ -23,10 +23,27 @@ static inline bool circle_voiding(const struct circle_node *node)
 	       !READ_ONCE(node->meta->voided);
 }
 
+/* Any context: the origin may be written, and a write be called complete that is nowhere else: the
+ * lease is young (R5), and nothing supersedes failed metadata before the label calls them void.
+ */
+bool circle_may_go(const struct circle_node *node);
+
 /* Any context: nothing durable that is believed is behind what memory says. */
 static inline bool circle_node_settled(const struct circle_node *node)
 {
 	return READ_ONCE(node->meta->voided) || circle_meta_settled(node->meta);
+}
+
+/*
+ * Any context, of a block that was seen to have no slot, and gets none: nothing durable that is
+ * believed says that it has one. A slot counts as being freed from its unmapping, under the lock of
+ * its shard, until that is durable.
+ */
+static inline bool circle_slotless_settled(const struct circle_node *node)
+{
+	return READ_ONCE(node->meta->voided) ||
+	       (!atomic_read(&node->slots->nr_freeing) && !READ_ONCE(node->meta->failed) &&
+		!circle_meta_data_bad(node->meta));
 }
 
 /* Any context. */

@@ -102,6 +102,8 @@ void circle_write_step(struct circle_io *io);
 
 /* through.c, process context: to the origin, and no cached copy is left (P4, R4, R11). */
 void circle_through_step(struct circle_io *io);
+/* map(), range held, planned: true: the bio is remapped, and it is the same; it needs no more. */
+bool circle_through_map(struct circle_io *io, struct bio *bio);
 
 /* discard.c, flush.c, process context */
 void circle_discard_step(struct circle_io *io);

@@ -52,8 +52,7 @@ static void resume(struct circle_waiter *waiter, int err)
 	}
 }
 
-/* Nor does anything supersede failed metadata before the label says that they are void. */
-static bool may_go(struct circle_node *node)
+bool circle_may_go(const struct circle_node *node)
 {
 	return circle_lease_ok(node) && !circle_voiding(node);
 }
@@ -63,7 +62,7 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 	struct circle_node *node = io->node;	/* io may be gone once it is on the list */
 	struct circle_circle *c = node->circle;
 
-	if (!c || may_go(node))
+	if (!c || circle_may_go(node))
 		return true;
 	io->step = step;
 	io->waiter.done = resume;
@@ -71,7 +70,7 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 	list_add_tail(&io->waiter.link, &c->lease_waiters);
 	spin_unlock_irq(&c->lease_lock);
 	/* What would have woken it may have looked before it was on the list. */
-	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED || circle_ending(c) || may_go(node))
+	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED || circle_ending(c) || circle_may_go(node))
 		circle_lease_wake(node);
 	else
 		circle_steward_kick(node);
@@ -112,7 +111,7 @@ void circle_lease_wake(struct circle_node *node)
 
 	spin_lock_irqsave(&c->lease_lock, flags);
 	err = READ_ONCE(c->role) != CIRCLE_ROLE_OWNER ? -ESTALE :
-	      may_go(node) ? 0 : circle_ending(c) ? -EAGAIN : -EBUSY;
+	      circle_may_go(node) ? 0 : circle_ending(c) ? -EAGAIN : -EBUSY;
 	if (err != -EBUSY)		/* else nothing has changed */
 		list_splice_init(&c->lease_waiters, &all);
 	spin_unlock_irqrestore(&c->lease_lock, flags);

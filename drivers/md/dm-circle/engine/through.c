@@ -18,13 +18,11 @@
 
 static void save_parts(struct circle_io *io);
 
-/* Process context: acknowledged only while the lease is young. */
-static void acknowledge(struct circle_io *io)
+/* Any context, circle_may_go(). */
+static void finished(struct circle_io *io)
 {
 	struct circle_node *node = io->node;
 
-	if (!io->status && !circle_lease_wait(io, acknowledge))
-		return;
 	if (!io->status) {
 		circle_raise(&node->acked_through, atomic64_read(&node->origin_written));
 		/* A FLUSH that fails: we see it here, or it sees what we have set. */
@@ -33,6 +31,13 @@ static void acknowledge(struct circle_io *io)
 			io->status = BLK_STS_IOERR;
 	}
 	circle_io_end(io);
+}
+
+/* Process context: acknowledged only while the lease is young. */
+static void acknowledge(struct circle_io *io)
+{
+	if (io->status || circle_lease_wait(io, acknowledge))
+		finished(io);
 }
 
 /* Nothing durable says that they are not dirty any more: they stay so, and the write fails. */
@@ -108,6 +113,14 @@ static bool copies_left(const struct circle_io *io)
 	       READ_ONCE(s->slot[io->slot].holders);
 }
 
+/* Any context: no copy is left, durably. */
+static bool settled(const struct circle_io *io)
+{
+	if (io->slot == CIRCLE_NO_SLOT)
+		return circle_slotless_settled(io->node);
+	return !copies_left(io) && circle_node_settled(io->node);
+}
+
 /* Its slot may have been evicted just now, and still stand in the durable metadata. */
 static void wait_for_freeing(struct circle_io *io)
 {
@@ -156,9 +169,8 @@ static bool written(struct circle_io *io)
 		circle_io_queue(io, circle_write_step);
 	} else if (io->status) {
 		circle_io_end(io);
-	} else if (!node->circle && !copies_left(io) && circle_node_settled(node) &&
-		   !io->flush_behind) {
-		acknowledge(io);
+	} else if (settled(io) && !io->flush_behind && circle_may_go(node)) {
+		finished(io);
 	} else {
 		circle_io_continue(io, at_origin);
 	}
@@ -261,6 +273,24 @@ static bool __unsure(const struct circle_io *io)
 {
 	return io->slot != CIRCLE_NO_SLOT && (io->touched & ~io->whole) &&
 	       (io->node->slots->slot[io->slot].flags & CIRCLE_SLOT_UNSURE);
+}
+
+bool circle_through_map(struct circle_io *io, struct bio *bio)
+{
+	struct circle_node *node = io->node;
+
+	/* In this order: an eviction of its block that the plan did not see is none, or is seen. */
+	if (io->slot != CIRCLE_NO_SLOT || io->fua || circle_is_behind(node) ||
+	    !circle_slotless_settled(node) || !circle_may_go(node))
+		return false;
+	trace_circle_through(node, io->block, io->start, io->len);
+	io->origin_errors = atomic_read(&node->origin_errors);	/* before the write */
+	io->doubts = atomic_read(&node->meta->data_errors);
+	io->settled = false;
+	io->ended = written;
+	bio_set_dev(bio, node->origin);
+	bio->bi_iter.bi_sector = circle_block_sector(node, io->block, io->start);
+	return true;
 }
 
 void circle_through_step(struct circle_io *io)

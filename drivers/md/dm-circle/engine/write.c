@@ -237,6 +237,10 @@ int circle_write_map(struct circle_io *io, struct bio *bio)
 	trace_circle_plan(io->node, io->block, io->slot, io->hit, p);
 	if (p == PLAN_SHARE && circle_replicate_map(io))
 		return DM_MAPIO_SUBMITTED;
+	if (p == PLAN_THROUGH && circle_through_map(io, bio)) {
+		circle_reclaim_kick(io->node);
+		return DM_MAPIO_REMAPPED;
+	}
 	if (p != PLAN_GO) {
 		circle_io_queue(io, circle_write_step);
 		return DM_MAPIO_SUBMITTED;

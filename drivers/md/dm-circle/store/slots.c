@@ -257,11 +257,23 @@ void __circle_slot_map(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 	count_map(s, sl, 1);
 }
 
+/*
+ * Before the slot says FREEING: a committer that captured it when it was free the last time takes
+ * that for its own, and counts it off again. Too many for a while is no harm; too few would be,
+ * since none means that nothing durable speaks of a block that has no slot (engine/degrade.h).
+ */
+static void being_freed(struct circle_slots *s)
+{
+	atomic_inc(&s->nr_freeing);
+	smp_mb__after_atomic();		/* whoever sees FREEING sees the count */
+}
+
 void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
 	struct circle_slot *sl = &s->slot[n];
 
 	lockdep_assert_held(&sh->lock);
+	being_freed(s);
 	__circle_slot_set(s, sh, n, 0, 0);
 	index_out(s, sh, n);
 	if (!sl->owner)
@@ -269,7 +281,6 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	count_map(s, sl, -1);
 	__circle_slot_clear(s, n);
 	sl->flags = CIRCLE_SLOT_FREEING;
-	atomic_inc(&s->nr_freeing);
 	circle_slot_changed(s, n);
 }
 
@@ -453,9 +464,9 @@ u32 circle_slot_enter(struct circle_slots *s, u32 n, u8 stamp)
 
 void circle_slot_reject(struct circle_slots *s, u32 n)
 {
+	being_freed(s);
 	__circle_slot_clear(s, n);
 	s->slot[n].flags = CIRCLE_SLOT_FREEING;
-	atomic_inc(&s->nr_freeing);
 	circle_slot_changed(s, n);
 }
 
