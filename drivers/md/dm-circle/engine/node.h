@@ -22,6 +22,7 @@
 #include "../store/meta.h"
 #include "../store/slots.h"
 #include "behind.h"
+#include "writeback.h"
 
 #define CIRCLE_END_MS	5000	/* what waits ends after so long when the node suspends (P7) */
 
@@ -49,30 +50,6 @@ struct circle_committer {
 	wait_queue_head_t landed;
 	struct work_struct work;
 	struct delayed_work tick;	/* what nobody waits for is committed every second */
-};
-
-/* Write-back. Owned by the work item alone, but for the wishes. */
-struct circle_writeback {
-	struct delayed_work work;
-	atomic_t running;		/* operations under way, */
-	int width;			/* and fewer than so many of which are waited for */
-	wait_queue_head_t idle;
-	u32 next_shard;
-	unsigned int backoff_ms;
-	u32 limit;			/* blocks of a batch now */
-	u32 oldest;			/* of its blocks, seconds */
-	u64 least_us;			/* that any takes, however small; 0: not known */
-	ktime_t begun;			/* the batch */
-	unsigned long room;		/* jiffies: for the host, after it */
-	unsigned long good;		/* jiffies: of the last that the origin took */
-	bool drain;			/* write back all that is dirty */
-	bool pressure;			/* reclaim found too little that is clean, */
-	bool pressed;			/* and had when the batch was made, or all were dirty */
-	unsigned long end;		/* jiffies: in a suspend FLUSHes wait no longer for it */
-	u64 spent_us, spent_pages;	/* on the last batches, the older the less */
-	u64 pace;			/* us for 1024 pages; 0: not known, or the origin fails */
-	bool paced;			/* by batches that were large, as in a drain */
-	struct circle_batch *batch;	/* the work's own */
 };
 
 /*
@@ -224,24 +201,13 @@ void circle_event_tick(struct circle_node *node);	/* each second */
 /* reclaim.c */
 void circle_reclaim_init(struct circle_node *node);
 void circle_reclaim_kick(struct circle_node *node);	/* any context: the stock has shrunk */
+void circle_reclaim_anew(struct circle_node *node);	/* the same: more may go than before */
 /* Process context, no lock held: one clean block goes now, if any can; a commit frees its slot. */
 void circle_reclaim_one(struct circle_node *node);
 /* Any context, no lock held: would the oldest block make way for it? Asking costs a use. */
 bool circle_reclaim_yields(struct circle_node *node, u64 block);
-
-/* writeback.c */
-int circle_writeback_init(struct circle_node *node);
-void circle_writeback_kick(struct circle_node *node);
-/* Any context: so much is dirty that a write to a block that nobody asked for lately had better go
- * to the origin, which takes writes.
- */
-bool circle_writeback_behind(const struct circle_node *node);
-void circle_writeback_start(struct circle_node *node);	/* live again: at once */
-s64 circle_writeback_eta(struct circle_node *node);	/* any context: s to drain; -1: not known */
-/* Process context, the work stopped: writes back what is dirty, for so long at most. */
-void circle_writeback_drain(struct circle_node *node, unsigned int ms);
-/* Process context, not from the work itself: waits until all operations of ours are over. */
-void circle_writeback_stop(struct circle_node *node);
+/* shard->lock held. The same, of a write while the cache is crowded: the oldest dirty block. */
+bool __circle_reclaim_makes_way(struct circle_slots *s, struct circle_shard *sh);
 
 /* promote.c: any context; does it or not. main: which queue it enters, if it is not there yet. */
 void circle_promote(struct circle_node *node, u64 block, bool main);

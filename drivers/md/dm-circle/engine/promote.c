@@ -105,8 +105,10 @@ static bool prepare(struct circle_op *op, struct circle_shard *sh)
 	op->slot = __circle_slot_find(s, sh, 0, block);
 	if (op->slot == CIRCLE_NO_SLOT) {
 		op->slot = circle_slot_pop(s, node->stock / 2);
-		if (op->slot == CIRCLE_NO_SLOT)
+		if (op->slot == CIRCLE_NO_SLOT) {
+			circle_reclaim_kick(node);	/* with nothing dirty nobody else does */
 			return false;
+		}
 		__circle_slot_map(s, sh, op->slot, 0, block,
 				  CIRCLE_SLOT_WRITABLE | (op->main ? CIRCLE_SLOT_MAIN : 0));
 		__circle_slot_set_tag(&s->slot[op->slot], node->gen,

@@ -4,7 +4,7 @@
  * own blocks, which ones is for core/policy.c to say. It must never take a dirty block, one that a
  * holder still has a replica of, one that is BUSY, or a replica.
  */
-#include "node.h"
+#include "pace.h"
 
 #include <linux/random.h>
 
@@ -87,6 +87,23 @@ bool circle_reclaim_yields(struct circle_node *node, u64 block)
 	return yes;
 }
 
+bool __circle_reclaim_makes_way(struct circle_slots *s, struct circle_shard *sh)
+{
+	u32 n = sh->dirty.tail, uses;
+	bool yes;
+
+	lockdep_assert_held(&sh->lock);
+	if (n == CIRCLE_NO_SLOT)
+		return true;
+	uses = __circle_slot_uses(s, n);
+	yes = circle_policy_wins(&uses);
+	__circle_slot_set_uses(s, n, uses);
+	/* What is due stays where write-back looks first. */
+	if (!yes && circle_slot_age(&s->slot[n]) < CIRCLE_AGE)
+		circle_slot_rotate(s, sh, n);
+	return yes;
+}
+
 static bool evict_one(struct circle_node *node, struct circle_shard *sh, bool hard)
 {
 	struct circle_slots *s = node->slots;
@@ -124,8 +141,8 @@ static void reclaim_work(struct work_struct *work)
 	u32 idle = 0, i = get_random_u32() % s->nr_shards;
 	bool any = false;
 
-	if (circle_is_behind(node))
-		return;			/* which begins it again at its end */
+	if (circle_is_behind(node) || READ_ONCE(node->bg_stop))
+		return;			/* it is begun again at the end of that */
 	while (have(node) < node->stock && idle < 2 * s->nr_shards) {
 		/* A whole round brought none: all are in use, and any is as good. */
 		bool hard = idle >= s->nr_shards;
@@ -141,9 +158,24 @@ static void reclaim_work(struct work_struct *work)
 	if (any || atomic_read(&s->nr_freeing))
 		circle_commit_kick(node);
 	if (have(node) < node->stock) {
+		WRITE_ONCE(node->dry, jiffies);
 		WRITE_ONCE(node->wb.pressure, true);
-		circle_writeback_kick(node);
+		if (!circle_pace_futile(node))
+			circle_writeback_kick(node);
 	}
+}
+
+/* Within this jiffy a look at each shard, up to MAX_TRIES slots, found none that may go. */
+static bool dry(const struct circle_node *node)
+{
+	unsigned long then = READ_ONCE(node->dry);
+
+	return time_in_range(jiffies, then, then);
+}
+
+static bool wants(const struct circle_node *node)
+{
+	return !READ_ONCE(node->bg_stop) && have(node) < node->stock;
 }
 
 void circle_reclaim_one(struct circle_node *node)
@@ -151,8 +183,7 @@ void circle_reclaim_one(struct circle_node *node)
 	struct circle_slots *s = node->slots;
 	u32 i, first = get_random_u32() % s->nr_shards;
 
-	if (atomic_read(&s->nr_freeing) >= node->stock ||
-	    !time_after(jiffies, READ_ONCE(node->dry)))
+	if (atomic_read(&s->nr_freeing) >= node->stock || dry(node))
 		return;
 	for (i = 0; i < 2 * s->nr_shards; i++)
 		if (evict_one(node, &s->shard[(first + i) % s->nr_shards], i >= s->nr_shards))
@@ -168,6 +199,14 @@ void circle_reclaim_init(struct circle_node *node)
 
 void circle_reclaim_kick(struct circle_node *node)
 {
-	if (!READ_ONCE(node->bg_stop) && have(node) < node->stock)
+	if (wants(node) && !dry(node))
+		queue_work(node->bg_wq, &node->reclaim);
+}
+
+void circle_reclaim_anew(struct circle_node *node)
+{
+	/* It may run just now, and say that it is dry of what it saw before: then once more. */
+	WRITE_ONCE(node->dry, jiffies - 1);
+	if (wants(node))
 		queue_work(node->bg_wq, &node->reclaim);
 }

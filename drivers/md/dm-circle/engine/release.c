@@ -62,6 +62,7 @@ static void over(struct circle_multi *m)
 		circle_io_part_done(r->io);
 	} else if (atomic_dec_and_test(&c->releasing)) {
 		wake_up_all(&c->idle);
+		circle_reclaim_anew(m->node);
 	}
 }
 

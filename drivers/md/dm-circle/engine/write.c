@@ -26,12 +26,17 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh, bool behin
 	u32 n = __circle_slot_find(s, sh, 0, io->block);
 	u16 flags = CIRCLE_SLOT_INTENT | CIRCLE_SLOT_WRITABLE;
 	enum circle_admit admit;
+	bool crowded;
 
 	io->hit = n != CIRCLE_NO_SLOT;
 	if (io->hit || io->cold || behind || circle_node_through(node))
 		return n;
-	admit = circle_policy_write(&node->policy, io->block,
-				    !io->tries && circle_writeback_behind(node));
+	crowded = !io->tries && circle_writeback_behind(node);
+	admit = circle_policy_write(&node->policy, io->block, crowded);
+	if (crowded && admit == CIRCLE_ADMIT_MAIN && !__circle_reclaim_makes_way(s, sh)) {
+		circle_policy_remember(&node->policy, io->block);
+		admit = CIRCLE_ADMIT_NOT;
+	}
 	if (admit == CIRCLE_ADMIT_NOT) {
 		io->cold = true;
 		return CIRCLE_NO_SLOT;

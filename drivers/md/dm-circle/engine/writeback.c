@@ -12,6 +12,7 @@
 #include "op.h"
 #include "degrade.h"
 #include "origin.h"
+#include "pace.h"
 #include "repair.h"
 #include "replicate.h"
 
@@ -20,28 +21,16 @@
 #include "../trace.h"
 
 #define ASIDE_MAX	1024u		/* such slots are passed over, to find one that is not */
-#define BATCH		64		/* blocks at most, and */
 #define BATCH_SECTORS	32768u		/* so much, so that suspend does not wait for long */
-#define BATCH_MIN	2		/* each costs a FLUSH */
-#define BATCH_FIRST	8		/* until it is known how fast the origin is */
-#define BATCH_US	150000u		/* and what takes so long: writes to its blocks wait */
 #define NEIGHBOURS	16		/* blocks on either side of a picked one */
-#define AGE		10		/* seconds; dirty for longer than this is written back */
-#define AGE_MAX		(3 * AGE)	/* a busy host gets no room at the cost of what is older */
 #define IDLE		(HZ)		/* without host I/O for that long: all is */
 #define PERIOD		(HZ)
-#define SLOW_US		300000u		/* unless the smallest takes longer, */
-#define SLOW_US_MAX	2000000u	/* and then of no more than this */
-#define BUSY_MS		25		/* since the host's last request */
-#define ROOM		2		/* times what a batch took a busy host is left alone */
-#define ROOM_MAX	(HZ)
-#define GOOD		(3 * HZ)	/* since the last good batch: the origin may be away */
 #define BACKOFF_MAX_MS	30000u
 /* LOST and SICK are repair.c's. */
 #define ASIDE		(CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK | CIRCLE_SLOT_UNSURE)
 
 struct circle_batch {
-	u64 block[BATCH];
+	u64 block[CIRCLE_BATCH];
 	u32 nr, max;
 	u32 whole;			/* what max would be for a host that is not busy */
 };
@@ -51,64 +40,6 @@ static bool want_all(struct circle_node *node)
 	return READ_ONCE(node->wb.drain) || circle_node_through(node) ||
 	       !strcmp(node->conf.policy, "cleaner") ||
 	       time_after(jiffies, READ_ONCE(node->last_io) + IDLE);
-}
-
-/* More than three quarters of what the cache can hold for itself is dirty. */
-static bool crowded(const struct circle_node *node)
-{
-	u32 own = node->slots->nr - atomic_read(&node->slots->nr_lent);
-
-	return (u64)atomic_read(&node->slots->nr_dirty) * 4 > (u64)own * 3;
-}
-
-/* Or reclaim starves. */
-static bool pressed(struct circle_node *node)
-{
-	return READ_ONCE(node->wb.pressure) || crowded(node);
-}
-
-/* The host has use for what write-back takes of CPUs and devices. */
-static bool busy(const struct circle_node *node)
-{
-	return time_before(jiffies, READ_ONCE(node->last_io) + msecs_to_jiffies(BUSY_MS));
-}
-
-static bool in_haste(struct circle_node *node)
-{
-	return circle_node_through(node) || READ_ONCE(node->bg_stop);
-}
-
-static bool few_holders(const struct circle_node *node)
-{
-	const struct circle_circle *c = node->circle;
-
-	return c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now);
-}
-
-/* And nothing is gained by haste: nobody asked, nothing is old, and holders are there. */
-static bool can_wait(struct circle_node *node)
-{
-	if (in_haste(node) || READ_ONCE(node->wb.drain) || node->wb.oldest > AGE_MAX)
-		return false;
-	if (node->wb.pressed || pressed(node))
-		return false;
-	return busy(node) && !few_holders(node);
-}
-
-/* Blocks under way at a time: writes to these wait. */
-static int width(struct circle_node *node)
-{
-	u64 most = READ_ONCE(node->conf.migration_threshold);
-
-	if (in_haste(node) || few_holders(node) || (READ_ONCE(node->wb.drain) && !busy(node)))
-		return BATCH;
-	return clamp(div_u64(most, node->geom.block_sectors), 1ull, BATCH + 0ull);
-}
-
-bool circle_writeback_behind(const struct circle_node *node)
-{
-	return crowded(node) && !READ_ONCE(node->origin_bad) && circle_lease_ok(node) &&
-	       time_before(jiffies, READ_ONCE(node->wb.good) + GOOD);
 }
 
 static bool add(struct circle_batch *b, u64 block)
@@ -174,7 +105,7 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 		n = sh->dirty.tail;
 		sl = &s->slot[n];
 		tries -= !(sl->flags & ASIDE);
-		due = all || exposed(node, sl) || circle_slot_age(sl) >= AGE;
+		due = all || exposed(node, sl) || circle_slot_age(sl) >= CIRCLE_AGE;
 		if (due && !(sl->flags & ASIDE)) {
 			*block = circle_slot_block(sl);
 			wb->oldest = max_t(u32, wb->oldest, circle_slot_age(sl));
@@ -202,8 +133,8 @@ static void collect(struct circle_node *node, struct circle_batch *b, bool all)
 	b->nr = 0;
 	b->whole = clamp(BATCH_SECTORS / node->geom.block_sectors, 1u, node->wb.limit);
 	b->max = b->whole;
-	if (can_wait(node))		/* as far as the last batch told */
-		b->max = min_t(u32, b->max, width(node));
+	if (circle_pace_can_wait(node))		/* as far as the last batch told */
+		b->max = min_t(u32, b->max, circle_pace_width(node));
 	node->wb.oldest = 0;
 	while (b->nr < b->max && misses < s->nr_shards) {
 		struct circle_shard *sh = &s->shard[node->wb.next_shard++ % s->nr_shards];
@@ -319,78 +250,6 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 	return ok ? hweight64(done) : 0;
 }
 
-/*
- * The origin may be slow, or busy with what the host writes through. But one that takes long for
- * the smallest batch, too, is kept busy with larger ones; so is one that the host leaves alone.
- */
-static void fit(struct circle_node *node, const struct circle_batch *b)
-{
-	struct circle_writeback *wb = &node->wb;
-	u64 us = ktime_us_delta(ktime_get(), wb->begun) + 1, may = BATCH_US;
-	u32 fits = BATCH;
-
-	if (b->nr > BATCH_MIN)	/* it was slow for a while? A small batch will tell */
-		wb->least_us = us < wb->least_us / 2 ? 0 : wb->least_us - wb->least_us / 64;
-	else if (!wb->least_us || us < wb->least_us)
-		wb->least_us = us;
-	else
-		wb->least_us = (wb->least_us * 3 + us) / 4;
-	if (wb->least_us > SLOW_US)
-		may = min_t(u64, wb->least_us + wb->least_us / 4, SLOW_US_MAX);
-	if (time_after_eq(READ_ONCE(node->last_io), jiffies - nsecs_to_jiffies(us * NSEC_PER_USEC)))
-		fits = clamp_t(u64, div64_u64(b->nr * may, us), BATCH_MIN, BATCH);
-	if (fits < b->nr) {
-		wb->limit = fits;
-	} else if (b->nr == wb->limit && wb->limit < BATCH) {
-		wb->limit = min3(wb->limit * 2, max(fits, wb->limit + 1), BATCH + 0u);
-		wb->paced = false;	/* larger ones are faster */
-	}
-}
-
-static void no_pace(struct circle_writeback *wb)
-{
-	wb->spent_us = 0;
-	wb->spent_pages = 0;
-	wb->paced = false;
-	WRITE_ONCE(wb->pace, 0);
-}
-
-/* Jiffies until the next batch, after one of so many us. */
-static unsigned long leave_room(struct circle_node *node, u64 us)
-{
-	u64 room = nsecs_to_jiffies64(us * NSEC_PER_USEC * ROOM);
-
-	return can_wait(node) ? min_t(u64, room, ROOM_MAX) : 0;
-}
-
-/* Small batches, which are slow for what they do, count until there was one as a drain has them. */
-static void keep_pace(struct circle_writeback *wb, const struct circle_batch *b, u64 pages, u64 us)
-{
-	bool large = b->nr * 2 >= b->whole;
-
-	if (!pages || (wb->paced && !large))
-		return;
-	if (large && !wb->paced)
-		no_pace(wb);
-	wb->paced = large;
-	wb->spent_us += us - wb->spent_us / 8;
-	wb->spent_pages += pages - wb->spent_pages / 8;
-	WRITE_ONCE(wb->pace, max(div64_u64(wb->spent_us << 10, wb->spent_pages), 1ull));
-}
-
-s64 circle_writeback_eta(struct circle_node *node)
-{
-	const struct circle_slots *s = node->slots;
-	s64 pages = atomic64_read(&s->dirty_pages) - atomic64_read(&s->lost_pages);
-	u64 pace = READ_ONCE(node->wb.pace);
-
-	if (pages <= 0)
-		return 0;
-	if (!pace)
-		return -1;
-	return mul_u64_u64_div_u64(pages, pace, 1024ull * USEC_PER_SEC) + 1;
-}
-
 /* False: the origin failed all of it. A block whose slot cannot be read is left to repair.c. */
 static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 {
@@ -408,19 +267,19 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	 */
 	if (!READ_ONCE(node->meta->voided) &&
 	    atomic_read(&node->slots->nr_freeing) && circle_meta_commit(node->meta, false)) {
-		no_pace(&node->wb);
+		circle_pace_none(&node->wb);
 		circle_commit_kick(node);	/* goes on in circle_degrade() */
 		return false;
 	}
 	node->wb.begun = ktime_get();
 	for (i = 0; i < b->nr; i++) {
-		WRITE_ONCE(node->wb.width, width(node));
+		WRITE_ONCE(node->wb.width, circle_pace_width(node));
 		wait_event(node->wb.idle, atomic_read(&node->wb.running) < node->wb.width);
 		start_op(node, b->block[i], &ops);
 	}
 	WRITE_ONCE(node->wb.width, 1);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
-	fit(node, b);
+	circle_pace_fit(node, b->nr);
 	ok = circle_cache_flush(node) && !circle_origin_flush(node);
 	/*
 	 * Another's FLUSH that failed may have taken what we wrote with it; one of the cache device
@@ -439,12 +298,13 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	}
 	if (ok && any)
 		WRITE_ONCE(node->wb.good, jiffies);
+	circle_pace_judge(node, ok && any ? b->nr : 0);
 	us = ktime_us_delta(ktime_get(), node->wb.begun);
-	node->wb.room = leave_room(node, us);
+	node->wb.room = circle_pace_room(node, us);
 	if (ok && (any || !bad) && (pages || !circle_meta_data_bad(node->meta)))
-		keep_pace(&node->wb, b, pages, us);
+		circle_pace_keep(&node->wb, b->nr * 2 >= b->whole, pages, us);
 	else
-		no_pace(&node->wb);
+		circle_pace_none(&node->wb);
 	trace_circle_writeback(node, b->nr, ok && !bad);
 	if (ok && bad)
 		CIRCLE_WARN_LIMIT("write-back to the origin failed for some blocks, which stay dirty");
@@ -489,7 +349,7 @@ static void writeback_work(struct work_struct *work)
 	}
 	doubts = atomic_read(&node->meta->data_errors);
 	voided = READ_ONCE(node->meta->voided);
-	press = pressed(node);
+	press = circle_pace_pressed(node);
 	wb->pressed = press;
 	WRITE_ONCE(wb->pressure, false);
 	collect(node, b, press || want_all(node));
@@ -505,10 +365,9 @@ static void writeback_work(struct work_struct *work)
 		delay = msecs_to_jiffies(wb->backoff_ms);
 	} else {
 		wb->backoff_ms = 0;
-		if (b->nr) {
-			circle_reclaim_kick(node);
+		if (b->nr)
 			delay = wb->room;
-		}
+		circle_reclaim_anew(node);	/* also for what peers let go meanwhile */
 	}
 	wake_up_all(&wb->idle);
 	if (may_run(node))
@@ -531,9 +390,7 @@ void circle_writeback_drain(struct circle_node *node, unsigned int ms)
 int circle_writeback_init(struct circle_node *node)
 {
 	node->wb.batch = kzalloc(sizeof(*node->wb.batch), GFP_KERNEL);
-	node->wb.limit = BATCH_FIRST;
-	node->wb.width = 1;
-	node->wb.good = jiffies - GOOD;
+	circle_pace_init(&node->wb);
 	INIT_DELAYED_WORK(&node->wb.work, writeback_work);
 	init_waitqueue_head(&node->wb.idle);
 	return node->wb.batch ? 0 : -ENOMEM;
