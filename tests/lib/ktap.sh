@@ -16,6 +16,7 @@ KTAP_N=0
 KTAP_FAILED=0
 KTAP_SKIPPED=0
 KTAP_DONE=
+KTAP_OPEN=		# the ktap_test that has no result yet
 KTAP_NEVER=
 KTAP_AT_EXIT=()
 KTAP_MARK="ktap: begin $$"
@@ -78,14 +79,24 @@ skip()
 	echo "ok $KTAP_N $1 # SKIP ${2:?a skip has a reason}"
 }
 
+# An error in an expression makes the shell leave all functions and go on in the script, without a word.
+ktap_close()
+{
+	[ -z "$KTAP_OPEN" ] || not_ok "$KTAP_OPEN" "it ended in the middle, the shell says why"
+	KTAP_OPEN=
+}
+
 # ktap_test <description> <command...>: one result from an exit code; 4 = skip.
 ktap_test()
 {
 	local what=$1 rc
 	shift
+	ktap_close
+	KTAP_OPEN=$what
 	echo "ktap: $what" >/dev/kmsg
 	"$@"
 	rc=$?
+	KTAP_OPEN=
 	case $rc in
 	0) ok "$what" ;;
 	4) skip "$what" "${KTAP_REASON:-it says so}" ;;
@@ -97,6 +108,7 @@ ktap_test()
 # Print the plan and end with the exit code of kselftest.
 ktap_done()
 {
+	ktap_close
 	KTAP_DONE=1
 	echo "1..$KTAP_N"
 	echo "# passed $((KTAP_N - KTAP_FAILED - KTAP_SKIPPED))," \

@@ -31,6 +31,18 @@ has()
 }
 fails() { ! "$@" 2>/dev/null; }
 
+# An error in an expression ends a case without a result: it has failed all the same.
+cut_short() { : $(($1 / 65536)); }
+with_a_case_cut_short()
+{
+	bash -c '. "$REPO/tests/lib/ktap.sh"; ktap_header; eval "$1"; ktap_test one true
+		ktap_test two cut_short " * 3"
+		ktap_test three true
+		ktap_done' - "$(declare -f cut_short)" >/tmp/ktap 2>/dev/null
+	[ $? = 1 ] && grep -q "^not ok 2 two" /tmp/ktap && grep -q "^ok 3 three" /tmp/ktap
+}
+
+ktap_test "a case that is cut short" with_a_case_cut_short
 ktap_test "node 1" node_add 1
 ktap_test "node 2" node_add 2
 ktap_test "they reach each other" wait_for 30 "ping" reach 1 2

@@ -116,12 +116,15 @@ new_node()	# <N> <degree> "<peers>": with new metadata, and an SSD whose writes 
 # Once clean as "a", then "b", which the SSD drops and the holder has; it is to be copied now.
 dropped()	# <pages>
 {
-	pages a 0 "$1" && circle_drain c1 && circle_wait_counts 1 1 && find_slot && dev_drop_writes ssd1 &&
+	circle_wait_counts 1 1 && pages a 0 "$1" && circle_drain c1 && find_slot && dev_drop_writes ssd1 &&
 		dev_hold org1 1 600000 && pages b 0 "$1" && is dirty_pages "$1"
 }
 find_slot()
 {
-	SLOT=$(LC_ALL=C grep -obUam1 'aaaaaaaaaaaaaaaa' /dev/mapper/ssd1 | head -n1) && SLOT=$((${SLOT%%:*} / 65536))
+	local at
+	at=$(LC_ALL=C grep -obUam1 'aaaaaaaaaaaaaaaa' /dev/mapper/ssd1 | head -n1)
+	[ -n "$at" ] || { echo "# it is not on the SSD"; return 1; }
+	SLOT=$((${at%%:*} / 65536))
 }
 
 # b_everywhere <what was read>
