@@ -67,4 +67,5 @@ def short():
             _config("circle0", ("empty-write-32", "write-1", "write-32", "sync", "seq", "read-1", "read-32",
                                 "mix")),
             _config("circle1", ("empty-write-32", "write-1", "write-32", "sync", "seq", "mix")),
-            _config("yardstick", ("write-1", "write-32"))]
+            _config("yardstick", ("write-1", "write-32")),
+            *(c for c in everything() if c.name in ("circle0-stall-san", "circle1-stall-san"))]
