@@ -50,7 +50,8 @@ static const struct option long_options[] = {
 /* Names of flags, lowest bit first. */
 static const char * const super_flags[] = { "clean", "needs_check", "circle", NULL };
 static const char * const slot_flags[] = { "mapped", "intent", "retired", "lost", NULL };
-static const char * const label_flags[] = { "ssd", "weak", "empty", "unseen", NULL };
+static const char * const label_flags[] = { "ssd", "weak", "empty", "unseen", "void", "lost",
+						  NULL };
 
 static void flags(struct json *j, u32 value, const char * const *name)
 {
@@ -192,7 +193,8 @@ static void dump_peers(struct json *j, const struct circle_label *l)
 		json_str(j, "address", text);
 		json_bytes(j, "domain", p->domain, CIRCLE_DOMAIN_SIZE);
 		json_hex(j, "instance", p->instance);
-		json_bool(j, "in_view", p->in_view);
+		json_bool(j, "in_view", p->in_view == CIRCLE_IN_VIEW_COUNTS);
+		json_bool(j, "asked", p->in_view == CIRCLE_IN_VIEW_ASKED);
 		json_close(j, '}');
 	}
 	json_close(j, ']');

@@ -118,7 +118,7 @@ int wb_label_clean(struct wb *w)
 	if (err)
 		return err;
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
-		w->label.peer[i].in_view = false;
+		w->label.peer[i].in_view = CIRCLE_IN_VIEW_NOT;
 	w->label.state = CIRCLE_LS_CLEAN;
 	w->label.flags = CIRCLE_LBF_EMPTY;
 	w->label.floor = 0;

@@ -83,8 +83,10 @@ class Circle:
         return self._create("", TRIES, False)
 
     def recovers(self, features):
-        """Take over; once more, with blank metadata, if a peer stood still meanwhile."""
-        return self._create(features, TRIES, True)
+        """Take over; once more, with blank metadata, if a peer stood still meanwhile. Until all is drained."""
+        out = self._create(features, TRIES, True)
+        self.wait("recovering", 0, 300)
+        return out + self.node.sh("dmesg | grep circle")
 
     def _create(self, features, tries, wipe):
         for left in reversed(range(tries)):

@@ -19,7 +19,7 @@ static void add_copy(u32 id, unsigned int copy, const u8 **data, size_t *size)
 		.state = 1 + fuzz_byte(data, size) % 4, .seq = fuzz_byte(data, size),
 		.generation = fuzz_byte(data, size) % 8, .activation = fuzz_byte(data, size) % 8,
 		.node_id = id, .degree = 1, .block_sectors = 512, .origin_sectors = 1 << 20,
-		.peer[3] = { .id = 5, .family = 4, .in_view = true },
+		.peer[3] = { .id = 5, .family = 4, .in_view = CIRCLE_IN_VIEW_ASKED },
 	};
 	u8 how = fuzz_byte(data, size);
 

@@ -61,10 +61,10 @@ circle_node_devices()	# <N> <MiB>
 	dev_null "ssd$1" "$2" && dev_null "meta$1" 8 && dev_null "org$1" $(($2 + 1))
 }
 
-circle_args()	# <N> <degree> "<peers>"
+circle_args()	# <N> <degree> "<peers>"; LABEL: a device of its own for the label
 {
 	local p words
-	words="id $1 listen $(node_addr "$1"):7000 degree $2"
+	words="id $1 listen $(node_addr "$1"):7000 degree $2${LABEL:+ label $LABEL}"
 	for p in $3; do
 		words+=" peer $p@$(node_addr "$p"):7000"
 	done

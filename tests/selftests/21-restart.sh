@@ -113,11 +113,16 @@ sixty_dirty()
 		dd if=/tmp/sixty of=/dev/mapper/c5 bs=64k oflag=direct conv=notrunc status=none &&
 		[ "$(circle_dirty c5)" = 60 ]
 }
+taken_and_drained()
+{
+	circle_node_create 5 1 "4" "3 writeback recover fenced" && wait_for 200 "the end" drained_all
+}
+drained_all() { [ "$(circle_status c5 recovering)" = 0 ]; }
 # In time or not is judged afterwards: only what does not recover is tried again.
 slow_origin()
 {
 	dev_delay org5 0 1000 || return 1
-	within_awake 50 circle_node_create 5 1 "4" "3 writeback recover fenced"
+	within_awake 50 taken_and_drained
 	in_time=$?
 	[ "$(circle_status c5 role)" = owner ]
 }

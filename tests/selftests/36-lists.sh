@@ -78,6 +78,7 @@ memory()
 	USED=$((total - available - zram))
 }
 
+drained() { [ "$(circle_status c3 recovering)" = 0 ]; }
 # Another node; what it takes meanwhile stands in VMALLOC_PEAK, USED_PEAK.
 recover()
 {
@@ -94,6 +95,13 @@ recover()
 		sleep 0.1
 	done
 	wait "$pid" || return 1
+	echo "# live after $(($(now_ms) - begin)) ms"
+	while ! drained; do
+		memory
+		[ "$VMALLOC" -le "$VMALLOC_PEAK" ] || VMALLOC_PEAK=$VMALLOC
+		[ "$USED" -le "$USED_PEAK" ] || USED_PEAK=$USED
+		sleep 0.1
+	done
 	memory
 	echo "# took $(($(now_ms) - begin)) ms"
 }

@@ -83,6 +83,8 @@ TEST(recover, verdicts)
 		{ { .floor = 2, .weak = true }, CIRCLE_WEAK },	/* begun weak stays weak */
 		{ { .floor = 0 }, CIRCLE_REFUSED },
 		{ { .floor = 0, .ssd = true }, CIRCLE_WEAK },
+		{ { .floor = 2, .lost = true }, CIRCLE_REFUSED },
+		{ { .empty = true, .lost = true }, CIRCLE_REFUSED },
 	};
 	unsigned int i;
 

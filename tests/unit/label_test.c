@@ -30,7 +30,7 @@ static void fill_label(struct circle_label *l, u32 id, u64 seq, u64 gen, u64 act
 	memcpy(l->domain, "rack-1", 6);
 	l->peer[0] = (struct circle_peer_rec) {
 		.id = 2, .family = 4, .port = 7000, .addr = { 10, 0, 0, 2 }, .domain = "rack-2",
-		.instance = 0xc1c2c3c4c5c6c7c8, .in_view = true,
+		.instance = 0xc1c2c3c4c5c6c7c8, .in_view = CIRCLE_IN_VIEW_COUNTS,
 	};
 	l->peer[31] = (struct circle_peer_rec) {
 		.id = 127, .family = 6, .port = 65535, .addr = { 0xfe, 0x80, [15] = 1 },
@@ -86,7 +86,7 @@ TEST(label, round_trip)
 	CHECK_EQ(b.peer[0].id, 2);
 	CHECK_EQ(b.peer[0].port, 7000);
 	CHECK_EQ(b.peer[0].instance, 0xc1c2c3c4c5c6c7c8);
-	CHECK(b.peer[0].in_view);
+	CHECK_EQ(b.peer[0].in_view, CIRCLE_IN_VIEW_COUNTS);
 	CHECK_EQ(b.peer[1].id, 0);
 	CHECK_EQ(b.peer[31].family, 6);
 	CHECK(!b.peer[31].in_view);
@@ -100,7 +100,7 @@ TEST(label, golden)
 
 	fill_label(&l, 7, 0x0102030405060708, 3, 0xa1a2a3a4a5a6a7a8);
 	circle_label_encode(&l, mb, t_crc32c);
-	CHECK_HEX(mb, 104, "646d4369724c626c 850c5436 0100 0200 00000000 01000000 0807060504030201"
+	CHECK_HEX(mb, 104, "646d4369724c626c 9157e2a3 0200 0200 00000000 01000000 0807060504030201"
 		  "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e 0300000000000000 a8a7a6a5a4a3a2a1"
 		  "07000000 02000000 01000000 00020000 8967452301000000"
 		  "7261636b2d3100000000000000000000");
@@ -111,6 +111,33 @@ TEST(label, golden)
 		  "7369787465656e2d6c65747465727321 0900000000000000 00000000 00000000");
 	CHECK(!memchr_inv(mb + 256 + 56, 0, 30 * 56));
 	CHECK(!memchr_inv(mb + 256 + 32 * 56, 0, sizeof(mb) - 256 - 32 * 56));
+}
+
+TEST(label, flags)
+{
+	struct circle_label l, got;
+
+	fill_label(&l, 7, 1, 3, 1);
+	l.flags = CIRCLE_LBF_VOID | CIRCLE_LBF_LOST;
+	circle_label_encode(&l, mb, t_crc32c);
+	CHECK_HEX(mb + 20, 4, "30000000");
+	CHECK_EQ(circle_label_decode(mb, 7, &got, t_crc32c), 0);
+	CHECK_EQ(got.flags, 0x30);
+	CHECK_EQ(CIRCLE_LBF_ALL, 0x3f);
+}
+
+TEST(label, who_is_asked)
+{
+	struct circle_label l, got;
+
+	fill_label(&l, 7, 1, 3, 1);
+	l.state = CIRCLE_LS_RECOVERING;
+	l.peer[31].in_view = CIRCLE_IN_VIEW_ASKED;
+	circle_label_encode(&l, mb, t_crc32c);
+	CHECK_HEX(mb + 256 + 31 * 56 + 40, 16, "0900000000000000 02000000 00000000");
+	CHECK_EQ(circle_label_decode(mb, 7, &got, t_crc32c), 0);
+	CHECK_EQ(got.peer[0].in_view, CIRCLE_IN_VIEW_COUNTS);
+	CHECK_EQ(got.peer[31].in_view, CIRCLE_IN_VIEW_ASKED);
 }
 
 TEST(label, every_byte_counts)
@@ -142,12 +169,38 @@ TEST(label, every_byte_counts)
 
 TEST(label, versions_and_features)
 {
-	VERDICT(version, cpu_to_le16(2), -EPROTONOSUPPORT);
+	VERDICT(version, cpu_to_le16(3), -EPROTONOSUPPORT);
+	VERDICT(version, cpu_to_le16(2), 0);
+	VERDICT(version, cpu_to_le16(1), 0);
 	VERDICT(version, 0, -EBADMSG);
 	VERDICT(incompat, cpu_to_le32(1), -EPROTONOSUPPORT);
-	VERDICT(flags, cpu_to_le32(32), -EPROTONOSUPPORT);
-	VERDICT(flags, cpu_to_le32(7), 0);
+	VERDICT(flags, cpu_to_le32(64), -EPROTONOSUPPORT);
+	VERDICT(flags, cpu_to_le32(0x80000000), -EPROTONOSUPPORT);
+	VERDICT(flags, cpu_to_le32(63), 0);
 	VERDICT(reserved1[9], 9, 0);
+}
+
+/* What version 1 says is read; it cannot say LOST, nor that a peer is asked. */
+TEST(label, version_1)
+{
+	struct circle_disk_label *d = (void *)mb;
+	struct circle_label l;
+
+	fill_label(&l, 7, 1, 1, 1);
+	circle_label_encode(&l, mb, t_crc32c);
+	d->version = cpu_to_le16(1);
+	reseal(mb);
+	CHECK_EQ(circle_label_decode(mb, 7, &l, t_crc32c), 0);
+	CHECK_EQ(l.peer[0].in_view, CIRCLE_IN_VIEW_COUNTS);
+	d->flags = cpu_to_le32(CIRCLE_LBF_LOST);
+	reseal(mb);
+	CHECK_EQ(circle_label_decode(mb, 7, &l, t_crc32c), -EBADMSG);
+	d->flags = cpu_to_le32(0x1f);
+	reseal(mb);
+	CHECK_EQ(circle_label_decode(mb, 7, &l, t_crc32c), 0);
+	d->peer[31].in_view = cpu_to_le32(CIRCLE_IN_VIEW_ASKED);
+	reseal(mb);
+	CHECK_EQ(circle_label_decode(mb, 7, &l, t_crc32c), -EBADMSG);
 }
 
 TEST(label, ranges)
@@ -173,7 +226,9 @@ TEST(label, ranges)
 	VERDICT(peer[0].id, cpu_to_le32(7), 0);
 	VERDICT(peer[0].family, 0, -EBADMSG);
 	VERDICT(peer[0].family, cpu_to_le16(5), -EBADMSG);
-	VERDICT(peer[0].in_view, cpu_to_le32(2), -EBADMSG);
+	VERDICT(peer[0].in_view, cpu_to_le32(2), 0);
+	VERDICT(peer[0].in_view, cpu_to_le32(3), -EBADMSG);
+	VERDICT(peer[0].in_view, cpu_to_le32(0x102), -EBADMSG);
 	VERDICT(peer[5].port, cpu_to_le16(2), 0);
 }
 
@@ -491,7 +546,7 @@ TEST(label, judge_newer_version)
 	put_label(90, 0, 1, 1, 1);
 	put_label(90, 1, 2, 1, 1);
 	d = (void *)at(90, 0);
-	d->version = cpu_to_le16(2);
+	d->version = cpu_to_le16(3);
 	reseal(d);
 	CHECK_EQ(judge(7), -EPROTONOSUPPORT);
 	CHECK_EQ(v.where, circle_label_offset(90, 0));

@@ -177,7 +177,7 @@ unsigned int area_in_view(const struct circle_label *l)
 	unsigned int i, n = 0;
 
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
-		n += l->peer[i].id && l->peer[i].in_view;
+		n += l->peer[i].id && l->peer[i].in_view == CIRCLE_IN_VIEW_COUNTS;
 	return n;
 }
 

@@ -15,7 +15,7 @@
 #include <circle/types.h>
 
 #define CIRCLE_LABEL_MAGIC	"dmCirLbl"
-#define CIRCLE_LABEL_VERSION	1
+#define CIRCLE_LABEL_VERSION	2	/* 1, which is read too, has no LOST, nor ASKED */
 #define CIRCLE_LABEL_AREA	1048576u	/* bytes */
 
 enum circle_label_state {
@@ -30,7 +30,13 @@ enum circle_label_state {
 #define CIRCLE_LBF_EMPTY	0x4	/* nothing is dirty anywhere: there is nothing to recover */
 #define CIRCLE_LBF_UNSEEN	0x8	/* a taker's first label: the old owner's may be newer */
 #define CIRCLE_LBF_VOID		0x10	/* metadata of this generation failed: never believed */
-#define CIRCLE_LBF_ALL		0x1f
+#define CIRCLE_LBF_LOST		0x20	/* which pages are lost only these metadata say */
+#define CIRCLE_LBF_ALL		0x3f
+
+/* Of a peer's replicas. 2: RECOVERING, and TAKING behind it, alone. */
+#define CIRCLE_IN_VIEW_NOT	0
+#define CIRCLE_IN_VIEW_COUNTS	1	/* R6 goes by them */
+#define CIRCLE_IN_VIEW_ASKED	2	/* of the view before: the last to ask for a page */
 
 struct circle_disk_peer {
 	__le32	id;			/* 0: entry free */
@@ -39,7 +45,7 @@ struct circle_disk_peer {
 	u8	addr[16];		/* network order; IPv4 in the first four bytes */
 	u8	domain[CIRCLE_DOMAIN_SIZE];
 	__le64	instance;		/* of the peer when counted: another is not continuous */
-	__le32	in_view;		/* 1: its replicas count */
+	__le32	in_view;		/* CIRCLE_IN_VIEW_ */
 	__le32	reserved;
 } __packed;
 

@@ -110,10 +110,24 @@ static bool peers_ok(const struct circle_disk_label *d)
 		if (!node_id_ok(id) || (seen[id / 64] >> (id % 64) & 1))
 			return false;
 		seen[id / 64] |= BIT_ULL(id % 64);
-		if ((family != 4 && family != 6) || le32_to_cpu(d->peer[i].in_view) > 1)
+		if ((family != 4 && family != 6) ||
+		    le32_to_cpu(d->peer[i].in_view) > CIRCLE_IN_VIEW_ASKED)
 			return false;
 	}
 	return true;
+}
+
+/* What version 1 could not say. */
+static bool as_version(const struct circle_disk_label *d)
+{
+	unsigned int i;
+
+	if (le16_to_cpu(d->version) > 1)
+		return true;
+	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
+		if (d->peer[i].id && le32_to_cpu(d->peer[i].in_view) > CIRCLE_IN_VIEW_COUNTS)
+			return false;
+	return !(le32_to_cpu(d->flags) & CIRCLE_LBF_LOST);
 }
 
 static bool fields_ok(const struct circle_disk_label *d, u32 node_id)
@@ -151,7 +165,7 @@ static enum verdict judge_copy(const struct circle_disk_label *d, u32 node_id, c
 		return COPY_TORN;
 	if (!version_known(d))
 		return COPY_NEWER;
-	return d->version && fields_ok(d, node_id) ? COPY_VALID : COPY_WRONG;
+	return d->version && as_version(d) && fields_ok(d, node_id) ? COPY_VALID : COPY_WRONG;
 }
 
 static int verdict_errno(enum verdict v)

@@ -15,7 +15,7 @@ struct circle_peer_rec {
 	u8 addr[16];
 	u8 domain[CIRCLE_DOMAIN_SIZE];
 	u64 instance;
-	bool in_view;
+	u8 in_view;		/* CIRCLE_IN_VIEW_ */
 };
 
 struct circle_label {

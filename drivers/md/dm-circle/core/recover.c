@@ -7,6 +7,8 @@
 
 enum circle_verdict circle_recover_judge(const struct circle_evidence *e)
 {
+	if (e->lost)
+		return CIRCLE_REFUSED;
 	if (e->empty)
 		return CIRCLE_COMPLETE;
 	if (e->unreachable + e->restarted < e->floor)

@@ -20,6 +20,7 @@ struct circle_evidence {
 	bool ssd;		/* the owner's SSD is in the label, and here */
 	bool weak;		/* the label says that a weak recovery has begun */
 	bool empty;		/* view empty and no SSD in the label: nothing is dirty */
+	bool lost;		/* pages are lost, and the metadata that name them are not here */
 };
 
 enum circle_verdict circle_recover_judge(const struct circle_evidence *e);
@@ -47,6 +48,14 @@ struct circle_copy {		/* one replica, as listed */
 	u32 gen;
 	u8 from;		/* peer number, or CIRCLE_FROM_SSD */
 	u8 believed;
+	u8 noted;		/* lost: enum circle_lost */
+	u8 bad;			/* some of it could not be read there: no copy to count on */
+};
+
+enum circle_lost {
+	CIRCLE_LOST_NOT = 0,
+	CIRCLE_LOST_NOTED,	/* a slot says so */
+	CIRCLE_LOST_SAID,	/* durably, and the label too */
 };
 
 /* For sort(): by block, the one to be taken first: believed before not, then the higher tag, then

@@ -10,6 +10,7 @@
 #include <linux/sched/signal.h>
 #include "../log.h"
 #include "../store/label.h"
+#include "live.h"
 #include "replicate.h"
 #include "steward.h"
 
@@ -33,6 +34,7 @@ static int add_label_peers(struct circle_circle *c)
 	unsigned int i;
 
 	c->old_view = 0;
+	c->asked = 0;
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++) {
 		const struct circle_peer_rec *rec = &c->found.peer[i];
 		struct circle_addr addr = { .family = rec->family, .port = rec->port };
@@ -49,8 +51,10 @@ static int add_label_peers(struct circle_circle *c)
 		p = circle_peer_add(c, rec->id, &addr);
 		if (!p)
 			return -E2BIG;
-		if (rec->in_view)
+		if (rec->in_view == CIRCLE_IN_VIEW_COUNTS)
 			c->old_view |= 1u << p->nr;
+		else if (rec->in_view == CIRCLE_IN_VIEW_ASKED)
+			c->asked |= 1u << p->nr;
 		p->counted = rec->instance;
 	}
 	return 0;
@@ -322,14 +326,17 @@ static int wait_lease(struct circle_node *node)
 }
 
 /* Nothing is dirty but what is lost, nor will be, with a degree, before a label with peers. */
-static int open_label(struct circle_node *node)
+int circle_label_open(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
 	memset(c->label.peer, 0, sizeof(c->label.peer));
 	c->label.state = CIRCLE_LS_ACTIVE;
-	c->label.flags = c->degree && !atomic_read(&node->slots->nr_lost) ? CIRCLE_LBF_EMPTY :
-									    CIRCLE_LBF_SSD;
+	c->label.flags &= CIRCLE_LBF_VOID;
+	if (c->degree && !atomic_read(&node->slots->nr_lost))
+		c->label.flags |= CIRCLE_LBF_EMPTY;
+	else if (!c->label.flags)
+		c->label.flags = CIRCLE_LBF_SSD;
 	c->label.floor = 0;
 	return circle_label_store(node);
 }
@@ -383,6 +390,30 @@ static int find_peers(struct circle_node *node, unsigned long until)
 	return r;
 }
 
+/* A peer that goes away or restarts before its list is in, or its data are, is judged anew. */
+static int recover(struct circle_node *node, unsigned long until)
+{
+	int r;
+
+	for (;;) {
+		/* what comes next goes by who is there then */
+		r = wait_for_all(node, true, until);
+		if (!r)
+			r = circle_label_look(node);
+		if (!r)
+			r = circle_recover(node);
+		if (r != -EAGAIN)
+			return r;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, until))
+			break;
+		CIRCLE_INFO("recovery: a peer went away or restarted meanwhile: begun again");
+	}
+	CIRCLE_ERR("recovery: a peer went away or restarted meanwhile; start again");
+	return r;
+}
+
 int circle_activate(struct circle_node *node)
 {
 	unsigned long until = jiffies + msecs_to_jiffies(NEEDED_MS);
@@ -408,21 +439,18 @@ int circle_activate(struct circle_node *node)
 		return r;
 	WRITE_ONCE(c->may_fence, true);
 	r = wait_lease(node);
-	if (!r)			/* last: what comes next goes by who is there then */
-		r = wait_for_all(node, true, until);
 	if (!r)
-		r = circle_label_look(node);
-	if (!r)
-		r = circle_recover(node);
-	if (!r)
-		r = open_label(node);
+		r = recover(node, until);
+	if (!r && !node->recovering)
+		r = circle_label_open(node);
 	if (r)
 		return r;
 	spin_lock_irq(&c->lock);
 	c->view = 0;
-	c->wait = 0;
+	if (!node->recovering)
+		c->wait = 0;
 	c->floor = 0;
-	c->role = CIRCLE_ROLE_OWNER;
+	smp_store_release(&c->role, CIRCLE_ROLE_OWNER);	/* pairs with may_resync(): wait is set */
 	spin_unlock_irq(&c->lock);
 	return circle_steward_start(node);
 }
@@ -432,7 +460,9 @@ void circle_deactivate(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	unsigned int i;
 
+	circle_live_stop(node);
 	circle_steward_stop(node);
+	circle_live_free(node);
 	for (i = 0; i < c->nr_peers; i++)
 		circle_peer_stop(&c->peer[i]);
 	circle_multi_forget(node, ~0u);
@@ -443,4 +473,5 @@ void circle_deactivate(struct circle_node *node)
 		circle_peer_reset(&c->peer[i]);
 	c->nr_peers = 0;		/* the next attempt's table says who they are */
 	c->old_view = 0;
+	c->asked = 0;
 }

@@ -40,7 +40,16 @@ int circle_recover_check(struct circle_node *node);
 /* May peers of the old view that are not in `here` have what would be missing without them? */
 bool circle_recover_wants(struct circle_node *node, u32 here);
 
-/* recover.c: lists, decision, drain (R6). The label says that we are taking. */
+/*
+ * activate.c: the label of an owner with nothing dirty but what is lost. Activation, or the steward
+ * at the end of a recovery.
+ */
+int circle_label_open(struct circle_node *node);
+
+/*
+ * recover.c: lists, decision, drain (R6), unless it goes live before. The label says that we are
+ * taking. -EAGAIN: a peer went away or restarted meanwhile, nothing was dropped.
+ */
 int circle_recover(struct circle_node *node);
 
 #endif

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
+#include "live.h"
 #include "activate.h"
 #include "degrade.h"
 #include "repair.h"
@@ -315,6 +316,7 @@ void circle_node_live(struct circle_node *node)
 	WRITE_ONCE(node->bg_stop, false);
 	if (node->circle)
 		circle_steward_go_on(node);
+	circle_live_go_on(node);
 	queue_delayed_work(node->bg_wq, &node->commit.tick, HZ);
 	circle_behind_start(node);
 	circle_repair_start(node);
@@ -327,6 +329,7 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
 	circle_behind_finish(node);
+	circle_live_pause(node);
 	circle_steward_end_waits(node, requeue);
 	circle_degrade_presuspend(node, requeue);
 	smp_store_release(&node->bg_stop, true);	/* who sees it sees node->requeue */
@@ -346,6 +349,7 @@ void circle_node_suspend(struct circle_node *node)
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
 	mutex_lock(&node->admin);
+	circle_live_stop(node);
 	flush_workqueue(node->wq);
 	if (node->circle)
 		flush_workqueue(node->circle->copy_wq);

@@ -21,7 +21,9 @@ static void sent(struct circle_msg *msg, int err)
 	part_over(container_of(msg, struct circle_call, msg));
 }
 
-static int call_send(struct circle_peer *peer, struct circle_call *call, bool force, bool push)
+/* least: DOWN: its manager, which makes it more than that. */
+static int call_send(struct circle_peer *peer, struct circle_call *call,
+		     enum circle_peer_state least, bool push)
 {
 	struct circle_frame *f = &call->msg.f;
 	unsigned long flags;
@@ -35,10 +37,11 @@ static int call_send(struct circle_peer *peer, struct circle_call *call, bool fo
 	f->generation = peer->node->gen;
 	f->activation = peer->node->circle->activation;
 	spin_lock_irqsave(&peer->lock, flags);
-	if (peer->conn && (force || peer->state == CIRCLE_PEER_READY)) {
+	if (peer->conn && peer->state >= least) {
 		f->id = peer->next_id++;
 		call->sent = jiffies;
 		call->covers = peer->undurable;
+		call->instance = peer->instance;
 		list_add_tail(&call->link, &peer->calls);
 		r = push ? circle_conn_queue(peer->conn, &call->msg) :
 			   circle_conn_send(peer->conn, &call->msg);
@@ -47,11 +50,6 @@ static int call_send(struct circle_peer *peer, struct circle_call *call, bool fo
 	}
 	spin_unlock_irqrestore(&peer->lock, flags);
 	return r;
-}
-
-int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool force)
-{
-	return call_send(peer, call, force, false);
 }
 
 static void push(struct circle_peer *peer)
@@ -154,7 +152,8 @@ static void wake(struct circle_call *call, int err, const struct circle_frame *a
 	complete(call->priv);
 }
 
-static int call_wait(struct circle_peer *peer, struct circle_call *call, bool force)
+static int call_wait(struct circle_peer *peer, struct circle_call *call,
+		     enum circle_peer_state least)
 {
 	unsigned long begin = jiffies;
 	DECLARE_COMPLETION_ONSTACK(over);
@@ -163,7 +162,7 @@ static int call_wait(struct circle_peer *peer, struct circle_call *call, bool fo
 
 	call->priv = &over;
 	call->done = wake;
-	r = circle_call_send(peer, call, force);
+	r = call_send(peer, call, least, false);
 	if (r)
 		return r;
 	while (!wait_for_completion_timeout(&over, msecs_to_jiffies(SLICE_MS))) {
@@ -181,12 +180,17 @@ static int call_wait(struct circle_peer *peer, struct circle_call *call, bool fo
 
 int circle_call_wait(struct circle_peer *peer, struct circle_call *call)
 {
-	return call_wait(peer, call, true);
+	return call_wait(peer, call, CIRCLE_PEER_DOWN);
+}
+
+int circle_call_wait_up(struct circle_peer *peer, struct circle_call *call)
+{
+	return call_wait(peer, call, CIRCLE_PEER_UP);
 }
 
 int circle_call_wait_ready(struct circle_peer *peer, struct circle_call *call)
 {
-	return call_wait(peer, call, false);
+	return call_wait(peer, call, CIRCLE_PEER_READY);
 }
 
 void circle_multi_init(struct circle_multi *m, struct circle_node *node, struct circle_call *call,
@@ -287,7 +291,7 @@ void circle_multi_send(struct circle_multi *m, struct bio_vec *bv, unsigned int 
 		call->priv = m;
 		call->done = multi_done;
 		atomic_inc(&m->refs);
-		if (call_send(&c->peer[i], call, false, push))
+		if (call_send(&c->peer[i], call, CIRCLE_PEER_READY, push))
 			circle_multi_put(m);
 	}
 }

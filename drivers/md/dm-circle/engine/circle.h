@@ -85,15 +85,15 @@ struct circle_call {
 	void (*done)(struct circle_call *call, int err, const struct circle_frame *answer);
 	void *priv;			/* the sender's */
 	u64 covers;			/* FLUSH: peer->undurable when it was sent */
+	u64 instance;			/* of the peer that it was sent to */
 };
 
-/* call.c: any context. Fills in generation, activation, version, id. -ENOTCONN: no connection (or
- * not READY, for force == false); done() is not called then.
+/* call.c. Process context: fills in generation, activation, version, id, sends and waits; bounded
+ * by the timeout. 0 and the answer in call->answer. -ENOTCONN: no connection, nothing was sent.
  */
-int circle_call_send(struct circle_peer *peer, struct circle_call *call, bool force);
-/* Process context: sends and waits; bounded by the timeout. 0 and the answer in call->answer. */
 int circle_call_wait(struct circle_peer *peer, struct circle_call *call);
-/* The same, but only to a peer that is READY. */
+/* The same, but only to a peer that is fenced (UP or READY), or only to one that is READY. */
+int circle_call_wait_up(struct circle_peer *peer, struct circle_call *call);
 int circle_call_wait_ready(struct circle_peer *peer, struct circle_call *call);
 /* For the connection's callbacks (peer.c). */
 int circle_call_room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx);
@@ -174,6 +174,7 @@ struct circle_circle {
 	bool was_unseen;		/* the label that we found had the flag UNSEEN */
 	bool may_fence;			/* the label is ours: peers are to be told */
 	u32 old_view;			/* of the label that was found */
+	u32 asked;			/* of the view before that: they do not count */
 	struct circle_label found;	/* as it was when we came */
 	struct circle_label seen;	/* as last read; like label */
 	bool label_unsure;		/* the last write of the label failed, or may have */

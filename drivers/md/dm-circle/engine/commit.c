@@ -130,6 +130,31 @@ void circle_commit_fast(struct circle_node *node, struct circle_waiter *w)
 	submit_bio(&c->bio);
 }
 
+struct now {
+	struct circle_waiter waiter;
+	struct completion over;
+	int err;
+};
+
+static void now_over(struct circle_waiter *w, int err)
+{
+	struct now *now = container_of(w, struct now, waiter);
+
+	now->err = err;
+	complete(&now->over);
+}
+
+int circle_commit_now(struct circle_node *node)
+{
+	struct now now = { .waiter.flush = true, .waiter.done = now_over };
+
+	init_completion(&now.over);
+	circle_commit_wait(node, &now.waiter);
+	while (!wait_for_completion_io_timeout(&now.over, SLICE))
+		;
+	return now.err;
+}
+
 void circle_commit_kick(struct circle_node *node)
 {
 	queue_work(node->commit_wq, &node->commit.work);

@@ -21,6 +21,7 @@ static bool passed(struct circle_io *io)
 {
 	circle_origin_wrote(io->node);
 	circle_origin_answered(io->node, io->status && io->status != BLK_STS_NOTSUPP);
+	circle_origin_refused(io->node, REQ_OP_DISCARD, io->status);
 	return true;
 }
 

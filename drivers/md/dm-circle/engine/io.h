@@ -25,6 +25,7 @@ struct circle_io {
 	u64 touched, whole;		/* pages; whole: of a read maybe not all */
 	u32 start, len;			/* sectors within the block */
 	u32 slot;			/* CIRCLE_NO_SLOT: none */
+	u32 awaits;			/* live.h: the copy that is in its way */
 	atomic_t pending;
 	blk_status_t status;		/* from here to settled: cleared by one store */
 	bool locked;
@@ -34,6 +35,7 @@ struct circle_io {
 	bool direct;			/* step may run where the last part ends: any context */
 	bool uncommitted;	/* its commit failed */
 	bool cache_failed;	/* a copy failed at the cache device's end */
+	bool at_origin;		/* a read of it, and nothing else, was sent to the origin */
 	bool settled;		/* a FLUSH of its own covered what it wrote to the origin */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	bool flush_behind;	/* and its last device has a volatile cache */
@@ -60,6 +62,9 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 
 /* Lock of sh, io->block's, held: takes the range. False: later, and io is not ours any more. */
 bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl);
+
+/* Process context: what waited before it began (live.h) begins. */
+void circle_io_enter(struct circle_io *io);
 
 /* Any context: run step on node->wq. */
 void circle_io_queue(struct circle_io *io, void (*step)(struct circle_io *io));

@@ -8,6 +8,8 @@
 #include <linux/device-mapper.h>
 #include "../trace.h"
 #include "degrade.h"
+#include "live.h"
+#include "origin.h"
 #include "replicate.h"
 
 struct bio *circle_io_bio(struct circle_io *io)
@@ -89,6 +91,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->direct = false;
 	io->uncommitted = false;
 	io->cache_failed = false;
+	io->at_origin = false;
 	io->settled = false;
 	io->undo = 0;
 	io->undo_clean = 0;
@@ -129,6 +132,18 @@ bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl)
 	io->range.grant = granted;
 	io->locked = true;
 	return __circle_range_lock_in(sh, &io->range, false);
+}
+
+void circle_io_enter(struct circle_io *io)
+{
+	struct circle_shard *sh = circle_shard_of(io->node->slots, 0, io->block);
+	bool got;
+
+	spin_lock_irq(&sh->lock);
+	got = __circle_io_lock(io, sh, bio_op(circle_io_bio(io)) != REQ_OP_READ);
+	spin_unlock_irq(&sh->lock);
+	if (got)
+		start_step(io);
 }
 
 static int map_discard(struct circle_io *io)
@@ -184,6 +199,8 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 		circle_io_queue(io, circle_flush_step);
 		return DM_MAPIO_SUBMITTED;
 	}
+	if (unlikely(READ_ONCE(node->recovering)) && !circle_live_gate(io))
+		return DM_MAPIO_SUBMITTED;
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
 		return circle_read_map(io, bio);
@@ -217,6 +234,8 @@ int circle_end_io(struct bio *bio, blk_status_t *status)
 		on_failure(io);
 		return DM_ENDIO_INCOMPLETE;
 	}
+	if (unlikely(*status) && io->at_origin)
+		circle_origin_refused(io->node, REQ_OP_READ, *status);
 	trace_circle_done(io->node, (__force u32)bio_op(bio), io->block, io->start, io->len,
 			  (__force u8)*status);
 	if (io->locked) {

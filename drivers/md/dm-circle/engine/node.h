@@ -28,6 +28,7 @@
 
 struct circle_call;
 struct circle_circle;
+struct circle_live;
 struct circle_sysfs;
 struct dm_table;
 struct mapped_device;
@@ -127,10 +128,13 @@ struct circle_node {
 	u64 *policy_mem;
 	atomic_t promoting;
 	u32 stock;			/* free slots that reclaim keeps ready */
+	struct circle_live *live;	/* live.h; circle->lock */
+	bool recovering;		/* READ_ONCE: it is not over */
 	unsigned long dry;		/* jiffies: nothing could be evicted then */
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
+	atomic_t origin_away;		/* requests that it refused as one does that is not there */
 	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
 	bool loss_untold;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
@@ -163,7 +167,7 @@ void circle_node_put(struct circle_node *node);
 static inline bool circle_node_through(const struct circle_node *node)
 {
 	return node->conf.mode != CIRCLE_WRITEBACK || READ_ONCE(node->meta->failed) ||
-	       READ_ONCE(node->ssd_bad);
+	       READ_ONCE(node->ssd_bad) || READ_ONCE(node->recovering);
 }
 
 static inline u64 circle_slot_sector(const struct circle_node *node, u32 slot, u32 offset)
@@ -189,6 +193,8 @@ void circle_commit_wait(struct circle_node *node, struct circle_waiter *w);
 /* Process context. The same without the committer, if a FLUSH of the data is all that it takes. */
 void circle_commit_fast(struct circle_node *node, struct circle_waiter *w);
 void circle_commit_kick(struct circle_node *node);
+/* Sleeps: commits, with a FLUSH, and waits for it; 0 or -errno. */
+int circle_commit_now(struct circle_node *node);
 
 /* event.c */
 void circle_event_init(struct circle_node *node);

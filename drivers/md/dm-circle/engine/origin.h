@@ -25,6 +25,30 @@ static inline void circle_origin_answered(struct circle_node *node, bool error)
 		WRITE_ONCE(node->origin_bad, error);
 }
 
+/* Any context: how a request to the origin ended. One that was away may have lost what was not
+ * flushed (R4); an error that is about the place or the request says nothing of that. TARGET may be
+ * said of a read or a discard that a device does not know, but not of a write.
+ */
+static inline void circle_origin_refused(struct circle_node *node, enum req_op op,
+					 blk_status_t status)
+{
+	switch (status) {
+	case BLK_STS_OK:
+	case BLK_STS_NOTSUPP:
+	case BLK_STS_NOSPC:
+	case BLK_STS_MEDIUM:
+	case BLK_STS_PROTECTION:
+	case BLK_STS_AGAIN:
+		return;
+	case BLK_STS_TARGET:
+		if (op != REQ_OP_WRITE)
+			return;
+		fallthrough;
+	default:
+		atomic_inc(&node->origin_away);
+	}
+}
+
 static inline u64 circle_origin_mark(struct circle_node *node)
 {
 	u64 written = atomic64_read(&node->origin_written);

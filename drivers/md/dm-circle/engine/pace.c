@@ -9,6 +9,7 @@
  */
 #include "pace.h"
 #include "circle.h"
+#include "live.h"
 
 #define BATCH_US	150000u		/* what a batch may take: writes to its blocks wait */
 #define SLOW_US		300000u		/* unless the smallest takes longer, */
@@ -199,6 +200,8 @@ s64 circle_writeback_eta(struct circle_node *node)
 	s64 pages = atomic64_read(&s->dirty_pages) - atomic64_read(&s->lost_pages);
 	u64 pace = READ_ONCE(node->wb.pace);
 
+	if (READ_ONCE(node->recovering))	/* then nothing else is dirty */
+		return circle_live_eta(node);
 	if (pages <= 0)
 		return 0;
 	if (!pace)

@@ -246,7 +246,8 @@ static bool may_resync(struct circle_peer *p)
 {
 	struct circle_circle *c = p->node->circle;
 
-	return READ_ONCE(c->role) == CIRCLE_ROLE_OWNER &&
+	/* pairs with circle_activate() */
+	return smp_load_acquire(&c->role) == CIRCLE_ROLE_OWNER &&
 	       !((READ_ONCE(c->view) | READ_ONCE(c->wait)) & bit(p));
 }
 

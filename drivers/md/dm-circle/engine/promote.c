@@ -150,7 +150,8 @@ void circle_promote(struct circle_node *node, u64 block, bool main)
 {
 	struct circle_op *op;
 
-	if (READ_ONCE(node->bg_stop))
+	/* What was drained while live may be lost by a FLUSH, and drained again. */
+	if (READ_ONCE(node->bg_stop) || READ_ONCE(node->recovering))
 		return;
 	if (atomic_inc_return(&node->promoting) > MAX_PROMOTING)
 		goto no;

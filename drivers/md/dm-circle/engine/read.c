@@ -106,6 +106,7 @@ static bool aim(struct circle_io *io, struct bio *bio, const struct source *src)
 	if (src->valid)
 		return false;
 	missed(io, src->slot);
+	io->at_origin = true;
 	bio_set_dev(bio, node->origin);
 	bio->bi_iter.bi_sector = circle_block_sector(node, io->block, io->start);
 	return true;
@@ -194,6 +195,7 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 
 static void from_origin(struct circle_io *io)
 {
+	io->at_origin = true;
 	circle_io_submit(io, io->node->origin,
 			 circle_block_sector(io->node, io->block, io->start), NULL);
 }

@@ -9,7 +9,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
-#include "recover_impl.h"
+#include "live.h"
 #include "steward.h"
 
 #define LIST_BYTES	(1024 * sizeof(struct circle_wire_item))
@@ -57,16 +57,17 @@ static int list_page(struct circle_recovery *r, struct circle_peer *p, struct ci
 	call->msg.f.block = *cursor;
 	call->rx.buf = r->buf;
 	call->rx_len = LIST_BYTES;
-	err = circle_call_wait(p, call);
-	if (err || call->answer.status)
-		return err ?: -EREMOTEIO;
+	if (circle_call_wait(p, call))
+		return -EAGAIN;
+	if (call->answer.status)
+		return -EREMOTEIO;
 	n = call->answer.length / sizeof(struct circle_wire_item);
 	for (i = 0; i < n; i++) {
 		struct circle_copy copy = { .from = p->nr };
 
 		circle_item_decode((char *)r->buf + i * sizeof(struct circle_wire_item), &item);
 		if (item.block >= nr_blocks || (item.pages & ~r->node->geom.all) || !item.pages ||
-		    item.gen > r->node->gen)
+		    (r->node->circle->may_fence && item.gen > r->node->gen))
 			return -EPROTO;
 		copy.block = item.block;
 		copy.seq = item.seq;
@@ -135,9 +136,11 @@ static void from_label(struct circle_circle *c, struct circle_evidence *e)
 	e->unreachable = 0;
 	e->restarted = 0;
 	e->ssd = (l->flags & CIRCLE_LBF_SSD) && c->start == CIRCLE_START_RESTART;
-	e->weak = l->flags & CIRCLE_LBF_WEAK;
+	e->weak = (l->flags & CIRCLE_LBF_WEAK) ||
+		  (c->may_fence && (c->label.flags & CIRCLE_LBF_WEAK));	/* tried before */
 	e->empty = c->start == CIRCLE_START_FRESH ||
 		   (!c->old_view && (l->flags & CIRCLE_LBF_EMPTY));
+	e->lost = (l->flags & CIRCLE_LBF_LOST) && c->start != CIRCLE_START_RESTART;
 }
 
 bool circle_recover_wants(struct circle_node *node, u32 here)
@@ -163,12 +166,16 @@ bool circle_recover_wants(struct circle_node *node, u32 here)
 	       circle_recover_judge(&best) != CIRCLE_REFUSED;
 }
 
-/* What is known of the label's view; no r: from hellos alone, before anybody is told. */
-static void gather(struct circle_node *node, const struct circle_recovery *r,
-		   struct circle_evidence *e)
+/*
+ * What is known of the label's view; no r: from hellos alone, before anybody is told. Returns which
+ * peers are missing, or have not all.
+ */
+static u32 gather(struct circle_node *node, const struct circle_recovery *r,
+		  struct circle_evidence *e)
 {
 	struct circle_circle *c = node->circle;
 	unsigned int i;
+	u32 bad = 0;
 
 	from_label(c, e);
 	for (i = 0; i < c->nr_peers; i++) {
@@ -186,26 +193,98 @@ static void gather(struct circle_node *node, const struct circle_recovery *r,
 		} else if ((r ? r->instance[i] : p->instance) != p->counted) {
 			CIRCLE_WARN("recovery: peer %u has restarted", p->id);
 			e->restarted++;
+			continue;
+		} else {
+			continue;
 		}
+		bad |= 1u << i;
 	}
+	return bad;
 }
 
-static int judge(struct circle_node *node, const struct circle_recovery *r,
+/* What the peers have that are there. */
+static void list_here(struct circle_recovery *r)
+{
+	struct circle_circle *c = r->node->circle;
+	unsigned int i;
+
+	r->buf = kvmalloc(LIST_BYTES, GFP_KERNEL);
+	for (i = 0; r->buf && i < c->nr_peers; i++) {
+		if (!(c->old_view >> i & 1) || !circle_peer_here(&c->peer[i]))
+			continue;
+		r->instance[i] = READ_ONCE(c->peer[i].instance);
+		if (list_peer(r, &c->peer[i]))
+			break;
+	}
+	circle_recover_sort(r);
+	kvfree(r->buf);
+	r->buf = NULL;
+}
+
+/* Of the blocks that were listed: how many are complete, and how many may not be. */
+static void say_what_may_be_lost(const struct circle_recovery *r, u32 missing)
+{
+	struct circle_circle *c = r->node->circle;
+	u32 i, sure = 0, unsure = 0;
+	char ids[128] = "";
+	bool all = true;
+	int len = 0;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if (missing >> i & 1)
+			len += scnprintf(ids + len, sizeof(ids) - len, " %u", c->peer[i].id);
+	for (i = 0; i < r->nr; i++) {
+		const struct circle_copy *copy = &r->copy[i];
+		bool first = !i || copy->block != copy[-1].block;
+
+		all = (!first && all) || (copy->from != CIRCLE_FROM_SSD &&
+					  r->instance[copy->from] == c->peer[copy->from].counted);
+		if (i + 1 == r->nr || copy->block != copy[1].block) {
+			sure += all;
+			unsure += !all;
+		}
+	}
+	CIRCLE_WARN("recovery: missing peers:%s, which may have blocks that nobody else has; of those that the others have %u may be older than what was completed, %u are complete",
+		    ids[0] ? ids : " none", unsure, sure);
+}
+
+static void refuse(struct circle_node *node, u32 missing)
+{
+	struct circle_recovery r = { .node = node, .verdict = CIRCLE_COMPLETE };
+
+	list_here(&r);
+	say_what_may_be_lost(&r, missing);
+	vfree(r.copy);
+}
+
+static int judge(struct circle_node *node, struct circle_recovery *r,
 		 enum circle_verdict *verdict)
 {
 	struct circle_evidence e;
+	u32 missing = gather(node, r, &e);
 
-	gather(node, r, &e);
 	*verdict = circle_recover_judge(&e);
 	if (*verdict != CIRCLE_REFUSED)
 		return 0;
 	if (node->conf.force) {
 		CIRCLE_WARN("recovery forced: completed writes may be lost");
+		if (e.lost)
+			CIRCLE_WARN("recovery forced: pages that node %u knew to be lost read as what the origin has",
+				    node->circle->found.node_id);
 		*verdict = CIRCLE_WEAK;
+		if (r) {
+			r->forced = true;
+			r->missing = missing;
+		}
 		return 0;
 	}
-	CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached or have not all, and %u restarted: completed writes may be missing. Bring them back, or say force",
-		   e.floor, e.unreachable, e.restarted);
+	refuse(node, missing);
+	if (e.lost)
+		CIRCLE_ERR("recovery refused: pages are lost, and only the metadata of node %u say which. Create that node again with them, or say force: then these pages have what the origin has",
+			   node->circle->found.node_id);
+	else
+		CIRCLE_ERR("recovery refused: each dirty page has %u holders at least, but %u peers of the view cannot be reached or have not all, and %u restarted: completed writes may be missing. Bring them back, or say force",
+			   e.floor, e.unreachable, e.restarted);
 	return -ENODATA;
 }
 
@@ -216,6 +295,8 @@ static void count_on(struct circle_recovery *r)
 	unsigned int i;
 
 	for (i = 0; i < c->nr_peers; i++) {
+		if (c->asked >> i & 1)
+			r->instance[i] = c->peer[i].counted;	/* its store; it does not count */
 		if (!(c->old_view >> i & 1) || !reachable(&c->peer[i]))
 			continue;
 		r->counted |= 1u << i;
@@ -230,7 +311,7 @@ int circle_recover_check(struct circle_node *node)
 	return judge(node, NULL, &verdict);
 }
 
-/* What is lost stays dirty; a slot that has it already stays as it is. */
+/* What is lost stays dirty, and so does what a slot said before. */
 static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 {
 	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
@@ -238,12 +319,12 @@ static void drop_slot(struct circle_node *node, u64 block, u64 lost)
 
 	spin_lock_irq(&sh->lock);
 	n = __circle_slot_find(node->slots, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT && !(node->slots->slot[n].flags & CIRCLE_SLOT_LOST)) {
-		if (lost)
-			__circle_slot_lose(node->slots, sh, n, lost);
-		else
-			__circle_slot_unmap(node->slots, sh, n);
-	}
+	if (n != CIRCLE_NO_SLOT && (node->slots->slot[n].flags & CIRCLE_SLOT_LOST))
+		lost |= circle_slot_dirty(node->slots, n);
+	if (n != CIRCLE_NO_SLOT && lost)
+		__circle_slot_lose(node->slots, sh, n, lost);
+	else if (n != CIRCLE_NO_SLOT)
+		__circle_slot_unmap(node->slots, sh, n);
 	spin_unlock_irq(&sh->lock);
 }
 
@@ -283,9 +364,27 @@ static int collect(struct circle_recovery *r)
 	for (i = 0; i < c->nr_peers && !err; i++)
 		if ((r->counted >> i & 1) && !as_judged(r, &c->peer[i]))
 			err = -EAGAIN;
-	if (err == -EAGAIN)
-		CIRCLE_ERR("recovery: a peer went away or restarted meanwhile; start again");
-	return err ?: list_ssd(r);
+	if (!err)
+		err = list_ssd(r);
+	if (!err)
+		circle_recover_sort(r);
+	return err;
+}
+
+/*
+ * Whoever takes over has nothing of its own, nor has who was in the middle of that. What is not
+ * complete is served when it is at the origin.
+ */
+static bool may_be_live(const struct circle_recovery *r)
+{
+	const struct circle_node *node = r->node;
+
+	if (node->circle->start != CIRCLE_START_TAKE &&
+	    (node->circle->start != CIRCLE_START_RESTART ||
+	     (node->circle->found.flags & CIRCLE_LBF_SSD)))
+		return false;
+	return r->verdict == CIRCLE_COMPLETE && r->nr && !node->conf.force &&
+	       !atomic_read(&node->slots->nr_mapped);
 }
 
 int circle_recover(struct circle_node *node)
@@ -301,6 +400,14 @@ int circle_recover(struct circle_node *node)
 	if (!r.buf)
 		return -ENOMEM;
 	err = collect(&r);
+	if (!err && r.forced)
+		say_what_may_be_lost(&r, r.missing);
+	if (!err && may_be_live(&r))
+		err = circle_live_begin(node, &r);
+	if (node->recovering)
+		goto out;
+	if (err == -ENOMEM || err == -EACCES)
+		err = 0;		/* not live, then */
 	if (!err)
 		err = circle_recover_drain(&r);
 	if (err == -ENODATA && r.verdict == CIRCLE_COMPLETE) {
@@ -321,6 +428,7 @@ int circle_recover(struct circle_node *node)
 			    r.verdict == CIRCLE_COMPLETE ? "complete" : "complete up to the last FLUSH",
 			    (u64)atomic64_read(&r.blocks), (u64)atomic64_read(&r.from_peers),
 			    (u64)atomic64_read(&r.pages));
+out:
 	vfree(r.copy);
 	kvfree(r.buf);
 	return err;

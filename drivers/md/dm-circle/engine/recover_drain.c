@@ -4,25 +4,20 @@
  * several blocks at a time, each by one drainer. It must never write to the origin unless the last
  * look at the label is young (R5), nor return while something is under way.
  */
+#include <linux/highmem.h>
+#include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include "../log.h"
+#include "origin.h"
 #include "recover_impl.h"
 #include "steward.h"
 
-#define CHUNK_SECTORS	256
-#define DRAINERS	8	/* blocks at a time */
 #define LOOKS		3	/* at the label, until one is quick enough */
 #define SLICE		(HZ / 10)
-
-struct drainer {
-	struct work_struct work;
-	struct circle_recovery *r;
-	struct circle_call call;
-	void *buf;		/* CHUNK_SECTORS */
-};
+#define DEVICE		(30 * HZ)	/* it may hang for long, and that is not our fault */
 
 static bool lease_young(const struct circle_circle *c)
 {
@@ -46,13 +41,68 @@ static int look(struct circle_recovery *r)
 	return err;
 }
 
-static int write_origin(struct drainer *d, u64 sector, u32 n)
+/* Any context. It counts before who waits for it runs: a FLUSH may end between the two. */
+static void live_written(struct bio *bio)
+{
+	struct circle_drainer *d = bio->bi_private;
+	struct circle_node *node = d->r->node;
+
+	circle_origin_wrote(node);
+	circle_origin_answered(node, bio->bi_status);
+	circle_origin_refused(node, REQ_OP_WRITE, bio->bi_status);
+	complete(&d->written);
+}
+
+/* Sleeps. As circle_bdev_rw(), but it says why the origin refused it. */
+static blk_status_t write_bio(struct circle_drainer *d, u64 sector, u32 n)
+{
+	u32 left = n << SECTOR_SHIFT, len;
+	blk_status_t status;
+	char *at = d->buf;
+
+	bio_init(&d->bio, d->r->node->origin, d->vec, ARRAY_SIZE(d->vec),
+		 REQ_OP_WRITE | REQ_META | REQ_SYNC);
+	d->bio.bi_iter.bi_sector = sector;
+	if (is_vmalloc_addr(at))
+		flush_kernel_vmap_range(at, left);
+	for (; left; left -= len, at += len) {
+		struct page *page = is_vmalloc_addr(at) ? vmalloc_to_page(at) : virt_to_page(at);
+
+		len = min_t(u32, left, PAGE_SIZE - offset_in_page(at));
+		__bio_add_page(&d->bio, page, len, offset_in_page(at));
+	}
+	init_completion(&d->written);
+	d->bio.bi_private = d;
+	d->bio.bi_end_io = live_written;
+	submit_bio(&d->bio);
+	while (!wait_for_completion_io_timeout(&d->written, DEVICE))
+		;
+	status = d->bio.bi_status;
+	bio_uninit(&d->bio);
+	return status;
+}
+
+/* While live the steward looks. */
+static int write_leased(struct circle_drainer *d, u64 sector, u32 n)
+{
+	struct circle_node *node = d->r->node;
+
+	if (READ_ONCE(d->r->err) || !circle_lease_ok(node)) {
+		circle_steward_kick(node);
+		return -ECANCELED;
+	}
+	return write_bio(d, sector, n) ? -EIO : 0;
+}
+
+static int write_origin(struct circle_drainer *d, u64 sector, u32 n)
 {
 	struct circle_recovery *r = d->r;
 	struct circle_node *node = r->node;
 	bool young;
 	int err = 0;
 
+	if (r->live)
+		return write_leased(d, sector, n);
 	for (;;) {
 		down_read(&r->origin);
 		young = lease_young(node->circle);
@@ -70,40 +120,71 @@ static int write_origin(struct drainer *d, u64 sector, u32 n)
 	}
 }
 
-static int fetch(struct drainer *d, const struct circle_copy *copy, u32 from, u32 to)
+/*
+ * Is the answer what was listed? A peer that restarted may name an older write: what it has in
+ * memory alone is which was the last. When a recovery goes live, all that was listed is flushed
+ * there, and nobody but us may write since.
+ */
+static bool as_listed(const struct circle_recovery *r, const struct circle_copy *copy,
+		      const struct circle_call *call)
+{
+	const struct circle_frame *answer = &call->answer;
+	bool any = call->instance != r->instance[copy->from];
+
+	if (answer->generation != copy->gen || answer->seq > copy->seq)
+		return false;
+	return answer->seq == copy->seq || copy->seq == CIRCLE_SEQ_ANY || (r->live && any);
+}
+
+static int fetch(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to)
 {
 	struct circle_node *node = d->r->node;
 	struct circle_peer *p = &node->circle->peer[copy->from];
 	struct circle_call *call = &d->call;
+	bool any = copy->seq == CIRCLE_SEQ_ANY;
 	int err;
 
+	if (READ_ONCE(p->state) < CIRCLE_PEER_UP)
+		return d->r->live ? -ENOTCONN : -EAGAIN;
 	memset(call, 0, sizeof(*call));
 	call->msg.f.type = CIRCLE_WT_FETCH;
 	call->msg.f.block = copy->block;
-	call->msg.f.seq = copy->seq;
+	call->msg.f.seq = any ? 0 : copy->seq;
 	call->msg.f.pages = circle_pages_touched(&node->geom, from, to - from);
 	call->msg.f.sector = from;
 	call->msg.f.sectors = to - from;
 	call->rx.buf = d->buf;
-	call->rx_len = CHUNK_SECTORS << SECTOR_SHIFT;
-	err = circle_call_wait(p, call);
-	if (!err && call->answer.status)
-		err = -ENODATA;
-	else if (!err && (call->answer.seq != copy->seq ||
-			  call->answer.length != (to - from) << SECTOR_SHIFT))
-		err = -EREMOTEIO;
-	return err;
+	call->rx_len = CIRCLE_DRAIN_SECTORS << SECTOR_SHIFT;
+	err = circle_call_wait_up(p, call);
+	if (err && d->r->live)
+		return err == -ENOTCONN ? err : -ETIMEDOUT;
+	if (err)
+		return -EAGAIN;
+	/* Another store has nothing to say about what this one has. */
+	if ((d->r->live || any) &&
+	    !circle_same_store(call->instance, d->r->instance[copy->from]))
+		return d->r->live ? -ENOTCONN : -ENODATA;
+	if (d->r->live && call->answer.status == CIRCLE_WS_NOT_ADMITTED)
+		return -ETIMEDOUT;	/* it was not told who is rightful: not its fault */
+	if (call->answer.status)
+		return -ENODATA;
+	if (as_listed(d->r, copy, call) &&
+	    call->answer.length == (to - from) << SECTOR_SHIFT)
+		return 0;
+	return d->r->live || any ? -ENODATA : -EREMOTEIO;	/* it restarted with an older one */
 }
 
-/* Sectors [from, to) of a block, from its copy to the origin. -ENODATA: the copy cannot be read. */
-static int drain_run(struct drainer *d, const struct circle_copy *copy, u32 from, u32 to)
+int circle_recover_run(struct circle_drainer *d, const struct circle_copy *copy, u32 from,
+		       u32 to)
 {
 	struct circle_node *node = d->r->node;
 	u32 slot, end;
 	int err = 0;
 
 	for (; from < to && !err; from = end) {
-		end = min(to, from + CHUNK_SECTORS);
+		if (READ_ONCE(d->r->err))
+			return -ECANCELED;
+		end = min(to, from + CIRCLE_DRAIN_SECTORS);
 		if (copy->from != CIRCLE_FROM_SSD) {
 			err = fetch(d, copy, from, end);
 		} else {
@@ -125,7 +206,7 @@ static int drain_run(struct drainer *d, const struct circle_copy *copy, u32 from
 	return err;
 }
 
-static int drain_copy(struct drainer *d, const struct circle_copy *copy)
+int circle_recover_copy(struct circle_drainer *d, const struct circle_copy *copy)
 {
 	struct circle_recovery *r = d->r;
 	const struct circle_geom *g = &r->node->geom;
@@ -136,7 +217,7 @@ static int drain_copy(struct drainer *d, const struct circle_copy *copy)
 	for (pos = 0; pos < limit && !err; pos = stop) {
 		stop = circle_pages_run(g, copy->pages, pos, limit, &set);
 		if (set)
-			err = drain_run(d, copy, pos, stop);
+			err = circle_recover_run(d, copy, pos, stop);
 	}
 	atomic64_inc(&r->blocks);
 	atomic64_add(hweight64(copy->pages), &r->pages);
@@ -156,10 +237,70 @@ static bool may_say_lost(struct circle_node *node, u64 block)
 	return yes;
 }
 
+/* What the own metadata say to be lost of it: whoever may be away need not be asked. */
+static u64 known_lost(struct circle_node *node, u64 block)
+{
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	u64 lost = 0;
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	n = __circle_slot_find(node->slots, sh, 0, block);
+	if (n != CIRCLE_NO_SLOT && (node->slots->slot[n].flags & CIRCLE_SLOT_LOST))
+		lost = circle_slot_dirty(node->slots, n);
+	spin_unlock_irq(&sh->lock);
+	return lost;
+}
+
+/* Of those that an earlier recovery did without, who do not count: who is there, or is not. */
+static u32 late(const struct circle_recovery *r, bool there)
+{
+	struct circle_circle *c = r->node->circle;
+	unsigned int i;
+	u32 mask = 0;
+
+	for (i = 0; i < c->nr_peers; i++) {
+		const struct circle_peer *p = &c->peer[i];
+
+		if ((c->asked >> i & 1) &&
+		    there == (READ_ONCE(p->state) >= CIRCLE_PEER_UP &&
+			      circle_same_store(READ_ONCE(p->instance), p->counted)))
+			mask |= 1u << i;
+	}
+	return mask;
+}
+
+/* Nobody who is believed can read it. They may have restarted: then it is what was flushed (R6). */
+static int ask_late(struct circle_drainer *d, const struct circle_copy *won, u32 from, u32 to)
+{
+	struct circle_copy any = { .block = won->block, .gen = won->gen, .seq = CIRCLE_SEQ_ANY };
+	u32 mask = d->r->verdict == CIRCLE_COMPLETE ? 0 : late(d->r, true);
+	int err = -ENODATA;
+
+	for (; mask && err == -ENODATA; mask &= mask - 1) {
+		any.from = __ffs(mask);
+		err = circle_recover_run(d, &any, from, to);
+	}
+	return err;
+}
+
+/* Those that count, and are not there with another store: that has nothing to say. */
+static u32 has_its_store(const struct circle_recovery *r)
+{
+	struct circle_circle *c = r->node->circle;
+	u32 mask = r->counted;
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++)
+		if (!circle_same_store(r->instance[i], c->peer[i].counted))
+			mask &= ~(1u << i);
+	return mask;
+}
+
 static int lose(struct circle_recovery *r, struct circle_copy *won, u64 lost)
 {
 	const char *how = "they read as errors until overwritten";
-	u32 missing = r->node->circle->old_view & ~r->counted;
+	u32 missing = (r->node->circle->old_view & ~has_its_store(r)) | late(r, false);
 
 	if (r->verdict == CIRCLE_COMPLETE)
 		return -ENODATA;	/* the others are to be asked */
@@ -186,24 +327,26 @@ static int lose(struct circle_recovery *r, struct circle_copy *won, u64 lost)
  * The winner cannot all be read. Each of its pages comes from the first copy behind it that has it
  * and is believed: a copy that is believed has all that the verdict calls complete.
  */
-static int drain_pages(struct drainer *d, struct circle_copy *won)
+static int drain_pages(struct circle_drainer *d, struct circle_copy *won)
 {
 	struct circle_recovery *r = d->r;
 	const struct circle_geom *g = &r->node->geom;
 	u32 limit = circle_block_limit(r->node, won->block), page, from, to;
 	const struct circle_copy *c, *end = r->copy + r->nr;
-	u64 lost = 0;
+	u64 pages = won->pages & ~known_lost(r->node, won->block), lost = 0;
 	int err = 0;
 
 	for (page = 0; page < g->nr_pages && !err; page++) {
-		if (!(won->pages >> page & 1))
+		if (!(pages >> page & 1))
 			continue;
 		from = page << g->page_shift;
 		to = min(from + g->page_sectors, limit);
 		err = -ENODATA;
 		for (c = won; err == -ENODATA && c < end && c->block == won->block; c++)
 			if (c->believed && (c->pages >> page & 1))
-				err = drain_run(d, c, from, to);
+				err = circle_recover_run(d, c, from, to);
+		if (err == -ENODATA)
+			err = ask_late(d, won, from, to);
 		if (err != -ENODATA)
 			continue;
 		lost |= 1ull << page;
@@ -212,16 +355,16 @@ static int drain_pages(struct drainer *d, struct circle_copy *won)
 	return !err && lost ? lose(r, won, lost) : err;
 }
 
-/* copy[i] wins its block. */
-static void drain_block(struct drainer *d, u32 i)
+static void drain_block(struct circle_drainer *d, u32 i)
 {
 	struct circle_copy *won = &d->r->copy[i];
-	int err = drain_copy(d, won);
+	int err = circle_recover_copy(d, won);
 
 	if (err == -ENODATA)
 		err = drain_pages(d, won);
-	if (err && !cmpxchg(&d->r->err, 0, err))
-		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", won->block, err);
+	if (err && !cmpxchg(&d->r->err, 0, err) && err != -EAGAIN)
+		CIRCLE_ERR("recovery: block %llu could not be drained (%d)", d->r->copy[i].block,
+			   err);
 }
 
 /* Millions take seconds. */
@@ -234,14 +377,19 @@ static int order(const void *a, const void *b, const void *priv)
 	return circle_copy_order(a, b);
 }
 
-static bool wins(const struct circle_recovery *r, u32 i)
+bool circle_recover_counts(const struct circle_recovery *r, const struct circle_copy *copy)
+{
+	return copy->from != CIRCLE_FROM_SSD && (READ_ONCE(r->counted) >> copy->from & 1);
+}
+
+bool circle_recover_wins(const struct circle_recovery *r, u32 i)
 {
 	return (!i || r->copy[i].block != r->copy[i - 1].block) && r->copy[i].believed;
 }
 
 static void drain_some(struct work_struct *work)
 {
-	struct drainer *d = container_of(work, struct drainer, work);
+	struct circle_drainer *d = container_of(work, struct circle_drainer, work);
 	struct circle_recovery *r = d->r;
 	unsigned int noio = memalloc_noio_save();
 	u32 i;
@@ -250,7 +398,7 @@ static void drain_some(struct work_struct *work)
 		i = atomic_inc_return(&r->next) - 1;
 		if (i >= r->nr)
 			break;
-		if (wins(r, i))
+		if (circle_recover_wins(r, i))
 			drain_block(d, i);
 		cond_resched();
 	}
@@ -259,23 +407,21 @@ static void drain_some(struct work_struct *work)
 		complete(&r->over);
 }
 
-static void free_drainers(struct drainer *d, u32 nr)
+void circle_drainers_free(struct circle_drainer *d, u32 nr)
 {
 	while (nr--)
 		kvfree(d[nr].buf);
 	kfree(d);
 }
 
-/* Fewer than wanted will do. */
-static struct drainer *alloc_drainers(struct circle_recovery *r, u32 *nr)
+struct circle_drainer *circle_drainers_alloc(struct circle_recovery *r, u32 *nr)
 {
-	struct drainer *d = kcalloc(DRAINERS, sizeof(*d), GFP_KERNEL);
+	struct circle_drainer *d = kcalloc(CIRCLE_DRAINERS, sizeof(*d), GFP_KERNEL);
 	u32 n;
 
-	for (n = 0; d && n < min_t(u32, DRAINERS, r->nr); n++) {
+	for (n = 0; d && n < min_t(u32, CIRCLE_DRAINERS, r->nr); n++) {
 		d[n].r = r;
-		INIT_WORK(&d[n].work, drain_some);
-		d[n].buf = kvmalloc(CHUNK_SECTORS << SECTOR_SHIFT, GFP_KERNEL);
+		d[n].buf = kvmalloc(CIRCLE_DRAIN_SECTORS << SECTOR_SHIFT, GFP_KERNEL);
 		if (!d[n].buf)
 			break;
 	}
@@ -289,10 +435,10 @@ static struct drainer *alloc_drainers(struct circle_recovery *r, u32 *nr)
 
 static int drain_all(struct circle_recovery *r)
 {
-	struct drainer *d;
+	struct circle_drainer *d;
 	u32 nr, i;
 
-	d = alloc_drainers(r, &nr);
+	d = circle_drainers_alloc(r, &nr);
 	if (!d)
 		return -ENOMEM;
 	init_rwsem(&r->origin);
@@ -300,8 +446,10 @@ static int drain_all(struct circle_recovery *r)
 	atomic_set(&r->next, 0);
 	atomic_set(&r->running, nr);
 	r->err = 0;
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
+		INIT_WORK(&d[i].work, drain_some);
 		queue_work(r->node->bg_wq, &d[i].work);
+	}
 	while (!wait_for_completion_timeout(&r->over, SLICE))
 		if (fatal_signal_pending(current)) {
 			cmpxchg(&r->err, 0, -EINTR);
@@ -309,16 +457,20 @@ static int drain_all(struct circle_recovery *r)
 		}
 	for (i = 0; i < nr; i++)
 		flush_work(&d[i].work);		/* has completed, but may not have returned */
-	free_drainers(d, nr);
+	circle_drainers_free(d, nr);
 	return r->err;
+}
+
+void circle_recover_sort(struct circle_recovery *r)
+{
+	u32 calls = 0;
+
+	sort_r(r->copy, r->nr, sizeof(*r->copy), order, NULL, &calls);
 }
 
 int circle_recover_drain(struct circle_recovery *r)
 {
-	u32 calls = 0;
-	int err;
+	int err = r->nr ? drain_all(r) : 0;
 
-	sort_r(r->copy, r->nr, sizeof(*r->copy), order, NULL, &calls);
-	err = r->nr ? drain_all(r) : 0;
 	return err ?: circle_bdev_flush(r->node->origin);
 }

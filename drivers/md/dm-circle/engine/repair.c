@@ -281,7 +281,9 @@ void circle_repair_retry(struct circle_node *node)
 			cond_resched();
 		if (!lost_in(s, n) || !circle_slot_lock(s, n, &sh, &flags))
 			continue;
-		__circle_slot_found(s, sh, n, CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY);
+		/* Without one a recovery noted the loss there, and there never were data. */
+		if (circle_slot_seq(&s->slot[n]))
+			__circle_slot_found(s, sh, n, CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY);
 		spin_unlock_irqrestore(&sh->lock, flags);
 	}
 	WRITE_ONCE(node->repair.active, true);

@@ -13,6 +13,7 @@
 #include "../store/label.h"
 #include "../trace.h"
 #include "degrade.h"
+#include "live.h"
 #include "origin.h"
 #include "replicate.h"
 
@@ -43,6 +44,13 @@ void circle_fenced(struct circle_node *node, u64 gen)
 	circle_steward_kick(node);
 }
 
+/* On the origin's disk that may be the sign that it was away. */
+static void label_failed(struct circle_node *node)
+{
+	if (node->circle->label_dev->bd_disk == node->origin->bd_disk)
+		atomic_inc(&node->origin_away);
+}
+
 static int look(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
@@ -51,8 +59,10 @@ static int look(struct circle_node *node)
 	unsigned long begin = jiffies;
 	struct circle_label_view v;
 
-	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area))
+	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area)) {
+		label_failed(node);
 		return -EIO;
+	}
 	circle_label_judge(c->area, node->conf.id, &v, cur, circle_crc);
 	if (v.status)
 		return -EIO;
@@ -86,10 +96,13 @@ static int write_label(struct circle_node *node)
 	int r = shared ? circle_origin_flush(node) : 0;
 	int errors = atomic_read(&node->origin_errors);
 
-	if (!r)
+	if (!r) {
 		r = circle_label_write(node->meta->io, c->label_dev,
 				       shared ? REQ_OP_WRITE | REQ_SYNC : CIRCLE_WRITE_DURABLY,
 				       c->label_sector, &c->label, c->label_copy, c->area);
+		if (r)
+			label_failed(node);
+	}
 	if (!r && shared)
 		r = circle_origin_flush(node);
 	/* Another's FLUSH that failed may have taken the label with it. */
@@ -209,7 +222,8 @@ u64 circle_at_risk(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	bool dirty;
 
-	return circle_exposed_pages(node, READ_ONCE(c->view), READ_ONCE(c->degree), &dirty) *
+	return (circle_exposed_pages(node, READ_ONCE(c->view), READ_ONCE(c->degree), &dirty) +
+		circle_live_exposed(node, READ_ONCE(c->degree))) *
 	       (node->geom.page_sectors << SECTOR_SHIFT);
 }
 
@@ -244,7 +258,7 @@ static u32 label_flags(struct circle_node *node, u32 view, u32 degree)
 }
 
 /* The label with VOID is durable, and no other is in flight: the SSD's metadata count no more. */
-static void voided(struct circle_node *node)
+void circle_label_voided(struct circle_node *node)
 {
 	if (!(node->circle->label.flags & CIRCLE_LBF_VOID) || READ_ONCE(node->meta->voided))
 		return;
@@ -276,7 +290,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 		return;
 	}
 	c->label_unsure = false;
-	voided(node);
+	circle_label_voided(node);
 	spin_lock_irq(&c->lock);
 	gone = c->wait & ~view;
 	if (gone)
@@ -387,6 +401,7 @@ static void end_waits(struct circle_node *node, u32 away)
 		return;
 	circle_lease_wake(node);
 	circle_multi_end(node, away);
+	circle_live_end_waits(node);
 }
 
 /* The steward has the first try: a label that can be written ends waits without an error. */
@@ -417,7 +432,10 @@ static void round_of(struct circle_node *node, unsigned long *looked)
 			goto out;
 		sweep(node);
 	}
-	keep_view(node);
+	if (READ_ONCE(node->recovering))
+		circle_live_round(node);
+	else
+		keep_view(node);
 out:
 	WRITE_ONCE(c->at_label, false);
 }
@@ -436,6 +454,7 @@ static int steward(void *data)
 		if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER) {
 			circle_lease_wake(node);
 			circle_multi_forget(node, ~0u);
+			circle_live_end_waits(node);
 			continue;
 		}
 		away = ~ready_peers(c);
@@ -473,7 +492,7 @@ static void say_clean(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 
-	if (c->role != CIRCLE_ROLE_OWNER || circle_label_look(node) ||
+	if (c->role != CIRCLE_ROLE_OWNER || node->recovering || circle_label_look(node) ||
 	    atomic_read(&node->slots->nr_dirty) || circle_holders_left(node) ||
 	    (circle_origin_mark(node) && circle_origin_flush(node)))
 		return;

@@ -13,6 +13,9 @@
  */
 int circle_label_look(struct circle_node *node);
 
+/* The label as last written is durable: does it say VOID? The steward. */
+void circle_label_voided(struct circle_node *node);
+
 /* Writes c->label to our place, then looks. 0: it is durable and we are the rightful owner. */
 int circle_label_store(struct circle_node *node);
 

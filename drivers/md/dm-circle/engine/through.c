@@ -159,6 +159,7 @@ static bool written(struct circle_io *io)
 
 	circle_origin_wrote(node);
 	circle_origin_answered(node, io->status);
+	circle_origin_refused(node, REQ_OP_WRITE, io->status);
 	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
 	if (io->status && io->cold) {	/* the cache may have room for it (R9) */
 		io->status = BLK_STS_OK;

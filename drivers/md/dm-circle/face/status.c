@@ -6,6 +6,7 @@
 #include "face.h"
 
 #include "../engine/circle.h"
+#include "../engine/live.h"
 #include "../engine/degrade.h"
 #include "../engine/repair.h"
 
@@ -32,8 +33,8 @@ static unsigned int in_a_circle(struct circle_node *node, char *result, unsigned
 
 	DMEMIT("role %s degree %u floor %u in_view %u ", role[c->role], c->degree_now, c->floor,
 	       hweight32(c->view));
-	DMEMIT("at_risk %llu lent %d auth none ", circle_at_risk(node),
-	       atomic_read(&node->slots->nr_lent));
+	DMEMIT("at_risk %llu lent %d auth none recovering %u ", circle_at_risk(node),
+	       atomic_read(&node->slots->nr_lent), circle_live_left(node));
 	return sz;
 }
 
@@ -58,7 +59,7 @@ static unsigned int ours(struct circle_node *node, char *result, unsigned int ma
 	s64 eta = circle_writeback_eta(node);
 	unsigned int sz = 0;
 
-	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 38 : 24,
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 40 : 24,
 	       node->gen, node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
 	if (eta < 0)
 		DMEMIT("drain_eta - ");
