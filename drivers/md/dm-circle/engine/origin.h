@@ -62,7 +62,7 @@ static inline u64 circle_origin_mark(struct circle_node *node)
 static inline void circle_origin_failed(struct circle_node *node, s64 flushed)
 {
 	atomic_inc(&node->origin_errors);
-	smp_mb__after_atomic();		/* pairs with the one in acknowledge(), through.c */
+	smp_mb__after_atomic();		/* pairs with the one in finished(), through.c */
 	circle_origin_answered(node, true);
 	if (atomic64_read(&node->acked_through) > flushed)
 		WRITE_ONCE(node->loss_untold, true);
