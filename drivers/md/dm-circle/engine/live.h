@@ -12,9 +12,10 @@ struct circle_io;
 
 /*
  * preresume, in a takeover whose verdict is COMPLETE, all lists are in: writes the label that
- * counts the peers that are believed, after FLUSHes there and at the origin. Sleeps. On 0 r's copies
- * are its own, and node->recovering is set. -ENOMEM, -EACCES (what is believed is too little, or
- * cannot be flushed): it is to be drained instead; -EAGAIN: to be judged anew; -EIO, -ESTALE.
+ * counts the peers that are believed, after FLUSHes there and at the origin. Sleeps. On 0 r's
+ * copies are its own, and node->recovering is set. -ENOMEM, -EACCES (what is believed is too
+ * little, or cannot be flushed): it is to be drained instead; -EAGAIN: to be judged anew; -EIO,
+ * -ESTALE.
  */
 int circle_live_begin(struct circle_node *node, struct circle_recovery *r);
 
