@@ -82,6 +82,39 @@ observed()
 	return 1
 }
 
+again() { dmsetup remove c && create "${1-}"; }		# in order, with other features
+read_at() { dd if="$1" bs=4k skip="$2" count=4k iflag=direct,skip_bytes,count_bytes status=none; }
+write_at() { dd if=/tmp/piece of="$C" bs=4k seek="$1" oflag=direct,seek_bytes conv=notrunc status=none; }
+same_at() { read_at /dev/mapper/org "$1" | cmp - <(read_at "$C" "$1"); }
+
+read_until_promoted()	# <byte>
+{
+	local before
+	before=$(circle_status c 10)
+	wait_for 30 "a promotion" promoted_at "$1" "$before"
+}
+promoted_at() { read_at "$C" "$1" >/dev/null && [ "$(circle_status c 10)" -gt "$2" ]; }
+committed_since() { [ "$(stat_of meta 5)" -gt "$1" ]; }
+
+# What is promoted is flushed at the origin first, or a power cut would take it there and leave the copy,
+# for as long as that is not evicted (R1a). Nothing was written there before.
+promoted()
+{
+	local before
+	head -c 4096 /dev/urandom >/tmp/piece
+	again "1 writethrough default 0" && write_at 2M && read_until_promoted 2M &&
+		before=$(stat_of meta 5) && read_until_promoted 1M &&
+		wait_for 30 "a commit" committed_since "$before" && die && create && same_at 2M
+}
+
+# What went to the origin alone before a restart is covered by the first FLUSH after it.
+restarted()
+{
+	head -c 4096 /dev/urandom >/tmp/piece
+	again "1 writethrough default 0" && write_at 2560k && again && fdatasync_c && die && create &&
+		read_at "$C" 2560k | cmp - /tmp/piece
+}
+
 # A FLUSH with nothing new writes nothing to the metadata device.
 idle_flush()
 {
@@ -104,6 +137,8 @@ all()	# <block sectors> <"" | volatile>
 	ktap_test "$what: written and flushed" one_write fdatasync
 	ktap_test "$what: written by FUA" fua_write
 	ktap_test "$what: a flush without need writes nothing" idle_flush
+	ktap_test "$what: what is promoted is durable at the origin" promoted
+	ktap_test "$what: the first flush after a restart reaches the origin" restarted
 	"$HISTORY" init --zero --dev "$C" --log /tmp/h --seed "$1" --offset 4M --size 16M || return 1
 	ktap_test "$what: history, two crashes" rounds 2
 	ktap_test "$what: history with much FUA" rounds 1 --mix write=40,fua=40,read=10,discard=10

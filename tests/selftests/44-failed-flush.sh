@@ -3,8 +3,8 @@
 # needs: mem=1024 smp=2 timeout=400 modules=dm-circle,null_blk,dm-flakey kernels=newest
 #
 # A FLUSH that fails, and what must not be believed because of another that succeeds (R4, R6): of the
-# origin, one that was issued earlier and fails later; of the cache device, while what it dropped is
-# copied to the origin; of a peer's cache device.
+# origin, one that was issued earlier and fails later, or one that comes when the origin has lost what it was
+# to make durable; of the cache device, while what it dropped is copied to the origin; of a peer's cache device.
 # shellcheck disable=SC2317	# called by ktap_test
 
 # shellcheck source=tests/lib/ktap.sh
@@ -102,6 +102,42 @@ ktap_test "create" dmsetup create c --table "$(table_of $((23 * 2048)) meta ssd 
 ktap_test "a FLUSH of the host behind one that fails late" later_flush
 ktap_test "the write-back's behind one that fails late" later_batch
 ktap_test "remove" dmsetup remove c
+
+# One of two blocks is refused; the other was taken, and lost before the FLUSH, which succeeds. Each of the
+# two places is a device of its own: one drops what it is given, the other keeps it back, and then refuses it.
+two_places()
+{
+	local low=${DEV_LOWER[org]} n=${DEV_SECTORS[org]}
+	DEV_LOWER[drops]=$low DEV_SECTORS[drops]=128 DEV_LOWER[refuses]=$low DEV_SECTORS[refuses]=128
+	dmsetup create none --table "0 128 error" && dmsetup create drops --table "0 128 linear $low 512" &&
+		dmsetup create refuses --table "0 128 linear $low 1024" && "$IO" table org noflush nolockfs <<-END
+			0 512 linear $low 0
+			512 128 linear /dev/mapper/drops 0
+			640 384 linear $low 640
+			1024 128 linear /dev/mapper/refuses 0
+			1152 $((n - 1152)) linear $low 1152
+		END
+}
+both_are_out() { [ "$(stat_of drops 5)" -gt "$1" ] && dev_held_writes refuses 1; }
+away_in_between()
+{
+	local none=/dev/mapper/none low=${DEV_LOWER[org]} before
+	__dev_table drops flakey "$low" 512 0 3600 1 drop_writes &&
+		__dev_table refuses delay "$none" 0 0 "$none" 0 600000 "$none" 0 0 &&
+		before=$(stat_of drops 5) && pages x 64 1 c && pages y 128 1 c && dmsetup message c 0 drain &&
+		wait_for 30 "both at the origin" both_are_out "$before" &&
+		__dev_table drops linear "$low" 512 && __dev_table refuses linear "$low" 1024 &&
+		wait_for 60 "both to be clean" circle_is_clean c || return 1
+	echo "# $(letters org 64 1)$(letters org 128 1)"
+	[ "$(letters org 64 1)$(letters org 128 1)" = xy ]
+}
+at_exit 'dmsetup remove none drops refuses 2>/dev/null'
+ktap_test "two places of the origin" two_places
+ktap_test "create it again" dmsetup create c --table "$(table_of $((23 * 2048)) meta ssd org "$BLOCK")"
+ktap_test "a FLUSH of it" "$IO" fdatasync /dev/mapper/c
+ktap_test "one block is refused, the other lost, before a FLUSH that succeeds" away_in_between
+ktap_test "remove it" dmsetup remove c
+dev_heal org && dmsetup remove none drops refuses
 
 # ---------------------------------------------------------------- the cache device's, in a circle
 

@@ -173,11 +173,11 @@ struct circle_circle {
 	u8 start;			/* enum circle_start */
 	bool was_unseen;		/* the label that we found had the flag UNSEEN */
 	bool may_fence;			/* the label is ours: peers are to be told */
-	u32 old_view;			/* of the label that was found */
-	u32 asked;			/* of the view before that: they do not count */
+	u32 old_view, asked;		/* of the label found; of that before: do not count */
 	struct circle_label found;	/* as it was when we came */
 	struct circle_label seen;	/* as last read; like label */
 	bool label_unsure;		/* the last write of the label failed, or may have */
+	bool label_refused[2];		/* the last read, write of it was */
 	unsigned int label_copy;	/* of our place, to be written next */
 	void *area;			/* CIRCLE_LABEL_AREA bytes, vmalloc'ed; the steward's own */
 	u64 activation;

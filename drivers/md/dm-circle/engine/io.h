@@ -31,6 +31,8 @@ struct circle_io {
 	bool locked;
 	bool hit;
 	u8 tries;			/* a write's, to find a free slot */
+	u8 again;			/* written anew, since the origin was away */
+	bool believed;			/* durable metadata may call what it dropped valid */
 	bool cold;			/* the policy does not want it cached */
 	bool direct;			/* step may run where the last part ends: any context */
 	bool uncommitted;	/* its commit failed */
@@ -40,7 +42,7 @@ struct circle_io {
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	bool flush_behind;	/* and its last device has a volatile cache */
 	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
-	int origin_errors;	/* node's, when it wrote to the origin */
+	int origin_errors, origin_away;	/* when it wrote to the origin */
 	int doubts;		/* FLUSHes of the cache device that had failed then */
 	struct circle_flush_wait flush;
 	void *write;			/* replicate.c's part */

@@ -87,6 +87,8 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->locked = false;
 	io->hit = false;
 	io->tries = 0;
+	io->again = 0;
+	io->believed = false;
 	io->cold = false;
 	io->direct = false;
 	io->uncommitted = false;
@@ -235,7 +237,9 @@ int circle_end_io(struct bio *bio, blk_status_t *status)
 		return DM_ENDIO_INCOMPLETE;
 	}
 	if (unlikely(*status) && io->at_origin)
-		circle_origin_refused(io->node, REQ_OP_READ, *status);
+		circle_origin_place_refused(io->node, REQ_OP_READ,
+					    circle_block_sector(io->node, io->block, io->start),
+					    *status);
 	trace_circle_done(io->node, (__force u32)bio_op(bio), io->block, io->start, io->len,
 			  (__force u8)*status);
 	if (io->locked) {

@@ -52,8 +52,9 @@ static int init(struct circle_node *node)
 	int r;
 
 	atomic64_set(&node->seq, 0);
-	atomic64_set(&node->origin_written, 0);
+	atomic64_set(&node->origin_written, 1);	/* by whoever was before us, perhaps */
 	atomic64_set(&node->origin_flushed, 0);
+	atomic64_set(&node->acked_through, 1);		/* the same */
 	node->bg_stop = true;
 	mutex_init(&node->admin);
 	circle_event_init(node);

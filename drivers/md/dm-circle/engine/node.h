@@ -65,6 +65,9 @@ struct circle_flusher {
 	struct bio bio;
 	u64 covers;
 	s64 flushed;			/* origin_flushed when it was issued */
+	u64 bad_place[8];		/* sectors that failed, << 1, + 1: a write; READ_ONCE */
+	unsigned long bad_since[8];
+	unsigned int bad_next;
 };
 
 /* What `dmsetup wait` waits for. */

@@ -6,6 +6,7 @@
  */
 #include "origin.h"
 
+#define AGAIN	(60 * HZ)	/* a place that failed before is news then */
 #define SLICE	(30 * HZ)	/* a device may hang for long, and that is not our fault */
 
 static void ended(struct bio *bio)
@@ -64,6 +65,7 @@ void circle_origin_init(struct circle_node *node)
 	INIT_LIST_HEAD(&f->next);
 	INIT_LIST_HEAD(&f->now);
 	INIT_WORK(&f->work, issue_work);
+	memset(f->bad_place, 0xff, sizeof(f->bad_place));
 }
 
 void circle_origin_flush_wait(struct circle_node *node, struct circle_flush_wait *w)
@@ -78,6 +80,37 @@ void circle_origin_flush_wait(struct circle_node *node, struct circle_flush_wait
 	spin_unlock_irq(&f->lock);
 	if (first)
 		issue(node);
+}
+
+/* Two at once may take the same entry: then one is forgotten. */
+static bool known(struct circle_flusher *f, u64 place)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(f->bad_place); i++)
+		if (READ_ONCE(f->bad_place[i]) == place)
+			break;
+	if (i < ARRAY_SIZE(f->bad_place) &&
+	    time_before(jiffies, READ_ONCE(f->bad_since[i]) + AGAIN))
+		return true;
+	if (i == ARRAY_SIZE(f->bad_place)) {
+		i = READ_ONCE(f->bad_next) % ARRAY_SIZE(f->bad_place);
+		WRITE_ONCE(f->bad_next, i + 1);
+	}
+	WRITE_ONCE(f->bad_since[i], jiffies);
+	WRITE_ONCE(f->bad_place[i], place);
+	return false;
+}
+
+void circle_origin_place_refused(struct circle_node *node, enum req_op op, u64 sector,
+				 blk_status_t status)
+{
+	u64 place = sector << 1;
+
+	if (op == REQ_OP_WRITE)
+		place++;
+	if (status != BLK_STS_IOERR || !known(&node->flusher, place))
+		circle_origin_refused(node, op, status);
 }
 
 struct waited {

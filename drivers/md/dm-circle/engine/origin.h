@@ -49,6 +49,20 @@ static inline void circle_origin_refused(struct circle_node *node, enum req_op o
 	}
 }
 
+/* Any context: the same, of a read or write at this sector of the origin. A place that fails again
+ * and again says nothing of the rest: it counts once a minute. IOERR: what it was is not known.
+ */
+void circle_origin_place_refused(struct circle_node *node, enum req_op op, u64 sector,
+				 blk_status_t status);
+
+/* Any context. What was written, and then flushed, while this stayed as it was, is there (R4):
+ * FLUSHes that failed, and requests that were refused as by one that is away.
+ */
+static inline int circle_origin_losses(const struct circle_node *node)
+{
+	return atomic_read(&node->origin_errors) + atomic_read(&node->origin_away);
+}
+
 static inline u64 circle_origin_mark(struct circle_node *node)
 {
 	u64 written = atomic64_read(&node->origin_written);
@@ -91,8 +105,8 @@ struct circle_flush_wait {
 void circle_origin_init(struct circle_node *node);
 
 /* Process context. A FLUSH that is issued from now on: done(OK): what had completed is durable,
- * unless a FLUSH failed between the first of these writes and done: who asks this for compares
- * node->origin_errors. Else it failed, and has been counted.
+ * unless something was lost between the first of these writes and done: who asks this for compares
+ * circle_origin_losses(). Else it failed, and has been counted.
  */
 void circle_origin_flush_wait(struct circle_node *node, struct circle_flush_wait *w);
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * promote: copies the pages of a block that are not valid from the origin into the cache, in the
- * background. It may always give up; it never touches a valid page, and never takes the last of
- * the stock.
+ * background. It may always give up; it never touches a valid page, never takes the last of the
+ * stock, and never makes a page valid that the origin could still lose (R1a).
  */
 #include "op.h"
+#include "origin.h"
 #include "repair.h"
 
 #define MAX_PROMOTING	16
@@ -26,6 +27,12 @@ static void part_over(struct circle_op *op, bool failed, bool cache_failed)
 
 static void copied_out(int read_err, unsigned long write_err, void *context)
 {
+	struct circle_op *op = context;
+
+	if (write_err)		/* which status it had kcopyd does not say */
+		circle_origin_place_refused(op->node, REQ_OP_WRITE,
+					    circle_block_sector(op->node, op->range.block, 0),
+					    BLK_STS_IOERR);
 	part_over(context, read_err || write_err, read_err);
 }
 
@@ -93,6 +100,49 @@ static void promoted(struct circle_op *op)
 	finish(op);
 }
 
+/* What was read is durable there, unless something was lost since. */
+static void settle(struct circle_op *op)
+{
+	smp_rmb();		/* covered by a FLUSH behind one that failed: then that is seen */
+	if (op->losses != circle_origin_losses(op->node))
+		op->err = -EIO;
+	promoted(op);
+}
+
+static void settle_work(struct work_struct *work)
+{
+	settle(container_of(work, struct circle_op, work));
+}
+
+/* Any context. Its end is on a queue that is waited for before the node goes. */
+static void flushed(struct circle_flush_wait *w, blk_status_t status)
+{
+	struct circle_op *op = container_of(w, struct circle_op, flush);
+
+	if (status)
+		op->err = -EIO;
+	INIT_WORK(&op->work, settle_work);
+	queue_work(op->node->next_wq, &op->work);
+}
+
+/*
+ * The origin may have what was read in its volatile cache alone. A power cut would take it there
+ * and leave the copy, which is shown until it is evicted, and then something older is.
+ */
+static void copied(struct circle_op *op)
+{
+	if (op->err) {
+		promoted(op);
+		return;
+	}
+	if (!circle_origin_mark(op->node)) {
+		settle(op);
+		return;
+	}
+	op->flush.done = flushed;
+	circle_origin_flush_wait(op->node, &op->flush);
+}
+
 /* shard->lock held, range ours. False: nothing to do. */
 static bool prepare(struct circle_op *op, struct circle_shard *sh)
 {
@@ -121,6 +171,7 @@ static bool prepare(struct circle_op *op, struct circle_shard *sh)
 	if (!op->mask || (sl->flags & CIRCLE_SLOT_BUSY) || !(sl->flags & CIRCLE_SLOT_WRITABLE))
 		return false;
 	sl->flags |= CIRCLE_SLOT_BUSY;
+	op->losses = circle_origin_losses(node);
 	return true;
 }
 
@@ -163,7 +214,7 @@ void circle_promote(struct circle_node *node, u64 block, bool main)
 	op->range.block = block;
 	op->range.mask = ~0ull;
 	op->main = main;
-	op->copied = promoted;
+	op->copied = copied;
 	INIT_WORK(&op->work, promote_work);
 	queue_work(node->bg_wq, &op->work);
 	return;

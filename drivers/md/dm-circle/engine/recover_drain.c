@@ -472,5 +472,5 @@ int circle_recover_drain(struct circle_recovery *r)
 {
 	int err = r->nr ? drain_all(r) : 0;
 
-	return err ?: circle_bdev_flush(r->node->origin);
+	return err ?: circle_origin_flush(r->node) ? -EIO : 0;
 }

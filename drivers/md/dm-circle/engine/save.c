@@ -131,15 +131,19 @@ static int save_page(struct saver *v, u32 page)
 				   circle_block_sector(node, v->block, from), v->buf, end - from);
 		circle_origin_wrote(node);
 		circle_origin_answered(node, r);
+		if (r)
+			circle_origin_place_refused(node, REQ_OP_WRITE,
+						    circle_block_sector(node, v->block, 0),
+						    BLK_STS_IOERR);
 	}
 	return r ? -EROFS : 0;
 }
 
 /* As in write-back: the cache device first, then the origin, and no FLUSH failed meanwhile. */
-static bool flush_saved(struct circle_node *node, int errors, int doubts)
+static bool flush_saved(struct circle_node *node, int losses, int doubts)
 {
 	return circle_cache_flush(node) && !circle_origin_flush(node) &&
-	       errors == atomic_read(&node->origin_errors) &&
+	       losses == circle_origin_losses(node) &&
 	       doubts == atomic_read(&node->meta->data_errors);
 }
 
@@ -205,6 +209,24 @@ static void save_pages(struct saver *v, u64 dirty)
 		WRITE_ONCE(v->node->repair.origin_failed, true);
 }
 
+/*
+ * The origin refused a page. If it was away then, it has lost the others (R4): once more without
+ * that one. Returns circle_origin_losses() before that.
+ */
+static int save_anew(struct saver *v)
+{
+	int losses = circle_origin_losses(v->node);
+	u64 refused = v->not_taken, again = v->saved;
+
+	v->not_taken = 0;
+	v->saved = 0;
+	save_pages(v, again);
+	if (v->not_taken)
+		v->saved = 0;
+	v->not_taken |= refused;
+	return losses;
+}
+
 /* What a holder could not give back is not held: it is lost, as one that does not answer (R3). */
 static void lose_refusers(struct saver *v)
 {
@@ -258,7 +280,7 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 		.alone = how & CIRCLE_SAVE_ALONE,
 		.doubts = atomic_read(&node->meta->data_errors),
 	};
-	int errors = atomic_read(&node->origin_errors);
+	int losses = circle_origin_losses(node);
 	u64 dirty = find(&v) & pages, left, unused;
 
 	unreadable = unreadable ?: &unused;
@@ -268,12 +290,15 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 	if (!dirty)
 		return *unreadable | (v.under_way & pages);
 	get_buf(&v);
-	if (none_older(node))
+	if (none_older(node)) {
 		save_pages(&v, dirty);
+		if (v.not_taken && v.saved)
+			losses = save_anew(&v);
+	}
 	put_buf(&v);
 	lose_refusers(&v);
-	if (v.saved && !flush_saved(node, errors, v.doubts)) {
-		if (errors != atomic_read(&node->origin_errors))
+	if (v.saved && !flush_saved(node, losses, v.doubts)) {
+		if (losses != circle_origin_losses(node))
 			v.not_taken |= v.saved;
 		v.saved = 0;
 	}

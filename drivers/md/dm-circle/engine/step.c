@@ -47,6 +47,12 @@ static void copied(struct circle_io *io, bool failed, bool cache_failed)
 
 static void copied_out(int read_err, unsigned long write_err, void *context)
 {
+	struct circle_io *io = context;
+
+	if (write_err)		/* which status it had kcopyd does not say */
+		circle_origin_place_refused(io->node, REQ_OP_WRITE,
+					    circle_block_sector(io->node, io->block, 0),
+					    BLK_STS_IOERR);
 	copied(context, read_err || write_err, read_err);
 }
 

@@ -44,11 +44,15 @@ void circle_fenced(struct circle_node *node, u64 gen)
 	circle_steward_kick(node);
 }
 
-/* On the origin's disk that may be the sign that it was away. */
-static void label_failed(struct circle_node *node)
+/* On the origin's disk that may be the sign that it was away; one that fails for ever is none. */
+static void label_answered(struct circle_node *node, bool write, bool error)
 {
-	if (node->circle->label_dev->bd_disk == node->origin->bd_disk)
+	struct circle_circle *c = node->circle;
+
+	if (error && !c->label_refused[write] &&
+	    c->label_dev->bd_disk == node->origin->bd_disk)
 		atomic_inc(&node->origin_away);
+	c->label_refused[write] = error;
 }
 
 static int look(struct circle_node *node)
@@ -58,11 +62,12 @@ static int look(struct circle_node *node)
 	u32 losses = READ_ONCE(c->losses);
 	unsigned long begin = jiffies;
 	struct circle_label_view v;
+	int r;
 
-	if (circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area)) {
-		label_failed(node);
+	r = circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area);
+	label_answered(node, false, r);
+	if (r)
 		return -EIO;
-	}
 	circle_label_judge(c->area, node->conf.id, &v, cur, circle_crc);
 	if (v.status)
 		return -EIO;
@@ -100,8 +105,10 @@ static int write_label(struct circle_node *node)
 		r = circle_label_write(node->meta->io, c->label_dev,
 				       shared ? REQ_OP_WRITE | REQ_SYNC : CIRCLE_WRITE_DURABLY,
 				       c->label_sector, &c->label, c->label_copy, c->area);
-		if (r)
-			label_failed(node);
+		label_answered(node, true, r);
+		if (r && c->label_dev->bd_disk == node->cache->bd_disk &&
+		    !READ_ONCE(node->meta->failed))
+			circle_cache_doubt(node);
 	}
 	if (!r && shared)
 		r = circle_origin_flush(node);

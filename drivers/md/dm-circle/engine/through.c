@@ -16,6 +16,8 @@
 #include "repair.h"
 #include "replicate.h"
 
+#define AGAIN	8	/* an origin that comes and goes all the time */
+
 static void save_parts(struct circle_io *io);
 
 /* Any context, circle_may_go(). */
@@ -83,9 +85,19 @@ static void unmark(struct circle_io *io)
 		circle_io_end(io);
 		return;
 	}
-	/* The rest of a page may have come from a cache device that had just dropped it. */
-	if (io->doubts != atomic_read(&io->node->meta->data_errors)) {
-		circle_io_continue(io, save_parts);
+	/*
+	 * The rest of a page may have come from a cache device that had just dropped it; or what
+	 * was written may be lost, if the origin was away before its FLUSH.
+	 */
+	if (io->origin_away != atomic_read(&io->node->origin_away) && io->again++ == AGAIN) {
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+		return;
+	}
+	if (io->doubts != atomic_read(&io->node->meta->data_errors) ||
+	    io->origin_away != atomic_read(&io->node->origin_away)) {
+		if (circle_degrade_wait(io, save_parts))
+			circle_io_continue(io, save_parts);
 		return;
 	}
 	spin_lock_irqsave(&sh->lock, flags);
@@ -137,15 +149,22 @@ static void wait_for_freeing(struct circle_io *io)
 static void at_origin(struct circle_io *io)
 {
 	const struct circle_slots *s = io->node->slots;
+	bool older;
 
 	if (!copies_left(io)) {
 		wait_for_freeing(io);
 		return;
 	}
+	older = circle_slot_dirty(s, io->slot) & io->touched;
+	/*
+	 * First the cache device, lest a power cut leave there something older than at the origin;
+	 * one that fails it is not believed any more.
+	 */
+	if (older)
+		circle_cache_flush(io->node);
 	atomic_set(&io->pending, 1);
 	io->step = unmark;
-	if ((circle_slot_dirty(s, io->slot) & io->touched) ||
-	    READ_ONCE(s->slot[io->slot].holders) || io->flush_behind) {
+	if (older || READ_ONCE(s->slot[io->slot].holders) || io->flush_behind) {
 		io->settled = true;
 		circle_io_flush_origin(io);
 	}
@@ -217,6 +236,7 @@ static void save_parts(struct circle_io *io)
 	if (!circle_lease_wait(io, save_parts))
 		return;
 	io->origin_errors = atomic_read(&io->node->origin_errors);	/* before the first write */
+	io->origin_away = atomic_read(&io->node->origin_away);
 	io->doubts = atomic_read(&io->node->meta->data_errors);
 	io->settled = false;
 	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
@@ -298,7 +318,7 @@ void circle_through_step(struct circle_io *io)
 {
 	struct circle_shard *sh = io->range.shard;
 	unsigned long flags;
-	bool believed = false, unsure;
+	bool unsure;
 
 	trace_circle_through(io->node, io->block, io->start, io->len);
 	if (!circle_behind_wait(io, circle_through_step, false))
@@ -308,15 +328,14 @@ void circle_through_step(struct circle_io *io)
 		return;
 	spin_lock_irqsave(&sh->lock, flags);
 	io->slot = __circle_slot_find(io->node->slots, sh, 0, io->block);
-	unsure = __unsure(io);
-	if (!unsure)
-		believed = __drop_clean(io, sh);
+	unsure = __unsure(io);		/* also then: what is clean there may be newer by now */
+	io->believed |= __drop_clean(io, sh);
 	spin_unlock_irqrestore(&sh->lock, flags);
-	if (unsure) {
+	if (unsure && !io->status) {
 		circle_unsure_wait(io, circle_through_step);
 		return;
 	}
-	if (!believed || io->status) {
+	if (!io->believed || io->status) {
 		save_parts(io);
 		return;
 	}

@@ -250,17 +250,41 @@ static unsigned int settle(struct circle_node *node, struct circle_op *op, bool 
 	return ok ? hweight64(done) : 0;
 }
 
-/* False: the origin failed all of it. A block whose slot cannot be read is left to repair.c. */
-static bool write_batch(struct circle_node *node, const struct circle_batch *b)
+/*
+ * Which of the blocks the origin refused are taken out of the batch. True: there are some, so that
+ * it may have been away, and have lost the others.
+ */
+static bool take_out_refused(struct circle_node *node, struct circle_batch *b,
+			     const struct list_head *ops)
+{
+	const struct circle_op *op;
+	u32 nr = 0;
+
+	list_for_each_entry(op, ops, link) {
+		if (!op->err || op->cache_failed)
+			b->block[nr++] = op->range.block;
+		if (op->mask && !op->cache_failed)
+			circle_origin_answered(node, op->err);
+	}
+	swap(b->nr, nr);
+	return b->nr < nr;
+}
+
+/*
+ * False: nothing is settled. *refused: since the origin refused some blocks, which are in the batch
+ * no more. A block whose slot cannot be read is left to repair.c.
+ */
+static bool write_once(struct circle_node *node, struct circle_batch *b, bool *refused)
 {
 	struct circle_op *op, *tmp;
 	LIST_HEAD(ops);
-	int errors = atomic_read(&node->origin_errors);
+	int losses = circle_origin_losses(node);
 	int doubts = atomic_read(&node->meta->data_errors);
 	u64 pages = 0, us;
-	bool ok, any = false, bad = false;
-	u32 i;
+	u32 i, nr = b->nr;
+	bool ok, any = false;
 
+	*refused = false;
 	/*
 	 * A slot of one of these blocks may have been evicted, and still be durably valid: it would
 	 * be older than the origin.
@@ -279,36 +303,43 @@ static bool write_batch(struct circle_node *node, const struct circle_batch *b)
 	}
 	WRITE_ONCE(node->wb.width, 1);
 	wait_event(node->wb.idle, !atomic_read(&node->wb.running));
-	circle_pace_fit(node, b->nr);
-	ok = circle_cache_flush(node) && !circle_origin_flush(node);
+	circle_pace_fit(node, nr);
+	*refused = take_out_refused(node, b, &ops);
+	ok = !*refused && circle_cache_flush(node) && !circle_origin_flush(node);
 	/*
-	 * Another's FLUSH that failed may have taken what we wrote with it; one of the cache device
-	 * what we read, and then older data came.
+	 * Another's FLUSH that failed may have taken what we wrote with it, as an origin that was
+	 * away (R4); one of the cache device what we read, and then older data came.
 	 */
-	ok = ok && errors == atomic_read(&node->origin_errors) &&
+	ok = ok && losses == circle_origin_losses(node) &&
 	     doubts == atomic_read(&node->meta->data_errors);
 	list_for_each_entry_safe(op, tmp, &ops, link) {
 		pages += settle(node, op, ok);
 		any |= !op->err && op->mask;
-		bad |= op->err && !op->cache_failed;
-		if (op->mask && !op->cache_failed)
-			circle_origin_answered(node, op->err);
 		list_del(&op->link);
 		mempool_free(op, &node->op_pool);
 	}
 	if (ok && any)
 		WRITE_ONCE(node->wb.good, jiffies);
-	circle_pace_judge(node, ok && any ? b->nr : 0);
+	circle_pace_judge(node, ok && any ? nr : 0);
 	us = ktime_us_delta(ktime_get(), node->wb.begun);
 	node->wb.room = circle_pace_room(node, us);
-	if (ok && (any || !bad) && (pages || !circle_meta_data_bad(node->meta)))
-		circle_pace_keep(&node->wb, b->nr * 2 >= b->whole, pages, us);
+	if (ok && (pages || !circle_meta_data_bad(node->meta)))
+		circle_pace_keep(&node->wb, nr * 2 >= b->whole, pages, us);
 	else
 		circle_pace_none(&node->wb);
-	trace_circle_writeback(node, b->nr, ok && !bad);
-	if (ok && bad)
-		CIRCLE_WARN_LIMIT("write-back to the origin failed for some blocks, which stay dirty");
-	return ok && (any || !bad);
+	trace_circle_writeback(node, nr, ok);
+	return ok;
+}
+
+/* False: nothing of it is at the origin, as far as is known. */
+static bool write_batch(struct circle_node *node, struct circle_batch *b)
+{
+	bool refused, ok = write_once(node, b, &refused);
+
+	if (!refused || !b->nr)
+		return ok;
+	CIRCLE_WARN_LIMIT("write-back to the origin failed for some blocks, which stay dirty");
+	return write_once(node, b, &refused);	/* the others once more */
 }
 
 /* In a suspend only for FLUSHes that wait for it, and not for long. */
@@ -335,6 +366,7 @@ static void writeback_work(struct work_struct *work)
 	struct circle_batch *b = wb->batch;
 	bool press, voided;
 	int doubts;
+	u32 nr;
 
 	if (!may_run(node) || circle_is_behind(node))
 		return;			/* behind.c begins it again */
@@ -353,19 +385,20 @@ static void writeback_work(struct work_struct *work)
 	wb->pressed = press;
 	WRITE_ONCE(wb->pressure, false);
 	collect(node, b, press || want_all(node));
-	if (!b->nr)
+	nr = b->nr;
+	if (!nr)
 		circle_degrade_idle(node);
-	if (b->nr && !write_batch(node, b)) {
+	if (nr && !write_batch(node, b)) {
 		/* else it may be the cache device that failed */
 		if (voided && doubts == atomic_read(&node->meta->data_errors))
 			circle_drain_end(node, -EIO);
 		wb->backoff_ms = clamp(wb->backoff_ms * 2, 100u, BACKOFF_MAX_MS);
 		CIRCLE_WARN_LIMIT("write-back to the origin failed, %u blocks stay dirty; next try in %u ms",
-				  b->nr, wb->backoff_ms);
+				  nr, wb->backoff_ms);
 		delay = msecs_to_jiffies(wb->backoff_ms);
 	} else {
 		wb->backoff_ms = 0;
-		if (b->nr)
+		if (nr)
 			delay = wb->room;
 		circle_reclaim_anew(node);	/* also for what peers let go meanwhile */
 	}

@@ -268,7 +268,8 @@ int __circle_meta_checkpoint(struct circle_meta *m)
 		r = write_pages(m, page, nr, lsn);
 	if (!r) {
 		r = circle_bdev_flush(m->bdev);
-		m->bad |= r;
+		if (r)
+			__circle_meta_refused(m, true);
 	}
 	if (r)
 		return fail(m, r);

@@ -170,6 +170,11 @@ static inline bool circle_meta_data_bad(const struct circle_meta *m)
 	return atomic_read(&m->data_errors);
 }
 
+/* A write to the metadata device failed; flush: or a FLUSH, which on the disk that the cache device
+ * is on, too, may have dropped what was written there.
+ */
+void __circle_meta_refused(struct circle_meta *m, bool flush);
+
 int circle_meta_read(struct circle_meta *m, u64 mb, u32 nr, void *buf);
 /* A synchronous write to the metadata device; notes that it is bad. */
 int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u32 nr);

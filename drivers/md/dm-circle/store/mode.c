@@ -15,8 +15,15 @@ int circle_meta_write(struct circle_meta *m, blk_opf_t opf, u64 mb, void *buf, u
 			       nr * CIRCLE_MB_SECTORS);
 
 	if (r)
-		m->bad = true;
+		__circle_meta_refused(m, opf & (REQ_PREFLUSH | REQ_FUA));
 	return r;
+}
+
+void __circle_meta_refused(struct circle_meta *m, bool flush)
+{
+	m->bad = true;
+	if (flush && !m->failed && m->bdev->bd_disk == m->data->bd_disk)
+		circle_meta_data_lost(m);
 }
 
 static bool readable(struct circle_meta *m)

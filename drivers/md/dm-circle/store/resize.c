@@ -36,7 +36,8 @@ static int flush(struct circle_meta *m)
 {
 	int r = circle_bdev_flush(m->bdev);
 
-	m->bad |= r;
+	if (r)
+		__circle_meta_refused(m, true);
 	return r;
 }
 
