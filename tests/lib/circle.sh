@@ -126,6 +126,9 @@ circle_recovers()
 	return 1
 }
 
+# circle_recovered <N>: it has been live before that, and has brought all to the origin.
+circle_recovered() { wait_for 120 "the recovery of node $1" circle_is "c$1" recovering 0; }
+
 circle_view_is() { circle_is "c$1" in_view "$2"; }
 circle_risk_is() { circle_is "c$1" at_risk "$2"; }
 

@@ -55,6 +55,7 @@ ktap_test "writes" history_goes_on
 ktap_test "and some that stay dirty" last_writes
 ktap_test "the owner dies" circle_node_die 1
 ktap_test "and comes back with its SSD" circle_node_create 1 1 "2 3"
+ktap_test "in the end" circle_recovered 1
 ktap_test "complete" grep -q "recovery complete: [1-9]" <(dmesg)
 ktap_test "every completed write is there" hist check /dev/mapper/c1 --allow all --record
 
@@ -62,6 +63,7 @@ ktap_test "more writes" history_goes_on
 ktap_test "and some that stay dirty then" last_writes
 ktap_test "all die" all_dead
 ktap_test "all are back" all_back
+ktap_test "in the end, too" circle_recovered 1
 ktap_test "complete up to the last FLUSH" grep -q "complete up to the last FLUSH: [1-9]" <(dmesg)
 ktap_test "what was flushed or seen is there" hist check /dev/mapper/c1 --allow flushed+observed \
 	--record

@@ -156,7 +156,7 @@ slots_fail()
 # Nothing is held: pages that cannot be read are lost, listed, and survive a restart.
 degree_0()
 {
-	fresh && dmsetup remove c1 && circle_node_create 1 0 "2 3" && dev_fail_writes org1 &&
+	fresh && dmsetup remove c1 && circle_node_create 1 0 "2 3" && circle_recovered 1 && dev_fail_writes org1 &&
 		run --ops 60 --mix write=100 && slots_fail && dev_heal org1 &&
 		dmsetup message c1 0 drain &&
 		wait_for 60 "lost pages" all_lost && dmsetup message c1 0 lost >/tmp/lost &&

@@ -21,7 +21,8 @@
 
 bool circle_all_drained(const struct circle_node *node)
 {
-	return atomic_read(&node->slots->nr_dirty) == atomic_read(&node->slots->nr_lost);
+	return atomic_read(&node->slots->nr_dirty) == atomic_read(&node->slots->nr_lost) &&
+	       !atomic_read(&node->slots->nr_old);
 }
 
 enum circle_health circle_node_health(const struct circle_node *node)
@@ -30,7 +31,8 @@ enum circle_health circle_node_health(const struct circle_node *node)
 		return CIRCLE_WELL;
 	if (!READ_ONCE(node->meta->voided))
 		return CIRCLE_FAILING;
-	return atomic_read(&node->slots->nr_dirty) ? CIRCLE_DRAINING : CIRCLE_BARE;
+	return atomic_read(&node->slots->nr_dirty) || READ_ONCE(node->recovering) ?
+	       CIRCLE_DRAINING : CIRCLE_BARE;
 }
 
 bool circle_node_failed(const struct circle_node *node)

@@ -19,7 +19,8 @@ static int take_out(struct circle_slots *s, struct circle_shard *sh, u32 n, stru
 		.block = circle_slot_block(sl), .mask = ~0ull, .excl = true,
 	};
 
-	if (circle_slot_dirty(s, n) || sl->holders || (sl->flags & CIRCLE_SLOT_UNSURE))
+	if (circle_slot_dirty(s, n) || sl->holders ||
+	    (sl->flags & (CIRCLE_SLOT_UNSURE | CIRCLE_SLOT_OLD)))
 		return -EBUSY;
 	if ((sl->flags & CIRCLE_SLOT_BUSY) || !__circle_range_lock(s, &range, true))
 		return -EAGAIN;

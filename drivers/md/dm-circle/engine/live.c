@@ -2,7 +2,8 @@
 /*
  * live: see live.h. What was found (recover_impl.h: all copies, in order) stays as it is; each
  * block that has a winner has a state: pending; drained; gone: at the origin, flushed, and durably
- * released by every peer that the label counts, so that nothing older comes back over it (R4).
+ * released by every peer that the label counts, and by the own SSD, so that nothing older comes
+ * back over it (R4).
  *
  * It must never write the label that counts no peer before all is drained and flushed (R6) and no
  * drainer is at work.
@@ -41,7 +42,7 @@ static bool write_last_label(struct circle_live *l)
 	spin_unlock_irq(&l->lock);
 	if (!ready)
 		return false;
-	if (circle_lease_ok(node) && !circle_label_open(node))
+	if (!circle_live_own_end(l) && circle_lease_ok(node) && !circle_label_open(node))
 		return true;
 	spin_lock_irq(&l->lock);
 	l->over = false;
@@ -71,8 +72,11 @@ static bool finish(struct circle_live *l)
 	spin_unlock_irq(&l->lock);
 	circle_live_let_go(&go);
 	CIRCLE_INFO("recovery complete%s: %u blocks (%u from peers), %llu pages drained to the origin",
-		    l->weak ? " up to the last FLUSH" : "", l->winners, l->winners, l->pages);
+		    l->weak ? " up to the last FLUSH" : "", l->winners,
+		    l->winners - l->own_winners, l->pages);
 	circle_live_free(node);
+	circle_commit_kick(node);		/* metadata that failed: nothing is dirty now */
+	circle_writeback_kick(node);		/* a FLUSH may wait for that */
 	for (i = 0; i < c->nr_peers; i++)	/* may be resynchronised now */
 		wake_up_all(&c->peer[i].wait);
 	circle_event_post(node);
@@ -140,6 +144,7 @@ void circle_live_round(struct circle_node *node)
 	circle_live_say_void(l);
 	circle_live_say_weak(l);
 	circle_live_say_lost(l);
+	circle_live_own_sweep(l);
 	if (kthread_should_stop())
 		return;
 	if (READ_ONCE(l->later) && due(&l->retried, RETRY)) {
@@ -248,6 +253,7 @@ void circle_live_free(struct circle_node *node)
 	while (atomic_read(&l->users))	/* they look at it, or at a part of it */
 		schedule_timeout_uninterruptible(1);
 	smp_mb();		/* pairs with the barrier in circle_live_put() */
+	circle_live_own_undo(l);	/* who recovers next looks for it */
 	destroy(l);
 }
 
@@ -310,10 +316,11 @@ static void judge_block(struct circle_live *l, u32 won)
 	bool other = (l->r.node->circle->old_view | l->r.node->circle->asked) & ~l->r.counted;
 
 	for (c = w; c < l->r.copy + l->r.nr && c->block == w->block; c++)
-		other |= !circle_live_alike(w, c);
+		other |= !circle_live_alike(w, c) || c->from == CIRCLE_FROM_SSD;
 	if (other || same < l->floor)
 		l->state[won] |= LIVE_UNEVEN;
 	l->winners++;
+	l->own_winners += w->from == CIRCLE_FROM_SSD;
 	l->left++;
 	l->pages += hweight64(w->pages);
 }
@@ -331,6 +338,8 @@ static struct circle_live *create(const struct circle_recovery *r)
 	l->r.counted = r->counted;
 	memcpy(l->r.instance, r->instance, sizeof(l->r.instance));
 	l->r.live = true;
+	l->weak = r->verdict == CIRCLE_WEAK;	/* which the label says already */
+	l->weak_said = l->weak;
 	mutex_init(&l->flush);
 	spin_lock_init(&l->lock);
 	for (i = 0; i < LIVE_QUEUES; i++)
@@ -372,44 +381,52 @@ static void take_copies(struct circle_live *l, struct circle_recovery *r)
 	}
 }
 
-/* Those of the old view that are believed, and the copies that they have at least. */
-static int count_on(struct circle_live *l)
+/*
+ * Those of the old view that are believed, and the copies that they have at least. With the own
+ * SSD that may be none (R6).
+ */
+static int count_on(struct circle_live *l, bool own)
 {
 	struct circle_circle *c = l->r.node->circle;
 	unsigned int i, missing;
+	bool same;
 
 	l->listed = l->r.counted;
 	for (i = 0; i < c->nr_peers; i++) {
 		l->seen[i] = jiffies;
-		if (l->r.instance[i] == c->peer[i].counted)
+		same = circle_same_store(l->r.instance[i], c->peer[i].counted);
+		if (l->r.instance[i] == c->peer[i].counted || (same && l->weak))
 			continue;
-		if (!circle_same_store(l->r.instance[i], c->peer[i].counted))
+		if (!same)
 			l->listed &= ~(1u << i);	/* that was another store's list */
 		l->r.counted &= ~(1u << i);
 		l->r.instance[i] = c->peer[i].counted;	/* may be asked when that store is there */
 	}
 	l->whole = l->r.counted;
 	missing = hweight32(c->old_view & ~l->r.counted);
-	if (c->found.floor <= missing)
+	if (c->found.floor <= missing && !own)
 		return -EACCES;
-	l->floor = c->found.floor - missing;
+	l->floor = c->found.floor - min_t(u32, missing, c->found.floor);
 	l->flags = c->label.flags & ~CIRCLE_LBF_LOST;	/* nothing is mapped: all was overwritten */
 	return 0;
 }
 
 int circle_live_begin(struct circle_node *node, struct circle_recovery *r)
 {
+	bool own = node->circle->start == CIRCLE_START_RESTART && circle_live_own_can(r);
 	struct circle_live *l = create(r);
 	int err;
 
 	if (!l)
 		return -ENOMEM;
-	err = count_on(l);
+	err = count_on(l, own);
 	if (!err)
 		err = circle_live_flush_peers(l, &l->drainer[0].call);
 	/* What the old owner wrote through may be in the origin's cache alone: no list has it. */
 	if (!err && circle_origin_flush(node))
 		err = -EIO;
+	if (!err && own && circle_live_own_prepare(r))
+		err = -EACCES;
 	if (!err)
 		err = circle_live_label(l, l->r.counted, l->floor);
 	if (err) {
@@ -417,12 +434,15 @@ int circle_live_begin(struct circle_node *node, struct circle_recovery *r)
 		return err;
 	}
 	take_copies(l, r);
+	if (own)
+		circle_live_own_keep(l);
 	set(node, l);
 	spin_lock_irq(&node->circle->lock);
 	/* nobody resynchronises them */
 	WRITE_ONCE(node->circle->wait, node->circle->old_view | node->circle->asked);
 	spin_unlock_irq(&node->circle->lock);
 	WRITE_ONCE(node->recovering, true);
-	CIRCLE_INFO("recovery: live, %u blocks are still to be drained", l->left);
+	CIRCLE_INFO("recovery: live%s, %u blocks are still to be drained",
+		    l->weak ? ", up to the last FLUSH" : "", l->left);
 	return 0;
 }

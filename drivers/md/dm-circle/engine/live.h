@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * live: a takeover serves the host before what it found is at the origin. Until then all writes go
- * through (circle_node_through()), and requests for what is not drained yet wait for that.
+ * live: a takeover, or an owner that restarts, serves the host before what it found is at the
+ * origin. Until then all writes go through (circle_node_through()), and requests for what is not
+ * drained yet wait for that.
  */
 #ifndef CIRCLE_ENGINE_LIVE_H
 #define CIRCLE_ENGINE_LIVE_H
@@ -11,13 +12,15 @@
 struct circle_io;
 
 /*
- * preresume, in a takeover whose verdict is COMPLETE, all lists are in: writes the label that
+ * preresume, a recovery whose verdict is COMPLETE, all lists are in: writes the label that
  * counts the peers that are believed, after FLUSHes there and at the origin. Sleeps. On 0 r's
  * copies are its own, and node->recovering is set. -ENOMEM, -EACCES (what is believed is too
  * little, or cannot be flushed): it is to be drained instead; -EAGAIN: to be judged anew; -EIO,
  * -ESTALE.
  */
 int circle_live_begin(struct circle_node *node, struct circle_recovery *r);
+/* May an owner that restarts with its SSD be live so? All lists are in. Sleeps. */
+bool circle_live_own_can(const struct circle_recovery *r);
 
 /* map(), node->recovering seen. False: it waits, or has been ended. */
 bool circle_live_gate(struct circle_io *io);

@@ -107,7 +107,7 @@ static int any_blocked(const struct circle_live *l, const struct circle_copy *wo
 	return err;
 }
 
-/* Every peer that the label counts has forgotten the block, durably. */
+/* The own SSD, and every peer that the label counts, has forgotten the block, durably. */
 static int release_block(struct circle_live *l, struct circle_call *call,
 			 const struct circle_live_job *job)
 {
@@ -116,6 +116,8 @@ static int release_block(struct circle_live *l, struct circle_call *call,
 
 	if (!err)
 		err = make_durable(l, job) ?: any_blocked(l, won);	/* that may take long */
+	if (!err)		/* first: it may have an older version than the peers have */
+		err = circle_live_own_forget(l, job->i);
 	for (c = won; !err && c < end && c->block == won->block; c++)
 		if (circle_recover_counts(&l->r, c))
 			err = READ_ONCE(l->r.err) ? -ECANCELED : release(l, call, c);
@@ -132,10 +134,16 @@ bool circle_live_alike(const struct circle_copy *a, const struct circle_copy *b)
 	return same_version(a, b) && a->pages == b->pages;
 }
 
+bool circle_live_can_be_asked(const struct circle_live *l, const struct circle_copy *c)
+{
+	return c->from == CIRCLE_FROM_SSD ? c->believed && l->own :
+					    circle_live_reachable(l, c);
+}
+
 /* -ENOTCONN: its peer may be back soon. -EHOSTDOWN: nobody waits for that one any more. */
 static int drain_copy(struct circle_live *l, struct circle_drainer *d, const struct circle_copy *c)
 {
-	if (!circle_live_reachable(l, c))
+	if (!circle_live_can_be_asked(l, c))
 		return READ_ONCE(l->gone) >> c->from & 1 ? -EHOSTDOWN : -ENOTCONN;
 	return circle_recover_copy(d, c);
 }
@@ -188,8 +196,7 @@ static bool has_restarted(const struct circle_live *l, const struct circle_peer 
 	return !(l->whole >> p->nr & 1) && instance != p->counted;
 }
 
-/* The label says WEAK before anything of that kind is believed (R6). -EAGAIN: when it does. */
-static int may_be_weak(struct circle_live *l)
+int circle_live_may_be_weak(struct circle_live *l)
 {
 	if (READ_ONCE(l->weak_said))
 		return 0;
@@ -206,14 +213,14 @@ static int ask(struct circle_live *l, struct circle_drainer *d, const struct cir
 	bool weak;
 
 	if (has_restarted(l, p, READ_ONCE(p->instance)))
-		err = may_be_weak(l);
+		err = circle_live_may_be_weak(l);
 	if (!err)
 		err = circle_recover_run(d, any, from, to);
 	if (err)
 		return err;
 	weak = has_restarted(l, p, d->call.instance);	/* it may have done so just now */
 	if (weak)
-		err = may_be_weak(l);
+		err = circle_live_may_be_weak(l);
 	if (!err)
 		note_asked(l, won, p, weak);
 	return err;
@@ -223,7 +230,7 @@ static int ask(struct circle_live *l, struct circle_drainer *d, const struct cir
  * Nobody who counts can read the page: others of the old views may. What one has that did not
  * restart is complete; who did has what was flushed (R6), and is asked when all others have been,
  * so often that what is wrong there is not just passing.
- * -ENOMEDIUM: one is away that may have it. -EAGAIN: as may_be_weak().
+ * -ENOMEDIUM: one is away that may have it. -EAGAIN: as circle_live_may_be_weak().
  */
 static int ask_others(struct circle_live *l, struct circle_drainer *d,
 		      const struct circle_copy *won, u32 page, u32 from, u32 to)
@@ -259,6 +266,23 @@ static int ask_others(struct circle_live *l, struct circle_drainer *d,
 	return away ? -ENOMEDIUM : -ENODATA;
 }
 
+/* Who may have more counts no more, and is away; or nobody could read it, often. */
+static bool own_may_be_asked(const struct circle_live *l, const struct circle_copy *won, u32 page,
+			     int err)
+{
+	u16 tries = READ_ONCE(l->state[won - l->r.copy]) & LIVE_TRIES;
+	const struct circle_copy *c, *end = l->r.copy + l->r.nr;
+
+	if (err != -ENODATA && err != -ENOMEDIUM)
+		return false;
+	if (tries >= LIVE_TRIES_LATE)
+		return true;
+	for (c = won; c < end && c->block == won->block; c++)
+		if (circle_recover_counts(&l->r, c) && (c->pages >> page & 1))
+			return false;
+	return err == -ENOMEDIUM && READ_ONCE(l->weak_said);
+}
+
 /*
  * One page, of any copy, also of a peer that counts no more: what it answers has the tag that it
  * listed. -ENODATA: nobody of the old view has it.
@@ -276,7 +300,7 @@ static int drain_page(struct circle_live *l, struct circle_drainer *d,
 		if (!c->believed || !(c->pages >> page & 1))
 			continue;
 		err = -ENOTCONN;
-		if (circle_live_reachable(l, c))
+		if (circle_live_can_be_asked(l, c))
 			err = circle_recover_run(d, c, from, to);
 		if (is_over(err))
 			return err;
@@ -289,7 +313,12 @@ static int drain_page(struct circle_live *l, struct circle_drainer *d,
 		else if (worst == -ENODATA)
 			worst = -EHOSTDOWN;
 	}
-	return worst == -ENODATA ? ask_others(l, d, won, page, from, to) : worst;
+	if (worst == -ENODATA)
+		worst = ask_others(l, d, won, page, from, to);
+	if (!own_may_be_asked(l, won, page, worst))
+		return worst;
+	err = circle_live_own_page(l, d, won - l->r.copy, page, from, to);
+	return err == -ENODATA ? worst : err;
 }
 
 /* The winner's pages, from wherever they can be had. -ENODATA: won->lost says of which none is. */
@@ -325,17 +354,18 @@ static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 {
 	const struct circle_copy *c, *end = l->r.copy + l->r.nr, *last = NULL;
 	struct circle_copy *won = &l->r.copy[i];
+	bool bad = false, counts = false;
 	int err = 0, wait = 0;
-	bool bad = false;
 
 	if (won->noted == CIRCLE_LOST_SAID)
 		return drain_pages(l, d, won);
 	for (c = won; c < end && c->block == won->block && c->believed; c++) {
-		if (!circle_recover_counts(&l->r, c) && !circle_live_reachable(l, c))
+		if (!circle_recover_counts(&l->r, c) && !circle_live_can_be_asked(l, c))
 			continue;
 		if (last && !circle_live_alike(last, c) && (wait || bad))
 			break;
 		last = c;
+		counts |= circle_recover_counts(&l->r, c);
 		err = drain_copy(l, d, c);
 		if (!err || err == -ENODATA)
 			note_bad(l, c, err);
@@ -345,6 +375,12 @@ static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 			bad = true;
 		else if (err != -EHOSTDOWN && wait != -ETIMEDOUT)
 			wait = err;
+	}
+	/* Without the SSD only who has nothing that nobody else has is taken out of the label. */
+	if (!counts && l->own) {
+		err = circle_live_own_block(l, d, i);
+		bad = err == -ENODATA;
+		wait = 0;
 	}
 	return bad ? drain_pages(l, d, won) : wait ?: err;
 }

@@ -2,7 +2,8 @@
 /*
  * live_impl: what the parts of a live recovery share. live.c: its life; live_gate.c: the host's
  * requests; live_state.c: what each block's state is, and what is to be done; live_drain.c does
- * it; live_peers.c, the steward's: label, peers that are gone, pages that are lost.
+ * it; live_peers.c, the steward's: label, peers that are gone, pages that are lost; live_own.c: a
+ * restart's own SSD.
  */
 #ifndef CIRCLE_ENGINE_LIVE_IMPL_H
 #define CIRCLE_ENGINE_LIVE_IMPL_H
@@ -10,6 +11,7 @@
 #include <linux/mutex.h>
 #include "io.h"
 #include "live.h"
+#include "origin.h"
 
 /* Of a winner. PENDING, UNREADABLE: not drained. */
 enum { LIVE_PENDING = 0, LIVE_DRAINED, LIVE_GONE, LIVE_UNREADABLE, LIVE_BASE = 3 };
@@ -20,7 +22,7 @@ enum { LIVE_PENDING = 0, LIVE_DRAINED, LIVE_GONE, LIVE_UNREADABLE, LIVE_BASE = 3
 #define LIVE_DURABLE	0x20	/* a FLUSH covered it: it never goes back to PENDING */
 #define LIVE_LATER	0x40	/* failed: not before the steward says so */
 #define LIVE_UNEVEN	0x80	/* copies differ, or are fewer than the floor: wait for GONE */
-#define LIVE_COVERED	0x100	/* was drained when the FLUSH that is under way began */
+#define LIVE_COVERED	0x100	/* was so, DRAINED or to be LOST, when a FLUSH began */
 #define LIVE_LOSE	0x200	/* UNREADABLE: no copy is left, which is still to be said */
 #define LIVE_VAIN	0x400	/* how often origin or peer failed, as far as that counts */
 #define LIVE_VAINS	0xc00
@@ -58,7 +60,7 @@ struct circle_live {
 	atomic_t users;			/* who looks at it; circle_live_get() */
 	struct circle_drainer *drainer;
 	u32 nr_drainers;
-	u32 winners;
+	u32 winners, own_winners;	/* ... which are the own SSD's */
 	u64 pages;			/* theirs */
 	unsigned long began;		/* jiffies */
 	struct mutex flush;		/* one FLUSH at a time; sleeps; outside of lock */
@@ -102,12 +104,14 @@ struct circle_live {
 	unsigned long seen[CIRCLE_MAX_PEERS];	/* jiffies; the same */
 	unsigned long retried, reread, renewed, looked;	/* the same; retried: or when it may be */
 	int refused;			/* origin_away when it looked last; the steward's own */
+	bool own;			/* the own SSD is one that may be asked; live_own.c */
+	u32 own_next;			/* where its sweep goes on; the steward's */
 };
 
-/* Counts FLUSHes of the origin that failed, and writes: it may have lost what is not flushed. */
+/* It may have lost what is not flushed. */
 static inline int circle_live_errors(const struct circle_live *l)
 {
-	return atomic_read(&l->r.node->origin_errors) + atomic_read(&l->r.node->origin_away);
+	return circle_origin_losses(l->r.node);
 }
 
 /* live.c. Any context. NULL: there is none. Else it stays until put. */
@@ -158,6 +162,31 @@ bool circle_live_alike(const struct circle_copy *a, const struct circle_copy *b)
 void circle_live_drain(struct work_struct *work);	/* a drainer's */
 /* Sleeps. What the old owner completed is durable at the peers: before a FLUSH of ours says so. */
 int circle_live_flush_peers(struct circle_live *l, struct circle_call *call);
+/* Any context: as circle_live_reachable(), or the own SSD, which is believed. */
+bool circle_live_can_be_asked(const struct circle_live *l, const struct circle_copy *c);
+/* Any context. The label says WEAK before anything of that kind is believed (R6). -EAGAIN: soon. */
+int circle_live_may_be_weak(struct circle_live *l);
+
+/* live_own.c, a restart with the SSD; sleep. prepare, before the label: what the SSD has and nobody
+ * needs is durably dropped; -errno: it could not be. keep, behind the label: what is dirty there
+ * is OLD from now on; undo: what still is so is dirty again.
+ */
+int circle_live_own_prepare(struct circle_recovery *r);
+void circle_live_own_keep(struct circle_live *l);
+void circle_live_own_undo(struct circle_live *l);
+/* Any context: it has all that was flushed, and the label says so. */
+bool circle_live_own_counts(const struct circle_live *l);
+/* The job's block is DURABLE: its slot is durably gone. -EAGAIN: not yet. */
+int circle_live_own_forget(struct circle_live *l, u32 won);
+/* The steward: slots of what is at the origin are given back; at the end all, durably. */
+void circle_live_own_sweep(struct circle_live *l);
+int circle_live_own_end(struct circle_live *l);
+/* Writes a block, or its sectors [from, to), which are that page, to the origin. -ENODATA: it
+ * cannot be read; -EAGAIN, as above; or what circle_recover_run() says.
+ */
+int circle_live_own_block(struct circle_live *l, struct circle_drainer *d, u32 won);
+int circle_live_own_page(struct circle_live *l, struct circle_drainer *d, u32 won, u32 page,
+			 u32 from, u32 to);
 
 /* live_peers.c, the steward. Any context: the copy's peer is there, with the store that listed it;
  * is_there: and does as it is told.

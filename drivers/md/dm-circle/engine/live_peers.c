@@ -134,7 +134,11 @@ static bool leave(struct circle_live *l, const struct circle_peer *p)
 	u32 rest = l->r.counted & ~(1u << p->nr), floor;
 
 	floor = least_held(l, p->nr, circle_live_there(l, rest), max(l->floor, 2u) - 1);
-	if (!floor || circle_live_label(l, rest, floor))
+	if (!floor)
+		return false;
+	if (l->own)
+		floor = min(floor, l->floor);	/* 0: there may be blocks that no peer has */
+	if (circle_live_label(l, rest, floor))
 		return false;
 	WRITE_ONCE(l->r.counted, rest);
 	WRITE_ONCE(l->floor, floor);
@@ -142,6 +146,39 @@ static bool leave(struct circle_live *l, const struct circle_peer *p)
 	CIRCLE_WARN("recovery: going on without peer %u, floor %u", p->id, floor);
 	circle_live_read_again(l);
 	return true;
+}
+
+/* Has it a block that no other has, but those that stay away, too? */
+static bool nobody_else_has(const struct circle_live *l, unsigned int nr)
+{
+	u32 rest = l->r.counted;
+	unsigned int i;
+
+	for (i = 0; i < l->r.node->circle->nr_peers; i++)
+		if (i == nr || time_after(jiffies, l->seen[i] + PATIENCE))
+			rest &= ~(1u << i);
+	return !least_held(l, nr, rest, 1);
+}
+
+/*
+ * Goes on without the peer, although it has blocks that no other has: the own SSD has what was
+ * flushed of them (R6), and the label says so.
+ */
+static void leave_to_own(struct circle_live *l, const struct circle_peer *p)
+{
+	u32 rest = l->r.counted & ~(1u << p->nr);
+
+	l->flags |= CIRCLE_LBF_WEAK;
+	if (circle_live_label(l, rest, 0))
+		return;			/* tried again */
+	WRITE_ONCE(l->weak_said, true);
+	WRITE_ONCE(l->r.counted, rest);
+	WRITE_ONCE(l->floor, 0);
+	WRITE_ONCE(l->gone, l->gone & ~(1u << p->nr));
+	CIRCLE_WARN("recovery: peer %u does not come back: what no other peer has comes from the own SSD, complete up to the last FLUSH",
+		    p->id);
+	circle_live_read_again(l);
+	circle_event_post(l->r.node);
 }
 
 /* Blocks that are not drained, of which no copy can be asked for. */
@@ -158,7 +195,7 @@ static u32 count_missing(const struct circle_live *l)
 		if (!circle_recover_wins(&l->r, i) || base == LIVE_DRAINED || base == LIVE_GONE)
 			continue;
 		for (c = &l->r.copy[i]; c < end && c->block == l->r.copy[i].block; c++)
-			if (circle_live_reachable(l, c))
+			if (circle_live_can_be_asked(l, c))
 				break;
 		n += c == end || c->block != l->r.copy[i].block;
 	}
@@ -198,9 +235,13 @@ void circle_live_look_after_peers(struct circle_live *l)
 			l->seen[i] = jiffies;
 		if (circle_live_is_there(l, i) && gone)
 			came_back(l, p);
-		else if (time_after(jiffies, l->seen[i] + wait) && !leave(l, p) && !gone &&
-			 time_after(jiffies, l->seen[i] + PATIENCE))
+		else if (time_before(jiffies, l->seen[i] + wait) || leave(l, p) ||
+			 time_before(jiffies, l->seen[i] + PATIENCE))
+			continue;
+		else if (!circle_live_own_counts(l) && !gone)
 			give_up(l, p);
+		else if (circle_live_own_counts(l) && nobody_else_has(l, i))
+			leave_to_own(l, p);
 	}
 }
 
@@ -211,7 +252,7 @@ void circle_live_say_void(struct circle_live *l)
 
 	if (!READ_ONCE(node->meta->failed) || READ_ONCE(node->meta->voided))
 		return;
-	l->flags |= CIRCLE_LBF_VOID;
+	l->flags = (l->flags | CIRCLE_LBF_VOID) & ~CIRCLE_LBF_SSD;
 	if (!circle_live_label(l, l->r.counted, l->floor))
 		circle_label_voided(node);
 }
@@ -247,6 +288,10 @@ static bool map_lost(struct circle_node *node, struct circle_copy *won)
 		__circle_slot_set_tag(&s->slot[n], node->gen, 0);
 	}
 	if (n != CIRCLE_NO_SLOT) {
+		if (s->slot[n].flags & CIRCLE_SLOT_OLD) {
+			__circle_slot_grow_old(s, sh, n, false);
+			__circle_slot_set_tag(&s->slot[n], node->gen, 0);
+		}
 		__circle_slot_lose(s, sh, n, won->lost);
 		won->noted = CIRCLE_LOST_NOTED;
 	}
@@ -311,13 +356,30 @@ static int make_lost_durable(struct circle_live *l)
 	return err;
 }
 
+static void __cover(struct circle_live *l, u32 i)
+{
+	const u16 what = LIVE_UNREADABLE | LIVE_LOSE;
+
+	if ((l->state[i] & what) == what)
+		l->state[i] |= LIVE_COVERED;
+}
+
+/* The rest of what is COVERED then has been written there, and no slot will have it any more. */
+static bool rest_is_durable(struct circle_live *l)
+{
+	int errors = READ_ONCE(l->errors);
+
+	circle_live_each(l, 0, l->r.nr, __cover);
+	return !circle_origin_flush(l->r.node) && errors == circle_live_errors(l);
+}
+
 void circle_live_say_lost(struct circle_live *l)
 {
 	struct circle_node *node = l->r.node;
+	bool ok, again = false;
 	u32 i, some = 0;
-	bool ok;
 
-	if (!READ_ONCE(l->lose))
+	if (!READ_ONCE(l->lose) || (l->own && !rest_is_durable(l)))
 		return;
 	spin_lock_irq(&l->lock);	/* what is marked from now on says so anew */
 	l->lose = false;
@@ -327,7 +389,9 @@ void circle_live_say_lost(struct circle_live *l)
 			cond_resched();
 		if (!to_lose(l, i))
 			continue;
-		if (READ_ONCE(node->meta->failed) || !map_lost(node, &l->r.copy[i]))
+		if (l->own && !(READ_ONCE(l->state[i]) & LIVE_COVERED))
+			again = true;
+		else if (READ_ONCE(node->meta->failed) || !map_lost(node, &l->r.copy[i]))
 			cannot_say(l, i);
 		else
 			some++;
@@ -339,7 +403,7 @@ void circle_live_say_lost(struct circle_live *l)
 		if (ok && to_lose(l, i) && l->r.copy[i].noted == CIRCLE_LOST_NOTED)
 			lose(l, i);
 	}
-	if (!ok || some == AT_ONCE) {
+	if (!ok || again || some == AT_ONCE) {
 		spin_lock_irq(&l->lock);
 		l->lose = true;
 		spin_unlock_irq(&l->lock);

@@ -358,9 +358,12 @@ int __circle_live_flush(struct circle_live *l)
 /* A job that is at it stays so: it sees by l->errors that what it began with is no more. */
 static void __to_be_drained(struct circle_live *l, u32 i)
 {
+	const u16 to_lose = LIVE_UNREADABLE | LIVE_LOSE;
 	u16 state = l->state[i];
 
-	if (is_fresh(state))
+	/* Or the rest of it is, of which a part is to be called lost. */
+	if (is_fresh(state) ||
+	    ((state & (LIVE_BASE | LIVE_LOSE)) == to_lose && !l->r.copy[i].noted))
 		__circle_live_set(l, i, LIVE_PENDING, state & (LIVE_LATER | LIVE_BUSY));
 }
 

@@ -160,7 +160,8 @@ static void reclaim_work(struct work_struct *work)
 	if (have(node) < node->stock) {
 		WRITE_ONCE(node->dry, jiffies);
 		WRITE_ONCE(node->wb.pressure, true);
-		if (!circle_pace_futile(node))
+		if (!circle_pace_futile(node) &&
+		    atomic_read(&s->nr_dirty) > atomic_read(&s->nr_lost))
 			circle_writeback_kick(node);
 	}
 }

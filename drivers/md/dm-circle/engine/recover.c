@@ -372,19 +372,20 @@ static int collect(struct circle_recovery *r)
 }
 
 /*
- * Whoever takes over has nothing of its own, nor has who was in the middle of that. What is not
- * complete is served when it is at the origin.
+ * Whoever takes over has nothing of its own, nor has who was in the middle of that: without an SSD
+ * what is not complete is served when it is at the origin. An owner that restarts has its SSD.
  */
 static bool may_be_live(const struct circle_recovery *r)
 {
 	const struct circle_node *node = r->node;
 
+	if (!r->nr || node->conf.force)
+		return false;
 	if (node->circle->start != CIRCLE_START_TAKE &&
 	    (node->circle->start != CIRCLE_START_RESTART ||
 	     (node->circle->found.flags & CIRCLE_LBF_SSD)))
-		return false;
-	return r->verdict == CIRCLE_COMPLETE && r->nr && !node->conf.force &&
-	       !atomic_read(&node->slots->nr_mapped);
+		return circle_live_own_can(r);
+	return r->verdict == CIRCLE_COMPLETE && !atomic_read(&node->slots->nr_mapped);
 }
 
 int circle_recover(struct circle_node *node)

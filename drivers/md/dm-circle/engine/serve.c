@@ -112,7 +112,7 @@ u32 circle_serve_limit(struct circle_server *srv)
 u32 circle_serve_space(struct circle_server *srv)
 {
 	struct circle_slots *s = srv->node->slots;
-	int clean = atomic_read(&s->nr_mapped) - atomic_read(&s->nr_dirty);
+	int clean = circle_slots_clean(s);
 	int left = (int)circle_serve_limit(srv) - atomic_read(&s->nr_lent);
 
 	return clamp_t(s64, (s64)READ_ONCE(s->nr_free) + max(clean, 0), 0, max(left, 0));

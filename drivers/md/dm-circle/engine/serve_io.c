@@ -133,8 +133,7 @@ static bool __hope(struct circle_req *req)
 	struct circle_slots *slots = req->s->srv->node->slots;
 
 	return req->tries++ < SPACE_TRIES &&
-	       (atomic_read(&slots->nr_freeing) ||
-		atomic_read(&slots->nr_mapped) > atomic_read(&slots->nr_dirty));
+	       (atomic_read(&slots->nr_freeing) || circle_slots_clean(slots) > 0);
 }
 
 /*

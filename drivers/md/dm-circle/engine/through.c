@@ -328,6 +328,10 @@ void circle_through_step(struct circle_io *io)
 		return;
 	spin_lock_irqsave(&sh->lock, flags);
 	io->slot = __circle_slot_find(io->node->slots, sh, 0, io->block);
+	/* It has nothing of these pages, or they would wait; and it may go at any time. */
+	if (io->slot != CIRCLE_NO_SLOT &&
+	    (io->node->slots->slot[io->slot].flags & CIRCLE_SLOT_OLD))
+		io->slot = CIRCLE_NO_SLOT;
 	unsure = __unsure(io);		/* also then: what is clean there may be newer by now */
 	io->believed |= __drop_clean(io, sh);
 	spin_unlock_irqrestore(&sh->lock, flags);

@@ -61,8 +61,7 @@ static bool hope(const struct circle_io *io)
 	const struct circle_slots *s = io->node->slots;
 
 	return !io->cold && io->tries < ROOM_TRIES && !circle_node_through(io->node) &&
-	       (atomic_read(&s->nr_freeing) ||
-		atomic_read(&s->nr_mapped) > atomic_read(&s->nr_dirty));
+	       (atomic_read(&s->nr_freeing) || circle_slots_clean(s) > 0);
 }
 
 /* While clean blocks are being loaded: only what may durably be dirty is written over. */

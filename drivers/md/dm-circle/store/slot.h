@@ -30,6 +30,9 @@
 #define CIRCLE_SLOT_SICK	0x1000	/* own: the device failed there; see engine/repair.c */
 #define CIRCLE_SLOT_TRIES	0x6000	/* how often it was tried again to save what is dirty */
 #define CIRCLE_SLOT_TRY		0x2000
+#define CIRCLE_SLOT_OLD		0x8000	/* own: what is valid is dirty, but on disk alone; see
+					 * engine/live_own.c
+					 */
 #define CIRCLE_SLOT_DISK	CIRCLE_SLOT_ALL
 
 struct circle_slot {

@@ -279,6 +279,8 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	if (!sl->owner)
 		list_out(s, list_of(s, sh, n), n);
 	count_map(s, sl, -1);
+	if (sl->flags & CIRCLE_SLOT_OLD)
+		atomic_dec(&s->nr_old);
 	__circle_slot_clear(s, n);
 	sl->flags = CIRCLE_SLOT_FREEING;
 	circle_slot_changed(s, n);
@@ -316,6 +318,25 @@ void __circle_slot_found(struct circle_slots *s, struct circle_shard *sh, u32 n,
 	atomic64_sub(hweight64(circle_slot_dirty(s, n)), &s->lost_pages);
 	atomic_dec(&s->nr_lost);
 	circle_slot_changed(s, n);
+}
+
+/* On disk nothing changes, so that there is nothing to be committed. */
+void __circle_slot_grow_old(struct circle_slots *s, struct circle_shard *sh, u32 n, bool old)
+{
+	const u16 flags = CIRCLE_SLOT_OLD | CIRCLE_SLOT_BUSY;
+	u64 pages = old ? circle_slot_dirty(s, n) : circle_slot_valid(s, n);
+	struct circle_slot *sl = &s->slot[n];
+
+	lockdep_assert_held(&sh->lock);
+	if (old == !!(sl->flags & CIRCLE_SLOT_OLD) || !pages)
+		return;
+	list_out(s, list_of(s, sh, n), n);
+	atomic_add(old ? -1 : 1, &s->nr_dirty);
+	atomic_add(old ? 1 : -1, &s->nr_old);
+	atomic64_add(old ? -(int)hweight64(pages) : (int)hweight64(pages), &s->dirty_pages);
+	sl->flags = old ? sl->flags | flags : sl->flags & ~flags;
+	circle_masks_put(&s->masks, n, pages, old ? 0 : pages);
+	circle_list_in(s, list_of(s, sh, n), n);
 }
 
 void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 valid, u64 dirty)
@@ -485,7 +506,7 @@ void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_s
 	st->block = circle_slot_block(sl);
 	st->owner = sl->owner;
 	st->valid = circle_slot_valid(s, n);
-	st->dirty = circle_slot_dirty(s, n);
+	st->dirty = sl->flags & CIRCLE_SLOT_OLD ? st->valid : circle_slot_dirty(s, n);
 	st->seq = circle_slot_seq(sl);
 	st->gen = sl->gen;
 }

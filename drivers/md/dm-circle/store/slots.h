@@ -47,6 +47,7 @@ struct circle_slots {
 	u32 free_head, nr_free;
 	atomic_t nr_changed, nr_dirty, nr_mapped, nr_lent, nr_freeing;
 	atomic_t nr_retired, nr_lost;	/* nr_lost: own slots with LOST, within nr_dirty */
+	atomic_t nr_old;		/* own slots with OLD, not within nr_dirty */
 	bool cleaned;			/* the last dirty one became clean; who tells resets it */
 	atomic64_t dirty_pages, lost_pages;	/* own; lost ones are dirty */
 	size_t bytes;			/* of all that grows with nr */
@@ -66,6 +67,12 @@ static inline u64 circle_slot_dirty(const struct circle_slots *s, u32 n)
 static inline u64 circle_slot_wb(const struct circle_slots *s, u32 n)
 {
 	return circle_mask_get(&s->masks, n, CIRCLE_MASK_WB);
+}
+
+/* Any context: own slots that may be evicted, but for some that are in use. */
+static inline int circle_slots_clean(const struct circle_slots *s)
+{
+	return atomic_read(&s->nr_mapped) - atomic_read(&s->nr_dirty) - atomic_read(&s->nr_old);
 }
 
 /* An operation's hold on pages of one block. Embedded in the operation; owner: the operation. */
@@ -106,6 +113,10 @@ void __circle_slot_retire(struct circle_slots *s, struct circle_shard *sh, u32 n
 void __circle_slot_lose(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages);
 /* shard->lock held: that is taken back; `flags` are set instead. */
 void __circle_slot_found(struct circle_slots *s, struct circle_shard *sh, u32 n, u16 flags);
+/* shard->lock held, own slot, if it is not so: OLD and BUSY: what is dirty is so on disk alone, and
+ * nothing else is valid; or, not old, back. __circle_slot_unmap() ends it, too.
+ */
+void __circle_slot_grow_old(struct circle_slots *s, struct circle_shard *sh, u32 n, bool old);
 
 bool circle_slot_lock_unannotated(struct circle_slots *s, u32 n, struct circle_shard **sh,
 				  unsigned long *flags);
