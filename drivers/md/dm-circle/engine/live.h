@@ -12,11 +12,11 @@
 struct circle_io;
 
 /*
- * preresume, a recovery whose verdict is COMPLETE, all lists are in: writes the label that
- * counts the peers that are believed, after FLUSHes there and at the origin. Sleeps. On 0 r's
+ * preresume, all lists are in; the verdict is COMPLETE, or circle_live_own_can(): writes the label
+ * that counts the peers that are believed, after FLUSHes there and at the origin. Sleeps. On 0 r's
  * copies are its own, and node->recovering is set. -ENOMEM, -EACCES (what is believed is too
- * little, or cannot be flushed): it is to be drained instead; -EAGAIN: to be judged anew; -EIO,
- * -ESTALE.
+ * little, or cannot be flushed, or the SSD's metadata not be written): it is to be drained instead;
+ * -EAGAIN: to be judged anew; -EIO, -ESTALE.
  */
 int circle_live_begin(struct circle_node *node, struct circle_recovery *r);
 /* May an owner that restarts with its SSD be live so? All lists are in. Sleeps. */
