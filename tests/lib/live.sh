@@ -2,11 +2,26 @@
 # shellcheck shell=bash
 #
 # What tests of a recovery that is live share: node 1 is the owner, with the peers of $PEERS and the degree
-# $DEGREE; a write to its origin takes $SLOW ms while it recovers. Source after local.sh.
+# $DEGREE; a write to its origin takes $SLOW ms while it recovers. Brings ktap.sh and all
+# that it needs.
+
+# shellcheck source=tests/lib/ktap.sh
+. "$REPO/tests/lib/ktap.sh"
+# shellcheck source=tests/lib/nodes.sh
+. "$REPO/tests/lib/nodes.sh"
+# shellcheck source=tests/lib/circle.sh
+. "$REPO/tests/lib/circle.sh"
+# shellcheck source=tests/lib/local.sh
+. "$REPO/tests/lib/local.sh"
 
 PEERS="2 3"
 SLOW=2000
 RECOVER="3 writeback recover fenced"
+
+SIZE=33554432		# of the history: 512 blocks
+hist() { "$HISTORY" "$1" --dev /dev/mapper/c1 --log /tmp/h --size $SIZE "${@:2}" >/tmp/out || { tail -25 /tmp/out; return 1; }; }
+run() { hist run --resume --threads 4 "$@"; }
+check() { hist check --allow all --record; }
 
 left() { circle_status c1 recovering; }
 is_live() { local n; n=$(left); echo "# $n left"; [ "$n" -gt 0 ]; }

@@ -6,22 +6,10 @@
 # writes of it, another death in the middle, suspend and removal, peers that die or cannot read.
 # shellcheck disable=SC2317	# called by ktap_test
 
-# shellcheck source=tests/lib/ktap.sh
-. "$REPO/tests/lib/ktap.sh"
-# shellcheck source=tests/lib/nodes.sh
-. "$REPO/tests/lib/nodes.sh"
-# shellcheck source=tests/lib/circle.sh
-. "$REPO/tests/lib/circle.sh"
-# shellcheck source=tests/lib/local.sh
-. "$REPO/tests/lib/local.sh"
 # shellcheck source=tests/lib/live.sh
 . "$REPO/tests/lib/live.sh"
 ktap_header
 
-SIZE=33554432		# of the history: 512 blocks
-hist() { "$HISTORY" "$1" --dev /dev/mapper/c1 --log /tmp/h --size $SIZE "${@:2}" >/tmp/out || { tail -25 /tmp/out; return 1; }; }
-run() { hist run --resume --threads 4 "$@"; }
-check() { hist check --allow all --record; }
 lost() { live_lost "${@:-wrote}"; }
 wrote() { run --ops 400 --mix write=90,read=10 --sizes 4096,16384,65536; }
 # All of it, while it is drained, for which the origin need not be that slow.

@@ -6,14 +6,6 @@
 # while writers wait for just those blocks.
 # shellcheck disable=SC2317	# called by ktap_test
 
-# shellcheck source=tests/lib/ktap.sh
-. "$REPO/tests/lib/ktap.sh"
-# shellcheck source=tests/lib/nodes.sh
-. "$REPO/tests/lib/nodes.sh"
-# shellcheck source=tests/lib/circle.sh
-. "$REPO/tests/lib/circle.sh"
-# shellcheck source=tests/lib/local.sh
-. "$REPO/tests/lib/local.sh"
 # shellcheck source=tests/lib/live.sh
 . "$REPO/tests/lib/live.sh"
 ktap_header
