@@ -18,7 +18,7 @@
 #define HELLO_TIME	(5 * HZ)
 #define DOOM_TIME	HZ		/* for the last answer to arrive */
 #define HEARD_TIME	(2 * HZ)	/* an owner silent for longer is not heard any more */
-#define SILENCE		(10 * HZ)	/* a client pings each half second: this one has died */
+#define SILENCE		(10ul * HZ)	/* a client pings each half second: this one has died, */
 #define WINDOW_POLL	(HZ / 10 + 1)	/* to see that the connection is gone */
 
 static void session_free(struct kref *ref)
@@ -442,13 +442,19 @@ static const struct circle_conn_ops session_ops = {
 	.closed = closed,
 };
 
+/* ... unless the operator wants peers to wait longer for each other. */
+static unsigned long silence(const struct circle_session *s)
+{
+	return max(SILENCE, msecs_to_jiffies(READ_ONCE(s->srv->node->circle->timeout_ms)));
+}
+
 static void overdue(struct work_struct *work)
 {
 	struct circle_session *s = container_of(work, struct circle_session, deadline.work);
 
 	/* Silent, or sending a frame for ever: it would keep a buffer, or keep a taker away. */
 	if (READ_ONCE(s->state) == CIRCLE_SESSION_LIVE &&
-	    (READ_ONCE(s->busy) || time_before(jiffies, READ_ONCE(s->heard) + SILENCE)))
+	    (READ_ONCE(s->busy) || time_before(jiffies, READ_ONCE(s->heard) + silence(s))))
 		queue_delayed_work(s->srv->wq, &s->deadline, HZ);
 	else
 		circle_conn_close(s->conn, -ETIMEDOUT);

@@ -168,7 +168,6 @@ void *circle_conn_priv(const struct circle_conn *c)
 static int queue(struct circle_conn *c, struct circle_msg *m, bool wake)
 {
 	unsigned long flags;
-	bool first;
 	unsigned int i;
 	u64 len = 0;
 
@@ -184,10 +183,9 @@ static int queue(struct circle_conn *c, struct circle_msg *m, bool wake)
 		spin_unlock_irqrestore(&c->lock, flags);
 		return -ENOTCONN;
 	}
-	first = list_empty(&c->queue);
 	list_add_tail(&m->link, &c->queue);
 	c->queued += circle_conn_frame_bytes(&m->f);
-	if (first && wake)
+	if (wake)	/* what is before it may be left to a sender that does not run yet */
 		wake_up(&c->wait);	/* under the lock: c may be gone after it */
 	spin_unlock_irqrestore(&c->lock, flags);
 	return 0;

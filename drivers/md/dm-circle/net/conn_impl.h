@@ -58,6 +58,7 @@ struct circle_conn {
 	struct mutex tx_lock;		/* who sends; covers tx_*; only tried, but by tx_task */
 	struct circle_msg *tx_msg;	/* sent in part, or NULL; READ_ONCE */
 	u32 tx_payload;			/* bytes that follow tx_iter */
+	bool tx_room;			/* there was room, and TCP has taken nothing since */
 	bool tx_lend;			/* the payload goes by itself, not copied */
 	struct iov_iter tx_iter;	/* what is left of header or payload */
 	struct kvec tx_vec;

@@ -17,6 +17,7 @@
 
 enum {
 	NO_MEMORY_MS = 20,	/* TCP has room but no memory: when to try again */
+	PUSH_MAX = 32,		/* messages that one sender sends, its own and others' */
 	LEND_MIN = 16384,	/* bytes; below, a second call to TCP costs more than a copy */
 };
 
@@ -55,22 +56,37 @@ void circle_conn_unhook(struct circle_conn *c)
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
+/*
+ * TCP wakes us only while the socket says NOSPACE, and takes that back when it does. By the time we
+ * look there may be no room again, since what is sent once more can take more memory than before:
+ * so it is said again before each look that ends in sleep.
+ */
+static bool has_room(struct circle_conn *c)
+{
+	struct sock *sk = c->sock->sk;
+
+	if (sk_stream_is_writeable(sk))
+		return true;
+	set_bit(SOCK_NOSPACE, &c->sock->flags);
+	smp_mb__after_atomic();		/* pairs with that of tcp_check_space() */
+	return sk_stream_is_writeable(sk);
+}
+
 /* TCP took nothing since c->tx_since. 0: try again. */
 static int wait_room(struct circle_conn *c)
 {
-	struct sock *sk = c->sock->sk;
 	unsigned long since = READ_ONCE(c->tx_since);
 	long left = since + msecs_to_jiffies(READ_ONCE(c->timeout_ms)) - jiffies;
 
 	if (left <= 0)
 		return -ETIMEDOUT;
-	if (sk_stream_is_writeable(sk))		/* so it is memory, for which nobody wakes us */
+	if (!has_room(c))
+		wait_event_idle_timeout(c->wait, circle_conn_closing(c) || has_room(c), left);
+	else if (c->tx_room)	/* so it is memory, for which nobody wakes us */
 		wait_event_idle_timeout(c->wait, circle_conn_closing(c),
 					min_t(long, left, msecs_to_jiffies(NO_MEMORY_MS)));
-	else
-		wait_event_idle_timeout(c->wait,
-					circle_conn_closing(c) || sk_stream_is_writeable(sk),
-					left);
+	else			/* or it came just now */
+		c->tx_room = true;
 	return 0;
 }
 
@@ -145,6 +161,7 @@ static int send_part(struct circle_conn *c)
 				     c->tx_lend && !c->tx_payload);
 		if (n < 0)
 			return n;
+		c->tx_room = false;
 		c->tx_since = jiffies;
 		WRITE_ONCE(c->last_tx, c->tx_since);
 	}
@@ -159,14 +176,17 @@ static void finish(struct circle_conn *c, struct circle_msg *m, int err)
 	m->done(m, err);
 }
 
-/* tx_lock held. Sends what is queued. 0: all of it, -EAGAIN: what TCP takes now; else the end. */
-static int transmit(struct circle_conn *c)
+/*
+ * tx_lock held. Sends what is queued, *left messages at most. 0: that is done, -EAGAIN: what TCP
+ * takes now; else the end.
+ */
+static int transmit(struct circle_conn *c, unsigned int *left)
 {
 	struct circle_msg *m;
 	int err;
 
 	lockdep_assert_held(&c->tx_lock);
-	while (c->tx_msg || next(c)) {
+	while (c->tx_msg || (*left && next(c))) {
 		err = send_part(c);
 		if (err)
 			return err;
@@ -178,6 +198,7 @@ static int transmit(struct circle_conn *c)
 			continue;
 		}
 		c->tx_msg = NULL;
+		--*left;
 		finish(c, m, 0);
 	}
 	return 0;
@@ -185,7 +206,7 @@ static int transmit(struct circle_conn *c)
 
 void circle_conn_push(struct circle_conn *c)
 {
-	unsigned int noio = memalloc_noio_save();
+	unsigned int noio = memalloc_noio_save(), left = PUSH_MAX;
 	int err = 0;
 
 	for (;;) {
@@ -194,7 +215,7 @@ void circle_conn_push(struct circle_conn *c)
 		 * lock has queued before, and whoever gives it back looks at the queue after.
 		 */
 		smp_mb();
-		if (err || !waiting(c))
+		if (err || !left || !waiting(c))
 			break;
 		/* closing: nothing is taken, and what is queued is the transmitter's to end */
 		if (circle_conn_closing(c) || !mutex_trylock(&c->tx_lock))
@@ -202,10 +223,10 @@ void circle_conn_push(struct circle_conn *c)
 		if (c->tx_over || c->tx_msg)	/* the end, or the transmitter waits for room */
 			err = -EBUSY;
 		else
-			err = transmit(c);
+			err = transmit(c, &left);
 		mutex_unlock(&c->tx_lock);
 	}
-	if (err == -EAGAIN)
+	if (err == -EAGAIN || !left)
 		wake_up(&c->wait);
 	else if (err && err != -EBUSY)
 		circle_conn_close(c, err);
@@ -232,7 +253,7 @@ void circle_conn_fail_queue(struct circle_conn *c)
 
 int circle_conn_tx_thread(void *conn)
 {
-	unsigned int noio = memalloc_noio_save();
+	unsigned int noio = memalloc_noio_save(), left;
 	struct circle_conn *c = conn;
 	int err = 0;
 
@@ -242,8 +263,9 @@ int circle_conn_tx_thread(void *conn)
 		else
 			wait_event_idle(c->wait, circle_conn_closing(c) || c->tx_msg || waiting(c));
 		if (!err) {
+			left = UINT_MAX;
 			mutex_lock(&c->tx_lock);
-			err = transmit(c);
+			err = transmit(c, &left);
 			mutex_unlock(&c->tx_lock);
 		}
 		if (err && err != -EAGAIN)
