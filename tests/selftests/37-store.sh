@@ -58,6 +58,27 @@ ktap_test "a peer" circle_node_create 2 0 ""
 ktap_test "its owner" circle_node_create 1 1 "2"
 ktap_test "counts it" circle_wait_counts 1 1
 
+# A peer that is suspended, with a cache full of clean blocks, takes more than it has in stock: what is not
+# stored fails here, since the origin takes nothing.
+full_of_clean()
+{
+	dd if=/dev/zero of=/dev/mapper/c2 bs=64k count=511 conv=notrunc oflag=direct status=none && circle_drain c2 &&
+		dd if=/dev/mapper/c2 of=/dev/null bs=64k count=511 iflag=direct status=none &&
+		dd if=/dev/mapper/c2 of=/dev/null bs=64k count=511 iflag=direct status=none &&
+		wait_for 60 "it to be full" few_are_free
+}
+few_are_free() { [ "$(circle_status c2 free)" -le 32 ]; }
+stores_while_suspended()
+{
+	dmsetup suspend c2 && dev_fail_writes org1 || return 1
+	dd if=/dev/urandom of=/dev/mapper/c1 bs=64k count=96 conv=notrunc oflag=direct status=none
+	local rc=$?
+	test_lent 2 96 && dmsetup resume c2 && dev_heal org1 && [ "$rc" = 0 ] && circle_drain c1
+}
+ktap_test "the peer is full of clean blocks" full_of_clean
+ktap_test "and makes room also while it is suspended" stores_while_suspended
+ktap_test "counts it still" circle_wait_counts 1 1
+
 # Of a block one page becomes clean, the other never does, so that the holder keeps both: it is written
 # again before the origin has answered.
 keep_writing() { while [ ! -e /tmp/enough ]; do pages q 1 1 || return; done; }

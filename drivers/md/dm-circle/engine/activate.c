@@ -437,7 +437,7 @@ int circle_activate(struct circle_node *node)
 		r = take_label(node, until);
 	if (r)
 		return r;
-	WRITE_ONCE(c->may_fence, true);
+	smp_store_release(&c->may_fence, true);	/* pairs with may_fence(), peer.c */
 	r = wait_lease(node);
 	if (!r)
 		r = recover(node, until);

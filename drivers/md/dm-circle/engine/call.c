@@ -7,6 +7,7 @@
 #include "circle.h"
 
 #include "../log.h"
+#include "steward.h"
 
 #define SLICE_MS	100	/* how soon a waiter sees that its patience has shrunk */
 
@@ -303,10 +304,11 @@ static void forget(struct circle_node *node, u32 mask, bool ending)
 	LIST_HEAD(over);
 
 	spin_lock_irq(&c->lock);
-	if (ending && !circle_ending(c))	/* live again meanwhile */
-		mask = 0;
-	if (ending)
+	if (ending) {
+		/* live again meanwhile; or a peer is READY again: what awaits it was sent to it */
+		mask &= circle_ending(c) ? ~circle_ready_peers(c) : 0;
 		c->in_vain = mask;
+	}
 	list_for_each_entry_safe(m, tmp, &c->multis, link) {
 		if (!(m->await & mask))
 			continue;

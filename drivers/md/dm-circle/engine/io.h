@@ -31,7 +31,7 @@ struct circle_io {
 	bool locked;
 	bool hit;
 	u8 tries;			/* a write's, to find a free slot */
-	u8 again;			/* written anew, since the origin was away */
+	u8 again;			/* tried anew, since the origin was away or refused it */
 	bool believed;			/* durable metadata may call what it dropped valid */
 	bool cold;			/* the policy does not want it cached */
 	bool direct;			/* step may run where the last part ends: any context */
@@ -49,6 +49,12 @@ struct circle_io {
 };
 
 struct bio *circle_io_bio(struct circle_io *io);
+
+/* How often a write is begun anew on account of an origin that fails, or comes and goes. */
+#define CIRCLE_IO_AGAIN	8
+
+/* Any context: a write that has no slot may get one by a commit, or an eviction and a commit. */
+bool circle_write_hopes(const struct circle_io *io);
 
 /* Any context, before a write's data go to bdev; they go without REQ_FUA. Some device below may
  * have none of its own, whatever bdev says, and get a FLUSH from the block layer; if that failed

@@ -211,8 +211,10 @@ void circle_event_tick(struct circle_node *node);	/* each second */
 void circle_reclaim_init(struct circle_node *node);
 void circle_reclaim_kick(struct circle_node *node);	/* any context: the stock has shrunk */
 void circle_reclaim_anew(struct circle_node *node);	/* the same: more may go than before */
-/* Process context, no lock held: one clean block goes now, if any can; a commit frees its slot. */
-void circle_reclaim_one(struct circle_node *node);
+/* Process context, no lock held: one clean block goes now, if any can; a commit frees its slot.
+ * insist: also if there was none just now.
+ */
+void circle_reclaim_one(struct circle_node *node, bool insist);
 /* Any context, no lock held: would the oldest block make way for it? Asking costs a use. */
 bool circle_reclaim_yields(struct circle_node *node, u64 block);
 /* shard->lock held. The same, of a write while the cache is crowded: the oldest dirty block. */

@@ -253,7 +253,8 @@ static bool may_resync(struct circle_peer *p)
 
 static bool may_fence(struct circle_peer *p)
 {
-	return READ_ONCE(p->node->circle->may_fence);
+	/* pairs with circle_activate(): generation and activation are ours by then */
+	return smp_load_acquire(&p->node->circle->may_fence);
 }
 
 static bool broken(struct circle_peer *p)

@@ -134,6 +134,18 @@ out:
 	return done;
 }
 
+/* Nothing may go, wherever one looks: what is dirty has to become clean. */
+static void ran_dry(struct circle_node *node)
+{
+	int dirty = atomic_read(&node->slots->nr_dirty);
+
+	WRITE_ONCE(node->dry, jiffies);
+	WRITE_ONCE(node->wb.pressure, true);
+	if (!circle_pace_futile(node) && dirty > atomic_read(&node->slots->nr_lost) &&
+	    dirty != READ_ONCE(node->wb.vain))
+		circle_writeback_kick(node);
+}
+
 static void reclaim_work(struct work_struct *work)
 {
 	struct circle_node *node = container_of(work, struct circle_node, reclaim);
@@ -157,13 +169,9 @@ static void reclaim_work(struct work_struct *work)
 	}
 	if (any || atomic_read(&s->nr_freeing))
 		circle_commit_kick(node);
-	if (have(node) < node->stock) {
-		WRITE_ONCE(node->dry, jiffies);
-		WRITE_ONCE(node->wb.pressure, true);
-		if (!circle_pace_futile(node) &&
-		    atomic_read(&s->nr_dirty) > atomic_read(&s->nr_lost))
-			circle_writeback_kick(node);
-	}
+	/* A stock that was filled, and is used up again by now, is not dry: see the next kick. */
+	if (idle == 2 * s->nr_shards)
+		ran_dry(node);
 }
 
 /* Within this jiffy a look at each shard, up to MAX_TRIES slots, found none that may go. */
@@ -179,17 +187,20 @@ static bool wants(const struct circle_node *node)
 	return !READ_ONCE(node->bg_stop) && have(node) < node->stock;
 }
 
-void circle_reclaim_one(struct circle_node *node)
+void circle_reclaim_one(struct circle_node *node, bool insist)
 {
 	struct circle_slots *s = node->slots;
 	u32 i, first = get_random_u32() % s->nr_shards;
 
-	if (atomic_read(&s->nr_freeing) >= node->stock || dry(node))
+	if (circle_is_behind(node) || atomic_read(&s->nr_freeing) >= node->stock ||
+	    (dry(node) && !insist))
 		return;
-	for (i = 0; i < 2 * s->nr_shards; i++)
+	for (i = 0; i < 2 * s->nr_shards; i++) {
 		if (evict_one(node, &s->shard[(first + i) % s->nr_shards], i >= s->nr_shards))
 			return;
-	WRITE_ONCE(node->dry, jiffies);
+		cond_resched();
+	}
+	ran_dry(node);
 }
 
 void circle_reclaim_init(struct circle_node *node)

@@ -127,13 +127,18 @@ static bool __wants_all(struct circle_req *req, struct circle_shard *sh)
 	return (slots->slot[n].flags & CIRCLE_SLOT_FILLING) && !fill;
 }
 
+/* Of the stock the host has the larger part to itself. */
+static u32 keep(const struct circle_req *req)
+{
+	return req->s->srv->node->stock / 4;
+}
+
 /* shard->lock held. Is there hope that a commit or eviction brings a free slot? */
 static bool __hope(struct circle_req *req)
 {
 	struct circle_slots *slots = req->s->srv->node->slots;
 
-	return req->tries++ < SPACE_TRIES &&
-	       (atomic_read(&slots->nr_freeing) || circle_slots_clean(slots) > 0);
+	return req->tries++ < SPACE_TRIES && circle_slots_room(slots, keep(req));
 }
 
 /*
@@ -152,7 +157,7 @@ static u16 __new_slot(struct circle_req *req, struct circle_shard *sh)
 		return CIRCLE_WS_NO_SPACE;
 	if (atomic_read(&slots->nr_lent) >= (int)circle_serve_limit(srv))
 		goto no;
-	n = circle_slot_pop(slots, node->stock / 4);
+	n = circle_slot_pop(slots, keep(req));
 	if (n == CIRCLE_NO_SLOT) {
 		if (__hope(req))
 			return TRY_AGAIN;
@@ -278,6 +283,22 @@ static void stored(struct circle_req *req)
 	circle_req_answer(req, lost ? CIRCLE_WS_IO : CIRCLE_WS_OK);
 }
 
+static void replicate_step(struct circle_req *req);
+
+/*
+ * The reclaimer may not run before the commit, and does not at all while we are suspended. But
+ * before we are the owner, a recovery of our own relies on what is there.
+ */
+static void make_space(struct circle_req *req)
+{
+	struct circle_node *node = req->s->srv->node;
+
+	/* pairs with circle_activate() */
+	if (smp_load_acquire(&node->circle->role) == CIRCLE_ROLE_OWNER)
+		circle_reclaim_one(node, false);
+	circle_serve_commit(req, false, replicate_step);
+}
+
 static void replicate_step(struct circle_req *req)
 {
 	struct circle_node *node = req->s->srv->node;
@@ -289,7 +310,7 @@ static void replicate_step(struct circle_req *req)
 	if (status == CIRCLE_WS_OK)
 		submit(req, REQ_OP_WRITE | REQ_SYNC, stored);
 	else if (status == TRY_AGAIN)
-		circle_serve_commit(req, false, replicate_step);
+		make_space(req);
 	else
 		unlock_and_answer(req, status);
 }

@@ -149,7 +149,7 @@ static void fill_peers(struct circle_circle *c, u32 view)
 	}
 }
 
-static u32 ready_peers(struct circle_circle *c)
+u32 circle_ready_peers(const struct circle_circle *c)
 {
 	u32 mask = 0;
 	unsigned int i;
@@ -164,7 +164,7 @@ static u32 ready_peers(struct circle_circle *c)
 static void strike_off(struct circle_node *node, u32 mask)
 {
 	struct circle_slots *s = node->slots;
-	u32 n, ready = ready_peers(node->circle);
+	u32 n, ready = circle_ready_peers(node->circle);
 
 	for (n = 0; mask && n < s->nr; n++) {
 		struct circle_slot *sl = &s->slot[n];
@@ -280,7 +280,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	u32 gone;
 	int r;
 
-	if (view & ~ready_peers(c))
+	if (view & ~circle_ready_peers(c))
 		return;			/* lost meanwhile; it may be another instance by now */
 	spin_lock_irq(&c->lock);
 	c->wait |= view;		/* both outcomes of the write are true meanwhile */
@@ -326,7 +326,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 static void keep_view(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
-	u32 ready = ready_peers(c), view = ready, floor, degree = READ_ONCE(c->degree);
+	u32 ready = circle_ready_peers(c), view = ready, floor, degree = READ_ONCE(c->degree);
 	u32 gone = c->view & ~ready, flags;
 
 	if (degree > c->degree_now)
@@ -421,7 +421,7 @@ static void end_work(struct work_struct *work)
 	if (READ_ONCE(c->at_label) &&
 	    (c->requeue || time_after(jiffies, READ_ONCE(c->at_label_since) + HZ))) {
 		CIRCLE_WARN_LIMIT("the label's device does not answer: what waits for the label ends");
-		end_waits(c->node, ~ready_peers(c));
+		end_waits(c->node, ~circle_ready_peers(c));
 	}
 	queue_delayed_work(c->node->bg_wq, &c->end_work, PERIOD);
 }
@@ -464,7 +464,7 @@ static int steward(void *data)
 			circle_live_end_waits(node);
 			continue;
 		}
-		away = ~ready_peers(c);
+		away = ~circle_ready_peers(c);
 		round_of(node, &looked);
 		end_waits(node, away);
 	}

@@ -27,4 +27,6 @@ int circle_peer_flush(struct circle_peer *peer);
 
 bool circle_holders_left(struct circle_node *node);
 
+u32 circle_ready_peers(const struct circle_circle *c);	/* any context: just now */
+
 #endif

@@ -16,8 +16,6 @@
 #include "repair.h"
 #include "replicate.h"
 
-#define AGAIN	8	/* an origin that comes and goes all the time */
-
 static void save_parts(struct circle_io *io);
 
 /* Any context, circle_may_go(). */
@@ -89,7 +87,8 @@ static void unmark(struct circle_io *io)
 	 * The rest of a page may have come from a cache device that had just dropped it; or what
 	 * was written may be lost, if the origin was away before its FLUSH.
 	 */
-	if (io->origin_away != atomic_read(&io->node->origin_away) && io->again++ == AGAIN) {
+	if (io->origin_away != atomic_read(&io->node->origin_away) &&
+	    io->again++ == CIRCLE_IO_AGAIN) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
 		return;
@@ -171,6 +170,22 @@ static void at_origin(struct circle_io *io)
 	circle_io_part_done(io);
 }
 
+/* The cache may have room for it (R9): it was not wanted there, or found none in time. */
+static bool try_cache(struct circle_io *io)
+{
+	bool cold = io->cold;
+
+	io->cold = false;
+	io->tries = 1;
+	if (cold)
+		return true;
+	if (io->slot != CIRCLE_NO_SLOT || io->again == CIRCLE_IO_AGAIN ||
+	    READ_ONCE(io->node->bg_stop))
+		return false;
+	io->again++;
+	return circle_write_hopes(io);
+}
+
 /* Any context. It goes on. */
 static bool written(struct circle_io *io)
 {
@@ -178,12 +193,16 @@ static bool written(struct circle_io *io)
 
 	circle_origin_wrote(node);
 	circle_origin_answered(node, io->status);
-	circle_origin_refused(node, REQ_OP_WRITE, io->status);
-	circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
-	if (io->status && io->cold) {	/* the cache may have room for it (R9) */
+	if (io->again)			/* one bad place is no origin that is away so often */
+		circle_origin_place_refused(node, REQ_OP_WRITE,
+					    circle_block_sector(node, io->block, io->start),
+					    io->status);
+	else
+		circle_origin_refused(node, REQ_OP_WRITE, io->status);
+	if (!io->status)
+		circle_stat_add(node->stats, CIRCLE_STAT_THROUGH, 1);
+	if (io->status && try_cache(io)) {
 		io->status = BLK_STS_OK;
-		io->cold = false;
-		io->tries = 1;
 		io->undo = 0;
 		io->undo_clean = 0;
 		circle_io_queue(io, circle_write_step);

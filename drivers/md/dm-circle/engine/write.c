@@ -55,13 +55,10 @@ static u32 find_or_map(struct circle_io *io, struct circle_shard *sh, bool behin
 	return n;
 }
 
-/* No slot is free: may a commit free one, or an eviction and a commit? */
-static bool hope(const struct circle_io *io)
+bool circle_write_hopes(const struct circle_io *io)
 {
-	const struct circle_slots *s = io->node->slots;
-
 	return !io->cold && io->tries < ROOM_TRIES && !circle_node_through(io->node) &&
-	       (atomic_read(&s->nr_freeing) || circle_slots_clean(s) > 0);
+	       circle_slots_room(io->node->slots, 0);
 }
 
 /* While clean blocks are being loaded: only what may durably be dirty is written over. */
@@ -87,8 +84,10 @@ static enum plan __plan(struct circle_io *io)
 	io->slot = find_or_map(io, io->range.shard, behind);
 	if (behind && has_to_wait(io))
 		return PLAN_BEHIND;
-	if (io->slot == CIRCLE_NO_SLOT || circle_node_through(node))
-		return io->slot == CIRCLE_NO_SLOT && hope(io) ? PLAN_ROOM : PLAN_THROUGH;
+	if (io->slot == CIRCLE_NO_SLOT)
+		return circle_write_hopes(io) ? PLAN_ROOM : PLAN_THROUGH;
+	if (circle_node_through(node))
+		return PLAN_THROUGH;
 	sl = &s->slot[io->slot];
 	if (sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK))
 		return PLAN_THROUGH;	/* nothing new becomes dirty there */
@@ -273,7 +272,8 @@ void circle_write_step(struct circle_io *io)
 		break;
 	case PLAN_ROOM:
 		io->tries++;
-		circle_reclaim_one(node);	/* the reclaimer may not run before the commit */
+		/* the reclaimer may not run before the commit */
+		circle_reclaim_one(node, io->again);
 		circle_reclaim_kick(node);
 		plan_after_commit(io);
 		break;

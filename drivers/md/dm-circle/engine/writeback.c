@@ -364,7 +364,7 @@ static void writeback_work(struct work_struct *work)
 	struct circle_writeback *wb = &node->wb;
 	unsigned long delay = PERIOD;
 	struct circle_batch *b = wb->batch;
-	bool press, voided;
+	bool press, voided, all;
 	int doubts;
 	u32 nr;
 
@@ -384,8 +384,10 @@ static void writeback_work(struct work_struct *work)
 	press = circle_pace_pressed(node);
 	wb->pressed = press;
 	WRITE_ONCE(wb->pressure, false);
-	collect(node, b, press || want_all(node));
+	all = press || want_all(node);
+	collect(node, b, all);
 	nr = b->nr;
+	WRITE_ONCE(wb->vain, all && !nr ? atomic_read(&node->slots->nr_dirty) : 0);
 	if (!nr)
 		circle_degrade_idle(node);
 	if (nr && !write_batch(node, b)) {

@@ -28,6 +28,7 @@ struct circle_writeback {
 	unsigned long room;		/* jiffies: for the host, after it */
 	unsigned long good;		/* jiffies: of the last that the origin took */
 	bool drain;			/* write back all that is dirty */
+	int vain;			/* so many were dirty, and none could be written back */
 	bool pressure;			/* reclaim found too little that is clean, */
 	bool pressed;			/* and had when the batch was made, or all were dirty */
 	bool trial;			/* of what haste achieves: pace.c */

@@ -154,9 +154,21 @@ void circle_slot_freed(struct circle_slots *s, u32 n)
 	struct circle_slot *sl = &s->slot[n];
 
 	sl->flags &= CIRCLE_SLOT_RETIRED;
-	atomic_dec(&s->nr_freeing);
 	if (!sl->flags)
 		circle_slot_push(s, n);
+	smp_mb__before_atomic();	/* pairs with circle_slots_room(): free before that */
+	atomic_dec(&s->nr_freeing);
+}
+
+bool circle_slots_room(const struct circle_slots *s, u32 keep)
+{
+	if (circle_slots_clean(s) > 0)
+		return true;
+	smp_rmb();		/* as they go, lest one be missed on its way; see being_freed() */
+	if (atomic_read(&s->nr_freeing))
+		return true;
+	smp_rmb();		/* pairs with circle_slot_freed() */
+	return READ_ONCE(s->nr_free) > keep;
 }
 
 static void list_out(struct circle_slots *s, struct circle_list *l, u32 n)

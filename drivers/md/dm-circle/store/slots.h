@@ -72,8 +72,14 @@ static inline u64 circle_slot_wb(const struct circle_slots *s, u32 n)
 /* Any context: own slots that may be evicted, but for some that are in use. */
 static inline int circle_slots_clean(const struct circle_slots *s)
 {
-	return atomic_read(&s->nr_mapped) - atomic_read(&s->nr_dirty) - atomic_read(&s->nr_old);
+	int others = atomic_read(&s->nr_dirty) + atomic_read(&s->nr_old);
+
+	smp_rmb();		/* what is mapped and made dirty meanwhile hides none */
+	return atomic_read(&s->nr_mapped) - others;
 }
+
+/* Any context: more than keep are free; or a commit may free one, perhaps after an eviction. */
+bool circle_slots_room(const struct circle_slots *s, u32 keep);
 
 /* An operation's hold on pages of one block. Embedded in the operation; owner: the operation. */
 struct circle_range {
