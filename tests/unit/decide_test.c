@@ -65,6 +65,29 @@ TEST(place, own_domain_last)
 	CHECK_EQ(circle_place_choose(c, 2, 1, dom[0], 0), 1);
 }
 
+TEST(place, one_more_holder)
+{
+	struct circle_cand c[6];
+
+	fill(c, 6);
+	CHECK_EQ(circle_place_add(c, 3, 1, dom[0], 0), 2);
+	fill(c, 6);	/* 3 is in the domain of 0, 4 in that of 1 */
+	CHECK_EQ(circle_place_add(c, 6, 1 | 2, dom[0], 3), 1 << 5);
+	fill(c, 6);
+	CHECK_EQ(circle_place_add(c, 6, 1 | 2 | 4, dom[0], 0), 0);
+	fill(c, 6);
+	CHECK_EQ(circle_place_add(c, 6, 0, dom[0], 4), 1 << 4);
+	fill(c, 3);
+	c[1].space = 0;
+	CHECK_EQ(circle_place_add(c, 3, 1, dom[0], 0), 4);
+	fill(c, 3);	/* a holder in our own domain is a holder */
+	c[0].domain = dom[0];
+	CHECK_EQ(circle_place_add(c, 3, 2, dom[0], 0), 4);
+	fill(c, 2);
+	c[0].domain = dom[0];
+	CHECK_EQ(circle_place_add(c, 2, 2, dom[0], 0), 1);
+}
+
 TEST(recover, verdicts)
 {
 	static const struct {

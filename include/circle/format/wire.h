@@ -40,6 +40,10 @@ enum circle_wire_type {
 #define CIRCLE_WF_ALL_GENS	0x8	/* RELEASE: of any generation up to the frame's */
 #define CIRCLE_WF_ALL		0xf
 
+/* Of a server: aux of its answers, but to HELLO, is how many slots it wants back from this session.
+ */
+#define CIRCLE_HF_WANTS		0x1
+
 enum circle_wire_status {
 	CIRCLE_WS_OK = 0,		/* stored, released, ... */
 	CIRCLE_WS_NO_SPACE = 1,
@@ -79,7 +83,7 @@ struct circle_wire_header {
 struct circle_wire_hello {		/* 128 bytes */
 	__le16	version_min;
 	__le16	version_max;
-	__le32	features;		/* none yet; unknown ones are not used */
+	__le32	features;		/* CIRCLE_HF_*; unknown ones are not used */
 	u8	set_uuid[CIRCLE_UUID_SIZE];	/* the client's; in the answer: the server's own */
 	u8	domain[CIRCLE_DOMAIN_SIZE];
 	__le32	node_id;

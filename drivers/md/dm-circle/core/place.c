@@ -38,3 +38,13 @@ u32 circle_place_choose(const struct circle_cand *cand, unsigned int n, unsigned
 	}
 	return got == degree ? chosen : 0;
 }
+
+u32 circle_place_add(struct circle_cand *cand, unsigned int n, u32 have, const u8 *own_domain,
+		     unsigned int start)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		cand[i].able &= !(have >> i & 1) && !clashes(cand, n, have, i);
+	return circle_place_choose(cand, n, 1, own_domain, start);
+}

@@ -19,4 +19,8 @@ struct circle_cand {
 u32 circle_place_choose(const struct circle_cand *cand, unsigned int n, unsigned int degree,
 			const u8 *own_domain, unsigned int start);
 
+/* One more for a block that those of `have` hold already: its bit, or 0. Spoils `able`. */
+u32 circle_place_add(struct circle_cand *cand, unsigned int n, u32 have, const u8 *own_domain,
+		     unsigned int start);
+
 #endif

@@ -12,6 +12,7 @@
 #include "live.h"
 #include "activate.h"
 #include "degrade.h"
+#include "heal.h"
 #include "repair.h"
 #include "resize.h"
 #include "serve.h"
@@ -321,6 +322,7 @@ void circle_node_live(struct circle_node *node)
 	circle_behind_start(node);
 	circle_repair_start(node);
 	circle_writeback_start(node);
+	circle_heal_start(node);
 	circle_reclaim_kick(node);
 }
 
@@ -334,6 +336,7 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 	circle_degrade_presuspend(node, requeue);
 	smp_store_release(&node->bg_stop, true);	/* who sees it sees node->requeue */
 	circle_repair_stop(node);
+	circle_heal_stop(node);
 	circle_writeback_stop(node);
 	circle_degrade_stopped(node);
 	cancel_delayed_work_sync(&node->commit.tick);
@@ -357,6 +360,7 @@ void circle_node_suspend(struct circle_node *node)
 	flush_workqueue(node->commit_wq);
 	circle_writeback_stop(node);	/* if a FLUSH began it again */
 	circle_repair_stop(node);	/* if a late error did */
+	circle_heal_stop(node);		/* if the steward did just then */
 	cancel_work_sync(&node->reclaim);	/* if a write kicked it when that was stopped */
 	before = m->failed;
 	mutex_lock(&m->lock);

@@ -38,7 +38,7 @@ static int call_send(struct circle_peer *peer, struct circle_call *call,
 	f->generation = peer->node->gen;
 	f->activation = peer->node->circle->activation;
 	spin_lock_irqsave(&peer->lock, flags);
-	if (peer->conn && peer->state >= least) {
+	if (peer->conn && peer->state >= least && (!call->turn || call->turn == peer->turn)) {
 		f->id = peer->next_id++;
 		call->sent = jiffies;
 		call->covers = peer->undurable;
@@ -96,10 +96,20 @@ int circle_call_room(struct circle_conn *c, const struct circle_frame *f, struct
 	return 0;
 }
 
+/* R8. True: it did not want anything back before. */
+static bool heard_wanted(struct circle_peer *peer, u64 wanted)
+{
+	bool first = wanted && !peer->wanted;
+
+	WRITE_ONCE(peer->wanted, min_t(u64, wanted, U32_MAX));
+	return first;
+}
+
 int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
 {
 	struct circle_peer *peer = circle_conn_priv(c);
 	struct circle_call *call;
+	bool first = false;
 
 	if (!(f->flags & CIRCLE_WF_ANSWER))
 		return -EPROTO;
@@ -109,10 +119,14 @@ int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struc
 		list_del(&call->link);
 		peer->space = f->space;
 		peer->refused = f->status;
+		if ((peer->features & CIRCLE_HF_WANTS) && f->type != CIRCLE_WT_HELLO)
+			first = heard_wanted(peer, f->aux);
 	}
 	spin_unlock_irq(&peer->lock);
 	if (!call)
 		return -EPROTO;
+	if (first)
+		circle_writeback_kick(peer->node);
 	if (f->status == CIRCLE_WS_FENCED && f->generation >= peer->node->gen)
 		circle_fenced(peer->node, f->generation);
 	call->answer = *f;
@@ -130,7 +144,7 @@ void circle_call_fail_all(struct circle_peer *peer, int err)
 	spin_unlock_irq(&peer->lock);
 	list_for_each_entry_safe(call, tmp, &all, link) {
 		list_del(&call->link);
-		call->err = err;
+		call->err = err == -ENOTCONN ? -ECONNRESET : err;	/* that: nothing was sent */
 		part_over(call);
 	}
 }

@@ -56,10 +56,12 @@ struct circle_peer {
 	u64 instance;			/* that it named in its hello */
 	u64 counted;			/* the instance that the label counted */
 	u64 ready_instance;		/* the instance that became READY */
+	u32 turn;			/* how often it did: what was before that is gone */
 	bool greeted;			/* has answered a hello, on this connection */
 	bool stopping;			/* no connection is made any more */
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
+	u32 features, wanted;		/* of its hello; slots that it wants back, as last heard */
 	u16 refused;			/* wire status of the last refusal */
 	u64 undurable;			/* counts writes stored but not durable */
 	u64 flushed;			/* how many of them a flush has covered */
@@ -77,6 +79,7 @@ struct circle_call {
 	struct list_head link;		/* peer->calls */
 	struct circle_peer *peer;
 	unsigned long sent;		/* jiffies */
+	u32 turn;			/* not 0: -ENOTCONN if the peer has another one */
 	atomic_t parts;			/* transmission and answer: both must be over */
 	int err;
 	struct circle_frame answer;
@@ -140,8 +143,7 @@ void circle_multi_forget(struct circle_node *node, u32 mask);
 void circle_multi_end(struct circle_node *node, u32 mask);
 
 enum circle_role {
-	CIRCLE_ROLE_NONE = 0,		/* not activated */
-	CIRCLE_ROLE_OWNER,
+	CIRCLE_ROLE_NONE = 0, CIRCLE_ROLE_OWNER,	/* not activated; rightful */
 	CIRCLE_ROLE_FENCED,		/* somebody has a higher generation: nothing is served */
 };
 
@@ -221,14 +223,11 @@ unsigned int circle_patience_ms(const struct circle_circle *c);
 struct circle_circle *circle_circle_create(struct circle_node *node);
 void circle_circle_destroy(struct circle_circle *c);
 int circle_circle_config(struct circle_circle *c, const struct circle_config *conf);
-
 /* May the owner write to origin or label, or acknowledge a write-through (R5)? Any context. */
 bool circle_lease_ok(const struct circle_node *node);
-
 /* Known already, or a new one; NULL when there are too many. Activation alone. */
 struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id,
 				    const struct circle_addr *addr);
-
 void circle_peer_reset(struct circle_peer *peer);
 
 /* peer.c. Process context. here: it has greeted, and is connected. */
@@ -237,6 +236,7 @@ int circle_peer_release_all(struct circle_peer *peer);	/* sleeps; bounded by the
 int circle_peer_start(struct circle_peer *peer);
 void circle_peer_stop(struct circle_peer *peer);
 void circle_peer_lost(struct circle_peer *peer, const char *why);	/* any; why NULL: meant */
+void circle_peer_down(struct circle_peer *peer, u32 turn);	/* a call found it disconnected */
 
 /* steward.c */
 u64 circle_at_risk(struct circle_node *node);	/* process context: bytes; a round over all slots */

@@ -124,14 +124,14 @@ static int release_block(struct circle_live *l, struct circle_call *call,
 	return err;
 }
 
-static bool same_version(const struct circle_copy *a, const struct circle_copy *b)
+bool circle_live_same(const struct circle_copy *a, const struct circle_copy *b)
 {
 	return a->gen == b->gen && a->seq == b->seq;
 }
 
 bool circle_live_alike(const struct circle_copy *a, const struct circle_copy *b)
 {
-	return same_version(a, b) && a->pages == b->pages;
+	return circle_live_same(a, b) && a->pages == b->pages;
 }
 
 bool circle_live_can_be_asked(const struct circle_live *l, const struct circle_copy *c)
@@ -362,7 +362,7 @@ static int drain_block(struct circle_live *l, struct circle_drainer *d, u32 i)
 	for (c = won; c < end && c->block == won->block && c->believed; c++) {
 		if (!circle_recover_counts(&l->r, c) && !circle_live_can_be_asked(l, c))
 			continue;
-		if (last && !circle_live_alike(last, c) && (wait || bad))
+		if (last && !circle_live_same(last, c) && (wait || bad))
 			break;
 		last = c;
 		counts |= circle_recover_counts(&l->r, c);

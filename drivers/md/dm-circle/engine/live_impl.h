@@ -157,7 +157,10 @@ void circle_live_renew(struct circle_live *l);
 void circle_live_try_again(struct circle_live *l);
 void circle_live_read_again(struct circle_live *l);
 
-/* live_drain.c. The same version of a block, and of the same pages. */
+/* live_drain.c. The same version of a block: what was dirty is in both (a release takes what is
+ * clean, healing copies what is dirty); and of the same pages.
+ */
+bool circle_live_same(const struct circle_copy *a, const struct circle_copy *b);
 bool circle_live_alike(const struct circle_copy *a, const struct circle_copy *b);
 void circle_live_drain(struct work_struct *work);	/* a drainer's */
 /* Sleeps. What the old owner completed is durable at the peers: before a FLUSH of ours says so. */

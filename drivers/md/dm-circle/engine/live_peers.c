@@ -55,7 +55,7 @@ u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers)
 
 	for (c = w; c < l->r.copy + l->r.nr && c->block == w->block; c++)
 		n += c->from != CIRCLE_FROM_SSD && (peers >> c->from & 1) &&
-		     !READ_ONCE(c->bad) && circle_live_alike(w, c);
+		     !READ_ONCE(c->bad) && circle_live_same(w, c);
 	return n;
 }
 

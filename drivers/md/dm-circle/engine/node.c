@@ -10,6 +10,7 @@
 #include <linux/vmalloc.h>
 #include "bringup.h"
 #include "circle.h"
+#include "heal.h"
 #include "op.h"
 #include "origin.h"
 #include "repair.h"
@@ -35,6 +36,7 @@ static void destroy(struct circle_node *node)
 		destroy_workqueue(node->flush_wq);
 	if (!IS_ERR_OR_NULL(node->kc))
 		dm_kcopyd_client_destroy(node->kc);
+	circle_heal_exit(node);
 	circle_event_exit(node);
 	circle_circle_destroy(node->circle);
 	circle_meta_destroy(node->meta);
@@ -128,6 +130,8 @@ struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, de
 		r = PTR_ERR_OR_ZERO(node->circle);
 		if (r)
 			node->circle = NULL;
+		else
+			r = circle_heal_init(node);
 	}
 	if (r) {
 		destroy(node);

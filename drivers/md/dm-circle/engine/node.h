@@ -133,7 +133,8 @@ struct circle_node {
 	u32 stock;			/* free slots that reclaim keeps ready */
 	struct circle_live *live;	/* live.h; circle->lock */
 	bool recovering;		/* READ_ONCE: it is not over */
-	unsigned long dry;		/* jiffies: nothing could be evicted then */
+	unsigned long dry;		/* jiffies: nothing could be evicted then; or long ago */
+	unsigned long starved;		/* jiffies: a write of the host found no slot */
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
@@ -154,6 +155,7 @@ struct circle_node {
 	struct circle_stats __percpu *stats;
 
 	struct circle_circle *circle;	/* NULL: local cache */
+	struct circle_heal *heal;	/* the same */
 
 	struct circle_sysfs *sysfs;	/* the face's own */
 	void (*on_destroy)(struct circle_node *node);	/* called first when the node goes */
@@ -215,6 +217,8 @@ void circle_reclaim_anew(struct circle_node *node);	/* the same: more may go tha
  * insist: also if there was none just now.
  */
 void circle_reclaim_one(struct circle_node *node, bool insist);
+/* Any context: of late a write of the host went through for want of a slot. */
+bool circle_reclaim_starves(const struct circle_node *node);
 /* Any context, no lock held: would the oldest block make way for it? Asking costs a use. */
 bool circle_reclaim_yields(struct circle_node *node, u64 block);
 /* shard->lock held. The same, of a write while the cache is crowded: the oldest dirty block. */

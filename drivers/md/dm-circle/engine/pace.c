@@ -9,6 +9,7 @@
  */
 #include "pace.h"
 #include "circle.h"
+#include "heal.h"
 #include "live.h"
 
 #define BATCH_US	150000u		/* what a batch may take: writes to its blocks wait */
@@ -43,8 +44,7 @@ bool circle_pace_pressed(struct circle_node *node)
 	return READ_ONCE(node->wb.pressure) || crowded(node);
 }
 
-/* The host has use for what write-back takes of CPUs and devices. */
-static bool busy(const struct circle_node *node)
+bool circle_pace_busy(const struct circle_node *node)
 {
 	return time_before(jiffies, READ_ONCE(node->last_io) + msecs_to_jiffies(BUSY_MS));
 }
@@ -58,7 +58,7 @@ static bool few_holders(const struct circle_node *node)
 {
 	const struct circle_circle *c = node->circle;
 
-	return c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now);
+	return c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now) && !circle_heal_able(node);
 }
 
 bool circle_pace_futile(const struct circle_node *node)
@@ -70,7 +70,7 @@ bool circle_pace_can_wait(struct circle_node *node)
 {
 	struct circle_writeback *wb = &node->wb;
 
-	if (in_haste(node) || READ_ONCE(wb->drain) || few_holders(node) || !busy(node))
+	if (in_haste(node) || READ_ONCE(wb->drain) || few_holders(node) || !circle_pace_busy(node))
 		return false;
 	if (circle_pace_futile(node) && strcmp(node->conf.policy, "cleaner"))
 		return true;
@@ -81,7 +81,8 @@ int circle_pace_width(struct circle_node *node)
 {
 	u64 most = READ_ONCE(node->conf.migration_threshold);
 
-	if (in_haste(node) || few_holders(node) || (READ_ONCE(node->wb.drain) && !busy(node)))
+	if (in_haste(node) || few_holders(node) ||
+	    (READ_ONCE(node->wb.drain) && !circle_pace_busy(node)))
 		return CIRCLE_BATCH;
 	return clamp(div_u64(most, node->geom.block_sectors), 1ull, CIRCLE_BATCH + 0ull);
 }
@@ -166,7 +167,7 @@ void circle_pace_judge(struct circle_node *node, u32 blocks)
 	struct circle_writeback *wb = &node->wb;
 	u64 through;
 
-	if (!busy(node) || !dirtier(node, 5)) {
+	if (!circle_pace_busy(node) || !dirtier(node, 5)) {
 		wb->trial = false;
 		wb->futile_for = 0;
 		WRITE_ONCE(wb->futile, jiffies);

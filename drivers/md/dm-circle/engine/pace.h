@@ -17,6 +17,8 @@ void circle_pace_init(struct circle_writeback *wb);
 
 /* So much is dirty, or reclaim found so little that is clean, that any dirty block is due. */
 bool circle_pace_pressed(struct circle_node *node);
+/* Any context: the host has use for what we would take of CPUs and devices. */
+bool circle_pace_busy(const struct circle_node *node);
 /* A busy host is to be left room: small batches. */
 bool circle_pace_can_wait(struct circle_node *node);
 /* Blocks under way at a time: writes to these wait. */

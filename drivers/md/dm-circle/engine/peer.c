@@ -76,6 +76,14 @@ void circle_peer_lost(struct circle_peer *p, const char *why)
 	circle_conn_put(conn);
 }
 
+void circle_peer_down(struct circle_peer *p, u32 turn)
+{
+	spin_lock_irq(&p->lock);
+	if (p->turn == turn)
+		p->state = CIRCLE_PEER_DOWN;
+	spin_unlock_irq(&p->lock);
+}
+
 static bool told_to_stop(void *priv)
 {
 	return kthread_should_stop();
@@ -144,6 +152,8 @@ static int hello_answer(struct circle_peer *p, const struct circle_call *call, c
 	memcpy(p->domain, h.domain, CIRCLE_DOMAIN_SIZE);
 	p->instance = h.instance;
 	p->heard = call->answer.aux;
+	p->features = h.features;
+	WRITE_ONCE(p->wanted, 0);
 	smp_store_release(&p->greeted, true);	/* who sees it sees what the peer said */
 	if (call->answer.generation > p->node->gen)
 		circle_fenced(p->node, call->answer.generation);
@@ -267,8 +277,10 @@ static void set_state(struct circle_peer *p, enum circle_peer_state state)
 	spin_lock_irq(&p->lock);
 	if (!circle_conn_closing(p->conn)) {
 		p->state = state;
-		if (state == CIRCLE_PEER_READY)
+		if (state == CIRCLE_PEER_READY) {
 			p->ready_instance = p->instance;
+			p->turn += p->turn == U32_MAX ? 2 : 1;	/* never 0 */
+		}
 	}
 	spin_unlock_irq(&p->lock);
 	wake_up_all(&p->wait);

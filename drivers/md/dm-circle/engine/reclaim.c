@@ -9,6 +9,7 @@
 #include <linux/random.h>
 
 #define MAX_TRIES	32	/* slots looked at under one lock */
+#define STARVES		(2 * HZ)	/* since the host last found no slot */
 
 static u32 have(const struct circle_node *node)
 {
@@ -182,6 +183,11 @@ static bool dry(const struct circle_node *node)
 	return time_in_range(jiffies, then, then);
 }
 
+bool circle_reclaim_starves(const struct circle_node *node)
+{
+	return time_in_range(READ_ONCE(node->starved), jiffies - STARVES, jiffies);
+}
+
 static bool wants(const struct circle_node *node)
 {
 	return !READ_ONCE(node->bg_stop) && have(node) < node->stock;
@@ -207,6 +213,7 @@ void circle_reclaim_init(struct circle_node *node)
 {
 	INIT_WORK(&node->reclaim, reclaim_work);
 	node->dry = jiffies - 1;
+	node->starved = jiffies - STARVES - 1;
 }
 
 void circle_reclaim_kick(struct circle_node *node)

@@ -63,6 +63,8 @@ static void over(struct circle_multi *m)
 	} else if (atomic_dec_and_test(&c->releasing)) {
 		wake_up_all(&c->idle);
 		circle_reclaim_anew(m->node);
+		if (READ_ONCE(m->node->wb.giving))
+			circle_writeback_go_on(m->node);
 	}
 }
 

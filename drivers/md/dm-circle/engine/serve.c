@@ -108,6 +108,21 @@ u32 circle_serve_limit(struct circle_server *srv)
 	return (u64)node->slots->nr * min(READ_ONCE(node->circle->lend), 100u) / 100;
 }
 
+/*
+ * What is to be given back (R8): what is above the limit; and, when the host has use for slots and
+ * finds none, some of what is lent, however much may be. Each session is asked for its share.
+ */
+u32 circle_serve_wanted(struct circle_server *srv)
+{
+	struct circle_node *node = srv->node;
+	int lent = max(atomic_read(&node->slots->nr_lent), 0);
+	int over = lent - (int)circle_serve_limit(srv);
+
+	if (circle_reclaim_starves(node))
+		over = max(over, (int)node->stock);
+	return DIV_ROUND_UP(clamp(over, 0, lent), max(READ_ONCE(srv->nr_sessions), 1u));
+}
+
 /* What could be lent still: an estimate, the counters move. */
 u32 circle_serve_space(struct circle_server *srv)
 {
@@ -115,6 +130,8 @@ u32 circle_serve_space(struct circle_server *srv)
 	int clean = circle_slots_clean(s);
 	int left = (int)circle_serve_limit(srv) - atomic_read(&s->nr_lent);
 
+	if (circle_serve_wanted(srv) || circle_reclaim_starves(srv->node))
+		return 0;
 	return clamp_t(s64, (s64)READ_ONCE(s->nr_free) + max(clean, 0), 0, max(left, 0));
 }
 

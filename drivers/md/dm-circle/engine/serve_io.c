@@ -155,7 +155,8 @@ static u16 __new_slot(struct circle_req *req, struct circle_shard *sh)
 
 	if (refused(req->s, block))
 		return CIRCLE_WS_NO_SPACE;
-	if (atomic_read(&slots->nr_lent) >= (int)circle_serve_limit(srv))
+	if (atomic_read(&slots->nr_lent) >= (int)circle_serve_limit(srv) ||
+	    circle_serve_wanted(srv) || circle_reclaim_starves(node))
 		goto no;
 	n = circle_slot_pop(slots, keep(req));
 	if (n == CIRCLE_NO_SLOT) {

@@ -113,6 +113,8 @@ void circle_req_answer(struct circle_req *req, u16 status)
 		status = name_fencer(req);
 	f->status = status;
 	f->space = circle_serve_space(req->s->srv);
+	if (f->type != CIRCLE_WT_HELLO)
+		f->aux = circle_serve_wanted(req->s->srv);
 	if (!req->msg.nr_bv && req->buf) {
 		circle_serve_buf_put(req->buf);
 		req->buf = NULL;
@@ -245,6 +247,7 @@ static void encode_own(struct circle_session *s, u32 client)
 	struct circle_hello h = {
 		.version_min = CIRCLE_WIRE_VERSION_MIN,
 		.version_max = CIRCLE_WIRE_VERSION,
+		.features = CIRCLE_HF_WANTS,
 		.node_id = node->conf.id,
 		.peer_id = client,
 		.instance = READ_ONCE(node->circle->instance),

@@ -137,6 +137,7 @@ u32 circle_serve_buf_size(const struct circle_server *srv);	/* bytes: the larges
 void circle_serve_renounce(struct circle_server *srv);	/* process context */
 u32 circle_serve_limit(struct circle_server *srv);	/* slots lent at most */
 u32 circle_serve_space(struct circle_server *srv);
+u32 circle_serve_wanted(struct circle_server *srv);	/* slots that are wanted back */
 void circle_serve_put(struct circle_server *srv);	/* any context: a session's reference */
 
 /* serve.c: any context. Runs step on the server's queue, at once or after a commit. */

@@ -13,6 +13,7 @@
 #include "../store/label.h"
 #include "../trace.h"
 #include "degrade.h"
+#include "heal.h"
 #include "live.h"
 #include "origin.h"
 #include "replicate.h"
@@ -229,7 +230,8 @@ u64 circle_at_risk(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	bool dirty;
 
-	return (circle_exposed_pages(node, READ_ONCE(c->view), READ_ONCE(c->degree), &dirty) +
+	return (circle_exposed_pages(node, READ_ONCE(c->view) & circle_ready_peers(c),
+				     READ_ONCE(c->degree), &dirty) +
 		circle_live_exposed(node, READ_ONCE(c->degree))) *
 	       (node->geom.page_sectors << SECTOR_SHIFT);
 }
@@ -316,8 +318,8 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	if (gone) {
 		circle_multi_forget(node, gone);
 		circle_lease_wake(node);	/* what waited for strike_off() */
-		circle_writeback_kick(node);
 	}
+	circle_heal_anew(node);
 	for (r = 0; r < c->nr_peers; r++)
 		wake_up_all(&c->peer[r].wait);
 }
@@ -329,8 +331,10 @@ static void keep_view(struct circle_node *node)
 	u32 ready = circle_ready_peers(c), view = ready, floor, degree = READ_ONCE(c->degree);
 	u32 gone = c->view & ~ready, flags;
 
-	if (degree > c->degree_now)
+	if (degree > c->degree_now) {
 		WRITE_ONCE(c->degree_now, degree);	/* asked of new writes at once */
+		circle_heal_anew(node);
+	}
 	floor = c->floor > hweight32(gone) ? c->floor - hweight32(gone) : 0;
 	floor = min(floor, degree);
 	/* Never in the label that removes a holder: some of it is not marked dirty yet. */
@@ -360,9 +364,9 @@ static void sweep(struct circle_node *node)
 	}
 }
 
-bool circle_holders_left(struct circle_node *node)
+bool circle_holders_left(const struct circle_node *node)
 {
-	struct circle_slots *s = node->slots;
+	const struct circle_slots *s = node->slots;
 	u32 n;
 
 	for (n = 0; n < s->nr; n++) {
@@ -507,8 +511,10 @@ static void say_clean(struct circle_node *node)
 	c->label.state = CIRCLE_LS_CLEAN;
 	c->label.flags = CIRCLE_LBF_EMPTY | (node->meta->failed ? CIRCLE_LBF_VOID : 0);
 	c->label.floor = 0;
-	if (circle_label_store(node))
-		CIRCLE_WARN("the label could not be marked clean");
+	if (!circle_label_store(node))
+		return;
+	c->label.state = CIRCLE_LS_ACTIVE;	/* as far as is known */
+	CIRCLE_WARN("the label could not be marked clean");
 }
 
 void circle_steward_stop(struct circle_node *node)

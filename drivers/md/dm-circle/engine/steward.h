@@ -25,7 +25,7 @@ u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *d
 /* FLUSH at this peer if it has undurable writes, and wait. */
 int circle_peer_flush(struct circle_peer *peer);
 
-bool circle_holders_left(struct circle_node *node);
+bool circle_holders_left(const struct circle_node *node);
 
 u32 circle_ready_peers(const struct circle_circle *c);	/* any context: just now */
 

@@ -84,9 +84,11 @@ static enum plan __plan(struct circle_io *io)
 	io->slot = find_or_map(io, io->range.shard, behind);
 	if (behind && has_to_wait(io))
 		return PLAN_BEHIND;
-	if (io->slot == CIRCLE_NO_SLOT)
-		return circle_write_hopes(io) ? PLAN_ROOM : PLAN_THROUGH;
-	if (circle_node_through(node))
+	if (io->slot == CIRCLE_NO_SLOT && circle_write_hopes(io))
+		return PLAN_ROOM;
+	if (io->slot == CIRCLE_NO_SLOT && !io->cold && !circle_node_through(node))
+		WRITE_ONCE(node->starved, jiffies);
+	if (io->slot == CIRCLE_NO_SLOT || circle_node_through(node))
 		return PLAN_THROUGH;
 	sl = &s->slot[io->slot];
 	if (sl->flags & (CIRCLE_SLOT_LOST | CIRCLE_SLOT_SICK))

@@ -11,6 +11,7 @@
  */
 #include "op.h"
 #include "degrade.h"
+#include "heal.h"
 #include "origin.h"
 #include "pace.h"
 #include "repair.h"
@@ -82,16 +83,58 @@ static void add_neighbours(struct circle_node *node, struct circle_batch *b, u64
 			return;
 }
 
-/* Fewer holders than the degree asks for (R7): written back first. */
+/* Fewer holders than the degree asks for (R7), and nobody copies it: written back first. */
 static bool exposed(struct circle_node *node, const struct circle_slot *sl)
 {
 	struct circle_circle *c = node->circle;
 
-	return c && hweight32(sl->holders & READ_ONCE(c->view)) < READ_ONCE(c->degree_now);
+	return c && hweight32(sl->holders & READ_ONCE(c->view)) < READ_ONCE(c->degree_now) &&
+	       !circle_heal_able(node);
 }
 
-/* Oldest dirty block of a shard, if it is due. */
-static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u64 *block)
+/*
+ * Peers that want space back (R8), as their last answers say: those to the releases of what was
+ * given back before are in.
+ */
+static u32 revokers(struct circle_node *node)
+{
+	const struct circle_circle *c = node->circle;
+	u32 mask = 0, i;
+
+	if (!c || (node->wb.giving && atomic_read(&c->releasing) &&
+		   time_before(jiffies, node->wb.gave + HZ)))
+		return 0;
+	WRITE_ONCE(node->wb.giving, false);
+	for (i = 0; i < c->nr_peers; i++)
+		if (READ_ONCE(c->peer[i].wanted))
+			mask |= 1u << i;
+	return mask;
+}
+
+/* shard->lock held. A peer that holds it wants space back: one slot of that is this one's. */
+static bool __gives_back(struct circle_node *node, const struct circle_slot *sl)
+{
+	u32 mask = sl->holders & node->wb.revokers;
+	bool yes = false;
+
+	for (; mask; mask &= mask - 1) {
+		struct circle_peer *p = &node->circle->peer[__ffs(mask)];
+		u32 wanted = READ_ONCE(p->wanted);
+
+		/* else another number has just been heard */
+		if (wanted && cmpxchg(&p->wanted, wanted, wanted - 1) == wanted)
+			yes = true;
+	}
+	if (yes) {
+		WRITE_ONCE(node->wb.giving, true);
+		node->wb.gave = jiffies;
+	}
+	return yes;
+}
+
+/* Oldest dirty block of a shard, if it is due; *alone: without its neighbours. */
+static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u64 *block,
+		 bool *alone)
 {
 	struct circle_writeback *wb = &node->wb;
 	struct circle_slots *s = node->slots;
@@ -106,7 +149,8 @@ static bool pick(struct circle_node *node, struct circle_shard *sh, bool all, u6
 		sl = &s->slot[n];
 		tries -= !(sl->flags & ASIDE);
 		due = all || exposed(node, sl) || circle_slot_age(sl) >= CIRCLE_AGE;
-		if (due && !(sl->flags & ASIDE)) {
+		*alone = !due;
+		if (!(sl->flags & ASIDE) && (due || __gives_back(node, sl))) {
 			*block = circle_slot_block(sl);
 			wb->oldest = max_t(u32, wb->oldest, circle_slot_age(sl));
 			got = true;
@@ -128,6 +172,7 @@ static void collect(struct circle_node *node, struct circle_batch *b, bool all)
 {
 	struct circle_slots *s = node->slots;
 	u32 misses = 0, before;
+	bool alone;
 	u64 block;
 
 	b->nr = 0;
@@ -136,17 +181,19 @@ static void collect(struct circle_node *node, struct circle_batch *b, bool all)
 	if (circle_pace_can_wait(node))		/* as far as the last batch told */
 		b->max = min_t(u32, b->max, circle_pace_width(node));
 	node->wb.oldest = 0;
+	node->wb.revokers = revokers(node);
 	while (b->nr < b->max && misses < s->nr_shards) {
 		struct circle_shard *sh = &s->shard[node->wb.next_shard++ % s->nr_shards];
 
-		if (!pick(node, sh, all, &block) || !is_dirty(node, block)) {
+		if (!pick(node, sh, all, &block, &alone) || !is_dirty(node, block)) {
 			misses++;
 			continue;
 		}
 		before = b->nr;
 		if (!add(b, block))
 			break;
-		add_neighbours(node, b, block);
+		if (!alone)
+			add_neighbours(node, b, block);
 		misses = b->nr > before ? 0 : misses + 1;	/* had it already */
 	}
 	sort(b->block, b->nr, sizeof(u64), by_block, NULL);
@@ -322,7 +369,7 @@ static bool write_once(struct circle_node *node, struct circle_batch *b, bool *r
 		WRITE_ONCE(node->wb.good, jiffies);
 	circle_pace_judge(node, ok && any ? nr : 0);
 	us = ktime_us_delta(ktime_get(), node->wb.begun);
-	node->wb.room = circle_pace_room(node, us);
+	WRITE_ONCE(node->wb.room, circle_pace_room(node, us));
 	if (ok && (pages || !circle_meta_data_bad(node->meta)))
 		circle_pace_keep(&node->wb, nr * 2 >= b->whole, pages, us);
 	else
@@ -435,6 +482,14 @@ void circle_writeback_kick(struct circle_node *node)
 {
 	if (!READ_ONCE(node->bg_stop) && !READ_ONCE(node->wb.backoff_ms))
 		mod_delayed_work(node->bg_wq, &node->wb.work, 0);
+}
+
+void circle_writeback_go_on(struct circle_node *node)
+{
+	unsigned long room = circle_pace_can_wait(node) ? READ_ONCE(node->wb.room) : 0;
+
+	if (!READ_ONCE(node->bg_stop) && !READ_ONCE(node->wb.backoff_ms))
+		mod_delayed_work(node->bg_wq, &node->wb.work, room);
 }
 
 void circle_writeback_start(struct circle_node *node)

@@ -23,6 +23,9 @@ struct circle_writeback {
 	unsigned int backoff_ms;
 	u32 limit;			/* blocks of a batch now */
 	u32 oldest;			/* of its blocks, seconds */
+	u32 revokers;			/* peers: some of what they hold is due, */
+	bool giving;			/* and not all of it has been released; READ_ONCE */
+	unsigned long gave;		/* jiffies */
 	u64 least_us;			/* that any takes, however small; 0: not known */
 	ktime_t begun;			/* the batch */
 	unsigned long room;		/* jiffies: for the host, after it */
@@ -46,6 +49,8 @@ struct circle_writeback {
 
 int circle_writeback_init(struct circle_node *node);
 void circle_writeback_kick(struct circle_node *node);
+/* Any context: the same, but after the last batch a busy host is left its time. */
+void circle_writeback_go_on(struct circle_node *node);
 /* Any context: so much is dirty that a write to a block that nobody asked for lately had better go
  * to the origin, which takes writes.
  */

@@ -299,10 +299,17 @@ static ssize_t view_show(struct circle_dir *d, char *buf)
 
 FILE_RO(view);
 
+static ssize_t healed_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", circle_stat_sum(d->node->stats, CIRCLE_STAT_HEALED));
+}
+
+FILE_RO(healed);
+
 static struct attribute *circle_attrs[] = {
 	&degree_file.attr, &timeout_ms_file.attr, &lend_file.attr, &degree_now_file.attr,
 	&floor_file.attr, &role_file.attr, &at_risk_bytes_file.attr, &replicas_held_file.attr,
-	&lent_bytes_file.attr, &view_file.attr, NULL
+	&lent_bytes_file.attr, &view_file.attr, &healed_file.attr, NULL
 };
 
 static const struct attribute_group circle_group = { .attrs = circle_attrs };
@@ -322,6 +329,11 @@ static ssize_t peer_state_show(struct circle_dir *d, char *buf)
 static ssize_t space_show(struct circle_dir *d, char *buf)
 {
 	return sysfs_emit(buf, "%u\n", READ_ONCE(d->peer->space));
+}
+
+static ssize_t wanted_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", READ_ONCE(d->peer->wanted));
 }
 
 static ssize_t in_view_show(struct circle_dir *d, char *buf)
@@ -349,14 +361,15 @@ static ssize_t bit_show(struct circle_dir *d, char *buf)
 
 static struct circle_file peer_state_file = __ATTR(state, 0444, peer_state_show, NULL);
 FILE_RO(space);
+FILE_RO(wanted);
 FILE_RO(in_view);
 FILE_RO(address);
 FILE_RO(lost);
 FILE_RO(bit);
 
 static struct attribute *peer_attrs[] = {
-	&peer_state_file.attr, &space_file.attr, &in_view_file.attr, &address_file.attr,
-	&lost_file.attr, &bit_file.attr, NULL
+	&peer_state_file.attr, &space_file.attr, &wanted_file.attr, &in_view_file.attr,
+	&address_file.attr, &lost_file.attr, &bit_file.attr, NULL
 };
 ATTRIBUTE_GROUPS(peer);
 

@@ -87,3 +87,16 @@ void circle_range_unlock(struct circle_range *r)
 	spin_unlock_irqrestore(&sh->lock, flags);
 	circle_range_wake(&out);
 }
+
+bool circle_range_contended(const struct circle_range *r)
+{
+	struct circle_range *q;
+	unsigned long flags;
+	bool waits = false;
+
+	spin_lock_irqsave(&r->shard->lock, flags);
+	list_for_each_entry(q, list_of(r->shard, r->block), link)
+		waits |= !q->granted && conflict(q, r);
+	spin_unlock_irqrestore(&r->shard->lock, flags);
+	return waits;
+}

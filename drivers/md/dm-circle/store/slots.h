@@ -170,8 +170,9 @@ u32 circle_slot_next_changed(struct circle_slots *s, u32 *cursor);
 bool __circle_range_lock(struct circle_slots *s, struct circle_range *r, bool try);
 /* The same, if the caller knows the shard. */
 bool __circle_range_lock_in(struct circle_shard *sh, struct circle_range *r, bool try);
-/* Any context, shard lock not held. */
+/* Any context, shard lock not held. contended: somebody waits for what we were granted. */
 void circle_range_unlock(struct circle_range *r);
+bool circle_range_contended(const struct circle_range *r);
 /* shard->lock held: takes it off; granted waiters are put on out, for circle_range_wake(). */
 void __circle_range_unlock(struct circle_range *r, struct list_head *out);
 void circle_range_wake(struct list_head *out);
