@@ -136,7 +136,7 @@ static int check_void(struct wb *w)
 	if (v == CIRCLE_VOID_NO)
 		return 0;
 	if (v == CIRCLE_VOID_DRAINED) {
-		tool_err("refused: the metadata failed in use and are void; the origin has everything");
+		tool_err("refused: the metadata failed in use, or another cache took their place, and are void; the origin has everything");
 		return -EPERM;
 	}
 	if (!w->force) {

@@ -69,7 +69,7 @@ reloads()
 }
 
 origin_alone() { check --dev /dev/mapper/org --allow all; }
-void_refused() { refused "metadata failed in use and are void; $1" "$(table_of "$SIZE" meta ssd org "$BS" "${2-}")"; }
+void_refused() { refused "metadata failed in use(, or another cache took their place,)? and are void; $1" "$(table_of "$SIZE" meta ssd org "$BS" "${2-}")"; }
 wipe_mark() { dd if=/dev/zero of=/dev/mapper/ssd bs=512 seek=$((SLOTS * BS)) count=8 oflag=direct status=none; }
 
 # The test must see what the mark is for: without it the old metadata bring old data back.

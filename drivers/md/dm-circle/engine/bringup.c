@@ -209,27 +209,41 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 		circle_circle_config(node->circle, conf);
 }
 
+/* A circle's server goes on, whose slots these are. */
+static int keep_size(struct circle_node *node, const struct circle_devices *dev,
+		     const struct circle_config *conf)
+{
+	u64 nr = node->slots->nr;
+
+	if (circle_slots_of(dev, conf) > nr)
+		CIRCLE_INFO("the cache device has grown: a circle uses that from its next start on");
+	if (circle_slots_of(dev, conf) >= nr)
+		return 0;
+	CIRCLE_ERR("the cache device of a running circle cannot shrink: go back to the old size, or remove the device and create it again");
+	return -EINVAL;
+}
+
 /* The sizes that the devices have now, and the rules for a mode. Refused: nothing is changed. */
 static int follow(struct circle_node *node, const struct circle_devices *dev,
 		  const struct circle_config *conf, bool first)
 {
 	u64 nr = node->slots->nr;
-	int r;
+	bool running = conf->circle && !first;
+	int r = running ? keep_size(node, dev, conf) : 0;
 
+	if (r)
+		return r;
+	/* dm-cache wants it clean; a circle, which has no other mode to get clean in, is helped. */
+	if (conf->mode == CIRCLE_PASSTHROUGH && running)
+		circle_writeback_drain(node, CIRCLE_END_MS);
 	/* A circle's activation is still to write back all. */
 	if (conf->mode == CIRCLE_PASSTHROUGH && !(conf->circle && first) &&
 	    atomic_read(&node->slots->nr_dirty)) {
 		CIRCLE_ERR("cannot enter passthrough mode unless all blocks are clean: drain first");
 		return -EBUSY;
 	}
-	if (node->circle && !first) {	/* its server goes on */
-		if (circle_slots_of(dev, conf) > nr)
-			CIRCLE_INFO("the cache device has grown: a circle uses that from its next start on");
-		if (circle_slots_of(dev, conf) >= nr)
-			return 0;
-		CIRCLE_ERR("the cache device of a running circle cannot shrink: go back to the old size, or remove the device and create it again");
-		return -EINVAL;
-	}
+	if (running)
+		return 0;
 	r = circle_resize(node, dev, conf);
 	if (!r && node->slots->nr != nr)
 		r = size_up(node);
@@ -262,13 +276,9 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		if (!first)
 			r = 0;
 	}
-	if (r) {
-		if (first)
-			unload(node);
-		return r;
-	}
-	node->state = CIRCLE_NODE_QUIET;
-	return 0;
+	if (r && first)
+		unload(node);
+	return r;
 }
 
 int circle_node_resume(struct circle_node *node, const struct circle_devices *dev,
@@ -276,10 +286,26 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 {
 	/* The device may be suspended with a filesystem or swap on it. */
 	unsigned int noio = memalloc_noio_save();
-	int r;
+	bool first = node->state == CIRCLE_NODE_NEW;
+	struct circle_node *before = NULL;
+	int r = 0;
 
+	if (first)
+		r = circle_hand_over(node, dev, conf, &before);
+	else if (circle_node_is_replaced(node))
+		r = -EBUSY;
 	mutex_lock(&node->admin);
-	r = bring_up(node, dev, conf, node->state == CIRCLE_NODE_NEW);
+	if (!r)
+		r = bring_up(node, dev, conf, first);
+	if (!r && before) {
+		r = circle_handed_over(node, before, conf);
+		if (r)
+			unload(node);
+	}
+	if (!r)
+		node->state = CIRCLE_NODE_QUIET;
+	else if (before && !before->circle)
+		circle_node_keep(before);
 	mutex_unlock(&node->admin);
 	memalloc_noio_restore(noio);
 	return r;

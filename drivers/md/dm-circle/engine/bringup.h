@@ -17,6 +17,7 @@ struct circle_devices {
 /* What the metadata device says, or will when it is formatted. */
 struct circle_outlook {
 	u64 meta_used, meta_blocks, slots;
+	bool blank;		/* it will be formatted */
 };
 
 /* Reads the metadata device and says whether this configuration can use it; changes nothing.
@@ -43,6 +44,22 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 
 /* A node that was started. Bytes of RAM for each slot, of all that grows with their number. */
 u32 circle_node_ram_per_block(const struct circle_node *node);
+
+/*
+ * handover.c. May a table with other devices follow this node, which was or is live? NULL, or what
+ * to tell the user. Constructor, under node.c's lock.
+ */
+const char *circle_node_may_follow(const struct circle_node *old, const struct circle_devices *dev,
+				   const struct circle_config *conf);
+/*
+ * preresume of a node that was not live before: another one of this mapped device, *before, if
+ * there is one, ends as far as it would be in the way. When the new one is ready to serve: handed
+ * over. -EBUSY: not possible; of a local cache this node is refused from then on.
+ */
+int circle_hand_over(struct circle_node *node, const struct circle_devices *dev,
+		     const struct circle_config *conf, struct circle_node **before);
+int circle_handed_over(struct circle_node *node, struct circle_node *before,
+		       const struct circle_config *conf);
 
 void circle_node_live(struct circle_node *node);	/* resume: background work starts */
 /* Background work ends. requeue: host requests that cannot end are to be tried again. */

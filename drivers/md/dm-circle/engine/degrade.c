@@ -287,11 +287,14 @@ void circle_degrade_stopped(struct circle_node *node)
 
 void circle_degrade_suspend(struct circle_node *node, bool drain)
 {
+	unsigned int ms = drain ? CIRCLE_END_MS : 0;
 	bool clean;
 
 	circle_degrade(node);
-	if (drain)
-		circle_writeback_drain(node, CIRCLE_END_MS);
+	if (!drain && time_before(jiffies, node->wb.end))	/* what came since presuspend */
+		ms = jiffies_to_msecs(node->wb.end - jiffies);
+	if (ms)
+		circle_writeback_drain(node, ms);
 	clean = !atomic_read(&node->slots->nr_dirty);
 	if (!node->circle && node->meta->voided &&
 	    node->meta->mark != (clean ? CIRCLE_MARK_DRAINED : CIRCLE_MARK_UNDRAINED))

@@ -1,29 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * node: finding, making and unmaking the object that outlives tables. What it does in between
- * stands in bringup.c. nodes_lock covers the list of nodes and their count of tables.
+ * stands in bringup.c. nodes_lock covers the list of nodes and their count of tables, for those who
+ * change them together with list_lock; who looks holds one of the two.
  */
 #include "node.h"
 
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include "../log.h"
 #include "bringup.h"
 #include "circle.h"
 #include "heal.h"
 #include "op.h"
 #include "origin.h"
 #include "repair.h"
+#include "steward.h"
 
 #define OP_RESERVE	96	/* a whole batch of write-back, and the promotions */
 #define BIO_RESERVE	64
 
 static DEFINE_MUTEX(nodes_lock);
+static DEFINE_MUTEX(list_lock);		/* changes of the list: no memory is waited for with it */
 static LIST_HEAD(nodes);
 
 static void destroy(struct circle_node *node)
 {
 	circle_node_stop(node);
+	cancel_delayed_work_sync(&node->wb.work);	/* releases may set its timer */
 	if (node->next_wq)
 		destroy_workqueue(node->next_wq);
 	if (node->wq)
@@ -104,6 +109,18 @@ static struct circle_node *find(struct mapped_device *md, dev_t meta_dev, dev_t 
 	return NULL;
 }
 
+/* False: its last one is about to go, since another node takes its place. */
+static bool count_table(struct circle_node *node)
+{
+	bool may;
+
+	mutex_lock(&list_lock);
+	may = !node->replaced;
+	node->tables += may;
+	mutex_unlock(&list_lock);
+	return may;
+}
+
 struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev,
 				    bool circle)
 {
@@ -115,8 +132,8 @@ struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, de
 	if (node) {
 		if (!IS_ERR(node) && !!node->circle != circle)
 			node = ERR_PTR(-EINVAL);
-		if (!IS_ERR(node))
-			node->tables++;
+		if (!IS_ERR(node) && !count_table(node))
+			node = ERR_PTR(-EBUSY);
 		goto out;
 	}
 	node = kzalloc(sizeof(*node), GFP_KERNEL);
@@ -142,10 +159,67 @@ struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, de
 	node->meta_dev = meta_dev;
 	node->cache_dev = cache_dev;
 	node->tables = 1;
+	mutex_lock(&list_lock);
 	list_add(&node->link, &nodes);
+	mutex_unlock(&list_lock);
 out:
 	mutex_unlock(&nodes_lock);
 	return node;
+}
+
+struct circle_node *circle_node_before(struct circle_node *node)
+{
+	struct circle_node *n, *before = NULL;
+
+	mutex_lock(&list_lock);
+	list_for_each_entry(n, &nodes, link)
+		if (n != node && n->tables && !n->replaced && n->md == node->md &&
+		    n->state == CIRCLE_NODE_QUIET)
+			before = n;
+	if (before)
+		before->replaced = true;
+	mutex_unlock(&list_lock);
+	return before;
+}
+
+bool circle_node_is_replaced(struct circle_node *node)
+{
+	bool yes;
+
+	mutex_lock(&list_lock);
+	yes = node->replaced;
+	mutex_unlock(&list_lock);
+	if (yes)
+		CIRCLE_ERR("another cache has taken the place of this one meanwhile: load the table again");
+	return yes;
+}
+
+void circle_node_keep(struct circle_node *node)
+{
+	mutex_lock(&list_lock);
+	node->replaced = false;
+	mutex_unlock(&list_lock);
+}
+
+const char *circle_node_follows(struct circle_node *node, const struct circle_devices *dev,
+				const struct circle_config *conf, bool *exchange)
+{
+	const char *error = NULL;
+	struct circle_node *n;
+
+	*exchange = false;
+	mutex_lock(&nodes_lock);
+	list_for_each_entry(n, &nodes, link) {
+		if (n == node || !n->tables || n->replaced || n->md != node->md ||
+		    n->state == CIRCLE_NODE_NEW)
+			continue;
+		*exchange = true;
+		error = error ?: circle_node_may_follow(n, dev, conf);
+		if (!error && n->circle && circle_holders_left(n))
+			error = "peers still hold what is clean here: try again in some seconds";
+	}
+	mutex_unlock(&nodes_lock);
+	return error;
 }
 
 void circle_node_put(struct circle_node *node)
@@ -153,7 +227,9 @@ void circle_node_put(struct circle_node *node)
 	bool last;
 
 	mutex_lock(&nodes_lock);
+	mutex_lock(&list_lock);
 	last = !--node->tables;
+	mutex_unlock(&list_lock);
 	mutex_unlock(&nodes_lock);
 	if (!last)
 		return;
@@ -162,7 +238,9 @@ void circle_node_put(struct circle_node *node)
 	circle_node_stop(node);		/* the devices are ours until then */
 	flush_workqueue(node->commit_wq);
 	mutex_lock(&nodes_lock);
+	mutex_lock(&list_lock);
 	list_del(&node->link);
+	mutex_unlock(&list_lock);
 	mutex_unlock(&nodes_lock);
 	destroy(node);
 }

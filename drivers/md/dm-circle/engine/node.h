@@ -28,6 +28,7 @@
 
 struct circle_call;
 struct circle_circle;
+struct circle_devices;
 struct circle_live;
 struct circle_sysfs;
 struct dm_table;
@@ -97,7 +98,7 @@ struct circle_repair {
 };
 
 struct circle_node {
-	struct list_head link;		/* nodes_lock, and `tables` too */
+	struct list_head link;		/* nodes_lock and list_lock; `tables` too */
 	unsigned int tables;
 	struct mutex admin;		/* resume, suspend, messages that change slots; outermost */
 	struct mapped_device *md;
@@ -152,6 +153,8 @@ struct circle_node {
 	struct circle_repair repair;
 	unsigned long last_io;		/* jiffies of the last host request */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
+	bool replaced;			/* by another node of the mapped device; list_lock */
+	bool refused, force_helps;	/* that one, since it could not; preresume's */
 	struct circle_stats __percpu *stats;
 
 	struct circle_circle *circle;	/* NULL: local cache */
@@ -168,6 +171,18 @@ struct circle_node {
 struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev,
 				    bool circle);
 void circle_node_put(struct circle_node *node);
+/*
+ * preresume, whose end its table outlives: the other node of this mapped device, quiet, or NULL. It
+ * is replaced from then on: no table gets it or resumes it any more.
+ */
+struct circle_node *circle_node_before(struct circle_node *node);
+bool circle_node_is_replaced(struct circle_node *node);
+void circle_node_keep(struct circle_node *node);	/* it is not, after all */
+/* Constructor, of a table with this node: NULL, or why it cannot follow the one in use; *exchange:
+ * there is one.
+ */
+const char *circle_node_follows(struct circle_node *node, const struct circle_devices *dev,
+				const struct circle_config *conf, bool *exchange);
 
 static inline bool circle_node_through(const struct circle_node *node)
 {

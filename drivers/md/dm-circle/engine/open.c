@@ -137,6 +137,7 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 		return PTR_ERR(m);
 	}
 	r = open_meta(m, conf);
+	out->blank = r == -ENODATA;
 	if (!r) {
 		r = circle_node_fits(&m->sb, dev, conf, error);
 	} else if (r == -ENODATA) {
@@ -185,7 +186,7 @@ static int check_void(struct circle_node *node, const struct circle_config *conf
 		return 0;
 	}
 	if (v == CIRCLE_VOID_DRAINED)
-		CIRCLE_ERR("these metadata failed in use and are void; the origin has everything: wipe them (first 128 KiB) to use the device again");
+		CIRCLE_ERR("these metadata failed in use, or another cache took their place, and are void; the origin has everything: wipe them (first 128 KiB) to use the device again");
 	else if (v == CIRCLE_VOID_DIRTY)
 		CIRCLE_ERR("these metadata failed in use and are void; what was dirty then may not all be at the origin. To give that up, wipe them (first 128 KiB); to write it over the origin, older or not, say force");
 	else

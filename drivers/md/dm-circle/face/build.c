@@ -107,6 +107,8 @@ static int find_node(struct circle_table *t)
 	struct circle_devices dev;
 	struct dm_target *ti = t->ti;
 	struct circle_node *node;
+	bool exchange = false;
+	int r;
 
 	node = circle_node_get(dm_table_get_md(ti->table), t->meta->bdev->bd_dev,
 			       t->cache->bdev->bd_dev, t->conf.circle);
@@ -125,7 +127,17 @@ static int find_node(struct circle_table *t)
 	if (node->state != CIRCLE_NODE_NEW && node->meta->failed)
 		return 0;		/* preresume looks at what is in memory */
 	circle_table_devices(t, &dev);
-	return circle_node_check(&dev, &t->conf, &t->outlook, (const char **)&ti->error);
+	if (node->state == CIRCLE_NODE_NEW) {
+		ti->error = (char *)circle_node_follows(node, &dev, &t->conf, &exchange);
+		if (ti->error)
+			return -EBUSY;
+	}
+	r = circle_node_check(&dev, &t->conf, &t->outlook, (const char **)&ti->error);
+	if (!r && exchange && !t->outlook.blank) {	/* it may be older than the origin */
+		ti->error = "the metadata of another cache must be blank: wipe their first 128 KiB";
+		r = -EINVAL;
+	}
+	return r;
 }
 
 static void set_up(struct dm_target *ti)
