@@ -11,6 +11,7 @@
 #include "../log.h"
 #include "../store/label.h"
 #include "live.h"
+#include "peer.h"
 #include "replicate.h"
 #include "steward.h"
 

@@ -7,6 +7,7 @@
 #include "circle.h"
 
 #include "../log.h"
+#include "peer.h"
 #include "steward.h"
 
 #define SLICE_MS	100	/* how soon a waiter sees that its patience has shrunk */

@@ -143,7 +143,8 @@ void circle_multi_forget(struct circle_node *node, u32 mask);
 void circle_multi_end(struct circle_node *node, u32 mask);
 
 enum circle_role {
-	CIRCLE_ROLE_NONE = 0, CIRCLE_ROLE_OWNER,	/* not activated; rightful */
+	CIRCLE_ROLE_NONE = 0,		/* not activated */
+	CIRCLE_ROLE_OWNER,
 	CIRCLE_ROLE_FENCED,		/* somebody has a higher generation: nothing is served */
 };
 
@@ -223,20 +224,15 @@ unsigned int circle_patience_ms(const struct circle_circle *c);
 struct circle_circle *circle_circle_create(struct circle_node *node);
 void circle_circle_destroy(struct circle_circle *c);
 int circle_circle_config(struct circle_circle *c, const struct circle_config *conf);
+
 /* May the owner write to origin or label, or acknowledge a write-through (R5)? Any context. */
 bool circle_lease_ok(const struct circle_node *node);
+
 /* Known already, or a new one; NULL when there are too many. Activation alone. */
 struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id,
 				    const struct circle_addr *addr);
-void circle_peer_reset(struct circle_peer *peer);
 
-/* peer.c. Process context. here: it has greeted, and is connected. */
-bool circle_peer_here(struct circle_peer *peer);
-int circle_peer_release_all(struct circle_peer *peer);	/* sleeps; bounded by the timeout */
-int circle_peer_start(struct circle_peer *peer);
-void circle_peer_stop(struct circle_peer *peer);
-void circle_peer_lost(struct circle_peer *peer, const char *why);	/* any; why NULL: meant */
-void circle_peer_down(struct circle_peer *peer, u32 turn);	/* a call found it disconnected */
+void circle_peer_reset(struct circle_peer *peer);
 
 /* steward.c */
 u64 circle_at_risk(struct circle_node *node);	/* process context: bytes; a round over all slots */

@@ -22,20 +22,18 @@ bool circle_heal_able(const struct circle_node *node)
 	return node->heal && READ_ONCE(node->heal->able);
 }
 
-bool circle_heal_takes(const struct circle_heal *h, const struct circle_peer *p)
-{
-	return READ_ONCE(p->state) == CIRCLE_PEER_READY && READ_ONCE(p->space) &&
-	       !test_bit(p->nr, &h->full);
-}
-
+/* Any context. Has anybody room for a copy, as far as is known? */
 static bool any_takes(const struct circle_heal *h)
 {
 	const struct circle_circle *c = h->node->circle;
-	u32 view = READ_ONCE(c->view) & READ_ONCE(c->wait);
+	u32 view = READ_ONCE(c->view) & READ_ONCE(c->wait) & ~READ_ONCE(h->full);
 
-	for (; view; view &= view - 1)
-		if (circle_heal_takes(h, &c->peer[__ffs(view)]))
+	for (; view; view &= view - 1) {
+		const struct circle_peer *p = &c->peer[__ffs(view)];
+
+		if (READ_ONCE(p->state) == CIRCLE_PEER_READY && READ_ONCE(p->space))
 			return true;
+	}
 	return false;
 }
 
@@ -78,7 +76,6 @@ static void op_work(struct work_struct *work)
 static bool exposed(const struct circle_node *node, u32 n, u32 level)
 {
 	const struct circle_slot *sl = &node->slots->slot[n];
-
 	u16 flags = READ_ONCE(sl->flags);
 
 	return (flags & CIRCLE_SLOT_MAPPED) && !(flags & CIRCLE_HEAL_ASIDE) &&

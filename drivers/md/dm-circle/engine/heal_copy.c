@@ -15,6 +15,7 @@
 #include "../core/place.h"
 #include "../trace.h"
 #include "degrade.h"
+#include "peer.h"
 #include "repair.h"
 #include "replicate.h"
 
@@ -27,18 +28,12 @@ static struct circle_peer *choose(const struct circle_heal *h, u32 holders)
 {
 	struct circle_circle *c = h->node->circle;
 	struct circle_cand cand[CIRCLE_MAX_PEERS];
-	u32 able = c->view & c->wait, i, got;
+	u32 able = c->view & c->wait, got;
 
 	if (c->role != CIRCLE_ROLE_OWNER || (holders & ~able) ||
 	    hweight32(holders) >= min(c->degree_now, CIRCLE_MAX_HOLDERS + 0u))
 		return NULL;
-	for (i = 0; i < c->nr_peers; i++) {
-		struct circle_peer *p = &c->peer[i];
-
-		cand[i].able = (able >> i & 1) && circle_heal_takes(h, p);
-		cand[i].space = READ_ONCE(p->space);
-		cand[i].domain = p->domain;
-	}
+	__circle_candidates(c, able & ~h->full, cand);
 	got = circle_place_add(cand, c->nr_peers, holders, c->domain, c->place_next++);
 	return got ? &c->peer[__ffs(got)] : NULL;
 }

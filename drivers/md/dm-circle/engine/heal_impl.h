@@ -36,7 +36,7 @@ struct circle_heal {
 	struct circle_node *node;
 	struct delayed_work work;
 	struct circle_heal_op op[CIRCLE_HEAL_WIDTH];
-	u64 block[CIRCLE_HEAL_BATCH];		/* of this batch */
+	u64 block[CIRCLE_HEAL_BATCH];	/* of this batch */
 	u32 nr;
 	atomic_t next;			/* of these to be copied */
 	atomic_t copied;		/* blocks of it that were, */
@@ -47,9 +47,6 @@ struct circle_heal {
 	bool anew;			/* a new round; WRITE_ONCE */
 	bool able;			/* READ_ONCE */
 };
-
-/* Any context. Has this peer room for a copy, as far as is known? */
-bool circle_heal_takes(const struct circle_heal *h, const struct circle_peer *p);
 
 /* Any context. Holders are missing, and what is dirty is not drained anyway. */
 bool circle_heal_wanted(const struct circle_node *node);

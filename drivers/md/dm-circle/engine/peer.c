@@ -6,6 +6,7 @@
  * A connection that ended is never taken up where it was: the peer first leaves the view (R3), and
  * comes back with nothing of ours in it, which resynchronisation sees to.
  */
+#include "peer.h"
 #include "replicate.h"
 #include "steward.h"
 

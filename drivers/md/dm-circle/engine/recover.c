@@ -10,6 +10,7 @@
 #include <linux/vmalloc.h>
 #include "../log.h"
 #include "live.h"
+#include "peer.h"
 #include "steward.h"
 
 #define LIST_BYTES	(1024 * sizeof(struct circle_wire_item))

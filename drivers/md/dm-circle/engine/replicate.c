@@ -316,25 +316,32 @@ static void answered(struct circle_multi *m, struct circle_peer *peer,
 	spin_unlock_irqrestore(&peer->lock, flags);
 }
 
+void __circle_candidates(const struct circle_circle *c, u32 able, struct circle_cand *cand)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_peers; i++) {
+		const struct circle_peer *p = &c->peer[i];
+
+		cand[i].able = (able >> i & 1) && READ_ONCE(p->state) == CIRCLE_PEER_READY;
+		cand[i].space = READ_ONCE(p->space);
+		cand[i].domain = p->domain;
+	}
+}
+
 /* shard->lock and circle->lock held. The holders that this write must reach; 0: too few. */
 static u32 choose(struct circle_write *w, const struct circle_slot *sl, bool dirty)
 {
 	struct circle_circle *c = w->io->node->circle;
 	struct circle_cand cand[CIRCLE_MAX_PEERS];
-	u32 able = c->view & c->wait, i;
+	u32 able = c->view & c->wait;
 
 	if (sl->holders)
 		return hweight32(sl->holders & able) >= w->degree &&
 		       hweight32(sl->holders) <= w->max_calls ? sl->holders : 0;
 	if (dirty || c->floor < w->degree || w->degree > w->max_calls)
 		return 0;
-	for (i = 0; i < c->nr_peers; i++) {
-		struct circle_peer *p = &c->peer[i];
-
-		cand[i].able = (able >> i & 1) && READ_ONCE(p->state) == CIRCLE_PEER_READY;
-		cand[i].space = READ_ONCE(p->space);
-		cand[i].domain = p->domain;
-	}
+	__circle_candidates(c, able, cand);
 	return circle_place_choose(cand, c->nr_peers, w->degree, c->domain, c->place_next++);
 }
 

@@ -8,6 +8,8 @@
 #include "circle.h"
 #include "io.h"
 
+struct circle_cand;
+
 #define CIRCLE_WRITE_PAGES	64	/* 4 KiB pages of one write, with its margins */
 #define CIRCLE_WRITE_SECTORS	256	/* of the host's request at most: longer ones are cut */
 
@@ -16,6 +18,9 @@ size_t circle_request_size(void);
 
 /* Does this write have to go to holders? shard->lock held. */
 bool __circle_write_is_shared(struct circle_node *node, const struct circle_slot *sl);
+
+/* circle->lock held: who of `able` could hold a block more, one entry for each peer. */
+void __circle_candidates(const struct circle_circle *c, u32 able, struct circle_cand *cand);
 
 /* Process context; the range is held, the slot WRITABLE. Continues io's chain to its end. */
 void circle_replicate_step(struct circle_io *io);

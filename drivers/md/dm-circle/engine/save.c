@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include "degrade.h"
 #include "origin.h"
+#include "peer.h"
 #include "repair.h"
 #include "replicate.h"
 

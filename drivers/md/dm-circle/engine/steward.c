@@ -16,6 +16,7 @@
 #include "heal.h"
 #include "live.h"
 #include "origin.h"
+#include "peer.h"
 #include "replicate.h"
 
 #define LOOK		HZ		/* between looks at the label */

@@ -22,9 +22,8 @@ int circle_label_store(struct circle_node *node);
 /* Dirty pages of blocks with fewer than degree holders in view; *dirty: is anything. */
 u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *dirty);
 
-/* FLUSH at this peer if it has undurable writes, and wait. */
-int circle_peer_flush(struct circle_peer *peer);
-
+/* A round over all slots: has a block of ours holders, be it only since their release is under way?
+ */
 bool circle_holders_left(const struct circle_node *node);
 
 u32 circle_ready_peers(const struct circle_circle *c);	/* any context: just now */
