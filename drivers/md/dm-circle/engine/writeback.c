@@ -486,7 +486,9 @@ void circle_writeback_kick(struct circle_node *node)
 
 void circle_writeback_go_on(struct circle_node *node)
 {
-	unsigned long room = circle_pace_can_wait(node) ? READ_ONCE(node->wb.room) : 0;
+	struct circle_writeback *wb = &node->wb;
+	bool haste = READ_ONCE(wb->drain) || READ_ONCE(wb->pressure);
+	unsigned long room = haste ? 0 : READ_ONCE(wb->room);
 
 	if (!READ_ONCE(node->bg_stop) && !READ_ONCE(node->wb.backoff_ms))
 		mod_delayed_work(node->bg_wq, &node->wb.work, room);

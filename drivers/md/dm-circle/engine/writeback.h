@@ -28,7 +28,7 @@ struct circle_writeback {
 	unsigned long gave;		/* jiffies */
 	u64 least_us;			/* that any takes, however small; 0: not known */
 	ktime_t begun;			/* the batch */
-	unsigned long room;		/* jiffies: for the host, after it */
+	unsigned long room;		/* jiffies: for the host, after it; READ_ONCE */
 	unsigned long good;		/* jiffies: of the last that the origin took */
 	bool drain;			/* write back all that is dirty */
 	int vain;			/* so many were dirty, and none could be written back */
