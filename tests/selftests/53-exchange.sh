@@ -36,7 +36,7 @@ resume() { within_awake 20 dmsetup resume "$N"; }
 exchange() { load "$1" && resume && is caching on; }
 refused_load()	# <command...>: and I/O goes on
 {
-	! "$@" 2>/dev/null && log_since "$MARK" | grep -q "the one in use must be clean" && run --ops 2 --mix read=100
+	! "$@" 2>/dev/null && log_since "$MARK" | grep -q "the cache in use must be clean" && run --ops 2 --mix read=100
 }
 # What is dirty is written back, and nothing gets dirty any more.
 close_it() { circle_drain c1 && load "$1" passthrough && resume && circle_is_clean c1 && run --ops 20 && circle_is_clean c1; }
@@ -55,7 +55,7 @@ holds_out()
 	run --ops 20 --mix write=70,read=30 &
 	RUNS=$!
 	wait_for 60 "draining" is health draining && ! load b 2>/dev/null &&
-		log_since "$MARK" | grep -q "the one in use must be clean" && is health draining
+		log_since "$MARK" | grep -q "the cache in use must be clean" && is health draining
 }
 drained() { dev_heal org1 && wait "$RUNS" && bare && check; }
 

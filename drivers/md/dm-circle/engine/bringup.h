@@ -47,7 +47,8 @@ u32 circle_node_ram_per_block(const struct circle_node *node);
 
 /*
  * handover.c. May a table with other devices follow this node, which was or is live? NULL, or what
- * to tell the user. Constructor, under node.c's lock.
+ * to tell the user, a constant string. Process context; the node must stay: under node.c's lock,
+ * or in the preresume that its table outlives.
  */
 const char *circle_node_may_follow(const struct circle_node *old, const struct circle_devices *dev,
 				   const struct circle_config *conf);

@@ -43,8 +43,10 @@ const char *circle_node_may_follow(const struct circle_node *old, const struct c
 		return "the origin cannot be changed together with the cache: remove the device";
 	if (conf->circle && old->circle->label_dev->bd_dev != (dev->label ?: dev->origin)->bd_dev)
 		return "the label cannot be changed together with the cache: remove the device";
+	if (old->circle && READ_ONCE(old->circle->role) != CIRCLE_ROLE_OWNER)
+		return "another node has taken over: remove the device";
 	if (!is_done(old, conf))
-		return "the one in use must be clean and not in mode writeback, or bare, first";
+		return "the cache in use must be clean and not in mode writeback, or bare";
 	return NULL;
 }
 

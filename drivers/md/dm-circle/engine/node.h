@@ -153,8 +153,8 @@ struct circle_node {
 	struct circle_repair repair;
 	unsigned long last_io;		/* jiffies of the last host request */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
-	bool replaced;			/* by another node of the mapped device; list_lock */
-	bool refused, force_helps;	/* that one, since it could not; preresume's */
+	bool replaced;			/* another node takes its place; list_lock */
+	bool refused, force_helps;	/* it could not take another's; preresume's own */
 	struct circle_stats __percpu *stats;
 
 	struct circle_circle *circle;	/* NULL: local cache */
