@@ -17,7 +17,7 @@ KTAP_FAILED=0
 KTAP_SKIPPED=0
 KTAP_DONE=
 KTAP_OPEN=		# the ktap_test that has no result yet
-KTAP_NEVER=
+exec {KTAP_NEVER}<> <(:)	# nothing is ever to be read there; now, as it changes $!
 KTAP_AT_EXIT=()
 KTAP_MARK="ktap: begin $$"
 
@@ -142,7 +142,6 @@ get_now()
 # pause <seconds>: a sleep without a process, which costs more than it sleeps here
 pause()
 {
-	[ -n "$KTAP_NEVER" ] || exec {KTAP_NEVER}<> <(:)	# nothing is ever to be read there
 	read -rt "$1" -u "$KTAP_NEVER" || true
 }
 

@@ -5,14 +5,8 @@
 # $DEGREE; a write to its origin takes $SLOW ms while it recovers. Brings ktap.sh and all
 # that it needs.
 
-# shellcheck source=tests/lib/ktap.sh
-. "$REPO/tests/lib/ktap.sh"
-# shellcheck source=tests/lib/nodes.sh
-. "$REPO/tests/lib/nodes.sh"
-# shellcheck source=tests/lib/circle.sh
-. "$REPO/tests/lib/circle.sh"
-# shellcheck source=tests/lib/local.sh
-. "$REPO/tests/lib/local.sh"
+# shellcheck source=tests/lib/rig.sh
+. "$REPO/tests/lib/rig.sh"
 
 PEERS="2 3"
 SLOW=2000

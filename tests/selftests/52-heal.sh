@@ -7,55 +7,65 @@
 # under load, with peers that are lost, full or back meanwhile, and when the degree is raised.
 # shellcheck disable=SC2317	# called by ktap_test
 
-# shellcheck source=tests/lib/ktap.sh
-. "$REPO/tests/lib/ktap.sh"
-# shellcheck source=tests/lib/nodes.sh
-. "$REPO/tests/lib/nodes.sh"
-# shellcheck source=tests/lib/circle.sh
-. "$REPO/tests/lib/circle.sh"
+# shellcheck source=tests/lib/rig.sh
+. "$REPO/tests/lib/rig.sh"
 ktap_header
 
-SIZE=16777216
-hist() { "$HISTORY" "$1" --dev /dev/mapper/c1 --log /tmp/h --size $SIZE "${@:2}" >/tmp/out || { tail -15 /tmp/out; return 1; }; }
-run() { hist run --resume --threads 2 --qd 4 "$@"; }
-check() { hist check --allow all --record; }
-peer() { circle_node_create "$1" 0 ""; }
-put() { dm_dir "c$1" && echo "$3" >"$REPLY/circle/$2"; }
-healed() { circle_get 1 healed; }
-heals_on() { [ "$(healed)" -gt "$1" ]; }
-whole() { circle_counts 1 "$1" "$2" && circle_risk_is 1 0; }
-
-# owner <degree> "<peers>": all count, and much is dirty with as many holders as asked for
-owner()
-{
-	circle_node_create 1 "$1" "$2" && wait_for 60 "all peers" circle_counts 1 "$(wc -w <<<"$2")" "$1" && dirty
-}
-dirty()
-{
-	circle_drain c1 && dev_hold org1 1 2500 && run --ops 120 --qd 32 --mix write=90,discard=10 \
-		--sizes 512,4096,4096,8192,65536,262144 && [ "$(circle_dirty c1)" -gt 20 ] &&
-		circle_risk_is 1 0 && HEALED=$(healed)
-}
-
-# It has all of it from the peers alone.
-owner_dies()	# <degree> "<peers>"
-{
-	circle_node_die 1 && circle_node_wipe 1 &&
-		circle_recovers 1 circle_node_create 1 "$1" "$2" "3 writeback recover fenced" && check &&
-		circle_recovered 1 && check && dmsetup remove c1
-}
-
+# shellcheck source=tests/lib/heal.sh
+. "$REPO/tests/lib/heal.sh"
 leaves() { dmsetup remove "c$1"; }
-# heal <peers left> <floor>: by copying: what is dirty is dirty still, and the origin takes nothing.
-heal()
-{
-	wait_for 60 "floor $2 of $1" whole "$1" "$2" && echo "# copied: $(($(healed) - HEALED)) blocks" && heals_on "$HEALED"
-}
-
 under_load()
 {
 	run --ops 100 --overlap --mix write=70,read=20,fua=5,flush=5 --sizes 512,4096,16384 &
-	leaves 2 && heal 1 1 && wait $!
+	RUNS=$!
+	leaves 2 && heal 1 1 && wait "$RUNS"
+}
+
+# Copies take long, and writes of the same blocks, and discards, come in their midst: what those leave at the
+# origin must not be older at the peer that gets the copy.
+slow_under_load()
+{
+	link_delay 3 40 && leaves 2 && wait_for 60 "a copy" heals_on "$HEALED" && ! circle_risk_is 1 0 &&
+		run --ops 300 --overlap --hot 80 --mix write=90,discard=10 --sizes 512,4096,8192 && link_delay 3 0 && heal 1 1
+}
+
+# The answers of one that takes copies do not come, and no label can be written without it: it may have
+# them, and counts. So a write of such a block is not complete before the label is. The origin is there.
+lost_answers()
+{
+	circle_drain c1 && dev_hold org1 1 2500 && run --ops 80 --qd 32 --hot 80 --mix write=100 --sizes 4096 &&
+		circle_risk_is 1 0 && tc -n n3 qdisc replace dev eth0 root netem limit 10000 loss 100% && leaves 2 &&
+		wait_for 8 "a label without 2" circle_view_is 1 2 && dev_fail_writes lab1 &&
+		wait_for 60 "peer 3 to be lost" is_down 3 && dev_heal org1
+}
+is_down() { [ "$(circle_get 1 "peers/$1/state")" = down ]; }
+# More than the copies that can be under way. What is complete then is noted, the rest ends with the owner.
+writes_go_on()
+{
+	local seen
+	seen=$(stat_of org1 5)
+	run --ops 400 --qd 32 --hot 90 --mix write=100 --sizes 4096 --errors record &
+	RUNS=$!
+	wait_for 30 "writes at the origin" wrote $((seen + 60))
+}
+wrote() { [ "$(stat_of org1 5)" -ge "$1" ]; }
+# What waits ends with an error, in a suspend; what comes after that too.
+owner_is_killed()
+{
+	local d sectors
+	sectors=$(blockdev --getsz /dev/mapper/c1)
+	for d in org1 ssd1 meta1 lab1; do
+		dev_fail "$d" || return 1
+	done
+	link_down 1 && dmsetup suspend --nolockfs c1 && dmsetup load c1 --table "0 $sectors error" && dmsetup resume c1 || return 1
+	wait "$RUNS"
+	dmsetup remove c1 || return 1
+	for d in org1 ssd1 meta1 lab1; do
+		dev_heal "$d" || return 1
+	done
+	link_up 1 && tc -n n3 qdisc replace dev eth0 root netem limit 10000 && circle_node_wipe 1 &&
+		circle_recovers 1 circle_node_create 1 2 "3 4" "3 writeback recover fenced" && check && circle_recovered 1 && check &&
+		dmsetup remove c1
 }
 
 # The copies are slow; who takes them is lost in their midst, and another has to.
@@ -113,6 +123,11 @@ ktap_test "it is back, empty, as the only one that is left" eval "peer 2 && wait
 ktap_test "the owner dies: nothing is lost of what was written meanwhile" owner_dies 1 "2 3"
 ktap_test "both are back" peer 3
 
+ktap_test "copies that take long" owner 1 "2 3"
+ktap_test "writes of what is copied just then" slow_under_load
+ktap_test "the owner dies: nothing older comes from the copy" owner_dies 1 "2 3"
+ktap_test "back again" peer 2
+
 ktap_test "two holders" owner 2 "2 3 4"
 ktap_test "one leaves: the third gets its blocks" eval "leaves 2 && heal 2 2"
 ktap_test "and then another" eval "leaves 3 && wait_for 60 'floor 1' circle_view_is 1 1"
@@ -139,6 +154,14 @@ ktap_test "room again" eval "peer 2 && put 3 lend 50"
 
 ktap_test "the degree is lowered and raised" eval "owner 1 '2 3' && dev_heal org1 && raised"
 ktap_test "the owner dies: nothing is lost of what had no holder" owner_dies 1 "2 3"
-ktap_test "remove" dmsetup remove c2 c3
+
+LABEL=/dev/mapper/lab1
+# Another label: the origin has what the old one left.
+dev_null lab1 4 && dev_heal org1 && circle_node_wipe 1 && peer 4 && rm -f /tmp/h && hist init --dev /dev/mapper/org1 --seed $((RANDOM + 1)) || exit 1
+ktap_test "a label of its own" eval "circle_node_create 1 2 '2 3 4' && wait_for 60 'all peers' circle_counts 1 3 2"
+ktap_test "answers to copies are lost, and no label can be written" lost_answers
+ktap_test "the host goes on" writes_go_on
+ktap_test "the owner dies: no copy is older than what was complete" owner_is_killed
+ktap_test "remove" dmsetup remove c3 c4
 check_dmesg
 ktap_done

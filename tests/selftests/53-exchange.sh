@@ -7,14 +7,8 @@
 # is never left behind: then the reload is refused, and the old table goes on.
 # shellcheck disable=SC2317	# called by ktap_test
 
-# shellcheck source=tests/lib/ktap.sh
-. "$REPO/tests/lib/ktap.sh"
-# shellcheck source=tests/lib/nodes.sh
-. "$REPO/tests/lib/nodes.sh"
-# shellcheck source=tests/lib/circle.sh
-. "$REPO/tests/lib/circle.sh"
-# shellcheck source=tests/lib/local.sh
-. "$REPO/tests/lib/local.sh"
+# shellcheck source=tests/lib/rig.sh
+. "$REPO/tests/lib/rig.sh"
 ktap_header
 
 SIZE=16777216

@@ -7,12 +7,8 @@
 # released, so nothing is lost when the owner dies then. In virtual time, so that nothing is old meanwhile.
 # shellcheck disable=SC2317	# called by ktap_test
 
-# shellcheck source=tests/lib/ktap.sh
-. "$REPO/tests/lib/ktap.sh"
-# shellcheck source=tests/lib/nodes.sh
-. "$REPO/tests/lib/nodes.sh"
-# shellcheck source=tests/lib/circle.sh
-. "$REPO/tests/lib/circle.sh"
+# shellcheck source=tests/lib/rig.sh
+. "$REPO/tests/lib/rig.sh"
 ktap_header
 
 SIZE=12582912
@@ -65,6 +61,21 @@ owner_dies()
 		circle_recovered 1 && check && circle_wait_counts 1 2
 }
 
+# A host that has room wants nothing back, however much it writes: neither at once nor later.
+roomy()
+{
+	local before i
+	dirty && before=$(lent 2) && begin_busy || return 1
+	for ((i = 0; i < 20; i++)); do
+		dd if=/dev/zero of=/dev/mapper/c2 bs=64k count=20 oflag=direct status=none || break
+		pause 0.1
+		nothing_wanted || break
+	done
+	end_busy
+	echo "# node 2: $(lent 2) of $before blocks lent"
+	[ "$i" = 20 ]
+}
+
 # Its own host fills its cache with what cannot be written back: then what is lent is wanted, and only as long.
 starving()
 {
@@ -96,6 +107,7 @@ ktap_test "the owner dies: nothing is lost" owner_dies
 ktap_test "nothing may be lent: all is given back" less 0 0
 ktap_test "what was given back is at the origin" owner_dies
 ktap_test "as much as before" lend_half
+ktap_test "its host writes, and has room: it wants nothing" roomy
 ktap_test "its host finds no room: it gets some back" starving
 ktap_test "and then no more" wants_no_more
 ktap_test "the end" dmsetup remove c1 c2 c3
