@@ -80,6 +80,26 @@ TEST(disk, super_counters)
 	CHECK_EQ(out.counter[2], 0);
 }
 
+TEST(disk, super_tidy)
+{
+	struct circle_super sb, out;
+	struct circle_disk_super *d = (void *)mb;
+
+	fill_super(&sb);
+	sb.tidy = true;
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_HEX(mb + 16, 4, "02000000");
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+	CHECK(out.tidy);
+	sb.counter[0] = 1;
+	circle_super_encode(&sb, mb, t_crc32c);
+	CHECK_HEX(mb + 16, 4, "03000000");
+	d->compat = cpu_to_le32(~2u);
+	reseal_super();
+	CHECK_EQ(circle_super_decode(mb, &out, t_crc32c), 0);
+	CHECK(!out.tidy);
+}
+
 TEST(disk, super_renounced)
 {
 	struct circle_super sb, out;

@@ -113,16 +113,18 @@ static int verdict(const struct circle_frame *in)
 TEST(wire, types_flags_status)
 {
 	FRAME(-EPROTO, .type = 0);
-	FRAME(-EPROTO, .type = 9);
+	FRAME(-EPROTO, .type = 10);
 	FRAME(-EPROTO, .type = 0xffff);
 	FRAME(0, .type = CIRCLE_WT_FLUSH);
-	FRAME(-EPROTO, .type = CIRCLE_WT_FLUSH, .flags = 0x10);
+	FRAME(-EPROTO, .type = CIRCLE_WT_FLUSH, .flags = 0x20);
 	FRAME(-EPROTO, .type = CIRCLE_WT_FLUSH, .flags = 0x8001);
 	FRAME(-EPROTO, .type = CIRCLE_WT_FLUSH, .status = CIRCLE_WS_IO);
 	ANSWER(0, .type = CIRCLE_WT_FLUSH, .status = CIRCLE_WS_IO);
 	ANSWER(0, .type = CIRCLE_WT_FLUSH, .status = CIRCLE_WS_BUSY);
 	ANSWER(-EPROTO, .type = CIRCLE_WT_FLUSH, .status = 10);
 	FRAME(0, .type = CIRCLE_WT_RELEASE, .flags = CIRCLE_WF_ALL_GENS);
+	FRAME(0, .type = CIRCLE_WT_RELEASE, .flags = CIRCLE_WF_ALL_GENS | CIRCLE_WF_KEEP);
+	ANSWER(0, .type = CIRCLE_WT_REVIVE, .status = CIRCLE_WS_NOT_FOUND);
 	FRAME(0, .type = CIRCLE_WT_FLUSH, .version = 1);
 	FRAME(0, .type = CIRCLE_WT_FLUSH, .version = 77);
 }
@@ -207,7 +209,9 @@ TEST(wire, length_ping)
 
 TEST(wire, length_of_the_others_is_0)
 {
-	static const u16 types[] = { CIRCLE_WT_FLUSH, CIRCLE_WT_RELEASE, CIRCLE_WT_FENCE };
+	static const u16 types[] = {
+		CIRCLE_WT_FLUSH, CIRCLE_WT_RELEASE, CIRCLE_WT_FENCE, CIRCLE_WT_REVIVE,
+	};
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(types); i++) {
@@ -226,8 +230,8 @@ TEST(wire, random_headers)
 
 	for (k = 0; k < 300000; k++) {
 		memset(&f, 0, sizeof(f));
-		f.type = t_random(&seed) % 10;
-		f.flags = t_random(&seed) % 17;
+		f.type = t_random(&seed) % 11;
+		f.flags = t_random(&seed) % 33;
 		f.status = t_random(&seed) % 3 ? 0 : t_random(&seed) % 11;
 		f.sectors = t_random(&seed) % 3 ? t_random(&seed) % 9 : t_random(&seed);
 		f.length = t_random(&seed) % 3 ? f.sectors * 512 : t_random(&seed) % 200;

@@ -77,6 +77,7 @@ static int forget_map(struct meta *m)
 		return 0;
 	m->sb.map_lsn = 0;
 	m->sb.flags &= ~CIRCLE_SBF_CLEAN;
+	m->sb.tidy = false;
 	err = meta_write_super(m);
 	m->sb.flags = flags;
 	return err;

@@ -20,6 +20,7 @@ enum circle_stat {
 	CIRCLE_STAT_REPLICATED,		/* writes that holders stored */
 	CIRCLE_STAT_SERVED,		/* writes stored for others */
 	CIRCLE_STAT_HEALED,		/* blocks that were copied to one more holder */
+	CIRCLE_STAT_REVIVED,		/* of these, without sending their data */
 	CIRCLE_STAT_CACHE_ERROR,	/* I/O of ours that the cache device failed */
 	CIRCLE_STAT_ORIGIN_ERROR,	/* writes and FLUSHes of ours that the origin failed */
 	CIRCLE_STAT_NR

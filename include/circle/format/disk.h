@@ -31,6 +31,7 @@
 
 /* what the superblock's compat word may have: a version that does not know it loses it */
 #define CIRCLE_SBC_COUNTERS	0x1	/* counter[] is there */
+#define CIRCLE_SBC_TIDY		0x2	/* stopped in order: replicas have all that tags cover */
 #define CIRCLE_SBR_RENOUNCED	0x1	/* of ro_compat */
 
 #define CIRCLE_LABEL_NONE	0

@@ -28,6 +28,12 @@ enum circle_wire_type {
 	CIRCLE_WT_FETCH = 6,	/* sectors of a replica; answer payload: data */
 	CIRCLE_WT_PING = 7,	/* payload 0 or CIRCLE_WIRE_PING_DATA, answered without */
 	CIRCLE_WT_FENCE = 8,	/* this (generation, activation) is rightful; durable */
+	/*
+	 * What is parked of a block, with this very tag, is a replica again, of these pages; answer
+	 * OK or NOT_FOUND, and in pages how many blocks of this set are parked still. Not durable.
+	 * Only to a server with HF_KEEPS.
+	 */
+	CIRCLE_WT_REVIVE = 9,
 	CIRCLE_WT_NR
 };
 
@@ -38,11 +44,16 @@ enum circle_wire_type {
  */
 #define CIRCLE_WF_FILL		0x4
 #define CIRCLE_WF_ALL_GENS	0x8	/* RELEASE: of any generation up to the frame's */
-#define CIRCLE_WF_ALL		0xf
+/* RELEASE of all: no replica is left; those of the frame's generation are parked: spare space, but
+ * they may be revived. In pages of the answer: how many. Only to a server with HF_KEEPS.
+ */
+#define CIRCLE_WF_KEEP		0x10
+#define CIRCLE_WF_ALL		0x1f
 
 /* Of a server: aux of its answers, but to HELLO, is how many slots it wants back from this session.
  */
 #define CIRCLE_HF_WANTS		0x1
+#define CIRCLE_HF_KEEPS		0x2	/* of a server: it knows KEEP and REVIVE */
 
 enum circle_wire_status {
 	CIRCLE_WS_OK = 0,		/* stored, released, ... */

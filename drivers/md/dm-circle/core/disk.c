@@ -155,6 +155,8 @@ void circle_super_encode(const struct circle_super *sb, void *mb, circle_crc_fn 
 		if (sb->counter[i])
 			d->compat = cpu_to_le32(CIRCLE_SBC_COUNTERS);
 	}
+	if (sb->tidy)
+		d->compat |= cpu_to_le32(CIRCLE_SBC_TIDY);
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		owner_encode(&sb->owner[i], &d->owner[i]);
 	d->crc = cpu_to_le32(super_sum(d, crc));
@@ -258,6 +260,7 @@ int circle_super_decode(const void *mb, struct circle_super *out, circle_crc_fn 
 	out->tail_lsn = le64_to_cpu(d->tail_lsn);
 	if (le32_to_cpu(d->ro_compat) & CIRCLE_SBR_RENOUNCED)
 		out->renounced = le32_to_cpu(d->renounced);
+	out->tidy = le32_to_cpu(d->compat) & CIRCLE_SBC_TIDY;
 	out->max_seq = le64_to_cpu(d->max_seq);
 	out->next_generation = le64_to_cpu(d->next_generation);
 	out->next_activation = le64_to_cpu(d->next_activation);

@@ -41,6 +41,7 @@ struct circle_super {			/* host-endian circle_disk_super */
 	u64 table_digest;
 	u64 map_lsn;			/* 0: no copy map is to be looked at */
 	u64 counter[4];			/* read hits, read misses, write hits, write misses */
+	bool tidy;			/* replicas have all that their tags cover */
 	struct circle_owner owner[CIRCLE_MAX_OWNERS];
 };
 

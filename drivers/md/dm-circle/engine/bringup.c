@@ -105,10 +105,15 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 	r = size_up(node);
 	if (r)
 		goto bad;
-	if (conf->circle)
+	if (conf->circle) {
+		/* it is the last thing said; then nothing is behind it */
+		node->circle->tidy = node->meta->sb.tidy && !unclean &&
+				     node->meta->next_lsn == node->meta->sb.tail_lsn;
 		atomic64_set(&node->seq, highest_seq(node->slots));
-	else		/* a new generation: all its tags are higher */
+	} else {		/* a new generation: all its tags are higher */
 		node->gen = node->meta->sb.generation + 1;
+	}
+	node->meta->sb.tidy = false;	/* nor does any superblock from here on say so */
 	load_counters(node);
 	if (unclean)
 		CIRCLE_INFO("recovered after an unclean stop: %d of %u blocks dirty",
@@ -311,13 +316,22 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 	return r;
 }
 
-/* What the server committed after the suspend is behind the CLEAN mark, and would belie it. */
-static void clean_again(struct circle_meta *m)
+/*
+ * What the server committed after the suspend is behind the CLEAN mark, and would belie it. served:
+ * there was one; sure: all that it had taken was carried out. Then TIDY is said, as the last thing.
+ */
+static void clean_again(struct circle_node *node, bool served, bool sure)
 {
+	struct circle_meta *m = node->meta;
+
 	mutex_lock(&m->lock);
-	if ((m->sb.flags & CIRCLE_SBF_CLEAN) && m->next_lsn > m->sb.tail_lsn &&
-	    !__circle_meta_commit(m, true))
-		__circle_meta_checkpoint(m);
+	if ((m->sb.flags & CIRCLE_SBF_CLEAN) && (served || m->next_lsn > m->sb.tail_lsn) &&
+	    !__circle_meta_commit(m, true)) {
+		if (served)
+			m->sb.tidy = __circle_serve_tidy(node) && sure;
+		if (__circle_meta_checkpoint(m))
+			m->sb.tidy = false;
+	}
 	mutex_unlock(&m->lock);
 }
 
@@ -332,8 +346,7 @@ void circle_node_stop(struct circle_node *node)
 	srv = c->server;
 	WRITE_ONCE(c->server, NULL);
 	flush_workqueue(node->commit_wq);	/* the committer uses it */
-	circle_server_stop(srv);
-	clean_again(node->meta);
+	clean_again(node, srv, circle_server_stop(srv));
 }
 
 void circle_node_live(struct circle_node *node)

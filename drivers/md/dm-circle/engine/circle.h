@@ -62,6 +62,8 @@ struct circle_peer {
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
 	u32 features, wanted;		/* of its hello; slots that it wants back, as last heard */
+	u32 kept;			/* blocks that it has parked, as last heard; READ_ONCE */
+	u32 in_vain;			/* ... of which it had none that was asked for, in a row */
 	u16 refused;			/* wire status of the last refusal */
 	u64 undurable;			/* counts writes stored but not durable */
 	u64 flushed;			/* how many of them a flush has covered */
@@ -155,6 +157,7 @@ struct circle_circle {
 	struct circle_peer peer[CIRCLE_MAX_PEERS];
 	unsigned int nr_peers;
 	u64 instance;			/* core/recover.h; drawn by the server; READ_ONCE */
+	bool tidy;			/* what was loaded of others' has all that its tags cover */
 	u8 domain[CIRCLE_DOMAIN_SIZE];
 	unsigned int timeout_ms, lend;	/* settings; READ_ONCE */
 	u32 degree;			/* wish; READ_ONCE */

@@ -5,6 +5,11 @@
  * (R2). Then that peer is a holder as any other. Both have the same content, so the same tag. What
  * becomes clean meanwhile is released afterwards.
  *
+ * A peer that was a holder before it was lost may have it parked: it is asked to revive it first.
+ * That its tag is the block's is the proof that nothing was written since, as each write gives the
+ * block a new one, whether it is sent to anybody or not. Only tags of this generation, though: an
+ * older owner's is not known to be so.
+ *
  * It must never make a holder of a peer that may not have all: one that left the view since, even
  * if it is back. Nor forget one that may: if the answer to the last part did not come, the peer is
  * a holder, and lost, until a label without it is durable (R3). And none is to keep a part of a
@@ -23,19 +28,56 @@
 
 enum outcome { NOTHING, HOLDS, MAY_HOLD };
 
-/* shard->lock and circle->lock held: one more holder for it; NULL: there is none, or no need. */
-static struct circle_peer *choose(const struct circle_heal *h, u32 holders)
+/* circle->lock held. */
+static u32 __keepers(const struct circle_circle *c)
 {
-	struct circle_circle *c = h->node->circle;
-	struct circle_cand cand[CIRCLE_MAX_PEERS];
-	u32 able = c->view & c->wait, got;
+	u32 mask = 0;
+	unsigned int i;
 
-	if (c->role != CIRCLE_ROLE_OWNER || (holders & ~able) ||
-	    hweight32(holders) >= min(c->degree_now, CIRCLE_MAX_HOLDERS + 0u))
-		return NULL;
-	__circle_candidates(c, able & ~h->full, cand);
-	got = circle_place_add(cand, c->nr_peers, holders, c->domain, c->place_next++);
-	return got ? &c->peer[__ffs(got)] : NULL;
+	for (i = 0; i < c->nr_peers; i++)
+		if (READ_ONCE(c->peer[i].kept))
+			mask |= 1u << i;
+	return mask;
+}
+
+/* circle->lock held: one of `able`, or 0. */
+static u32 __place(struct circle_circle *c, u32 able, u32 holders)
+{
+	struct circle_cand cand[CIRCLE_MAX_PEERS];
+
+	__circle_candidates(c, able, cand);
+	return circle_place_add(cand, c->nr_peers, holders, c->domain, c->place_next++);
+}
+
+/* circle->lock held. One that fails with us is taken only if there is no other. */
+static bool __in_own_domain(const struct circle_circle *c, u32 one)
+{
+	return !memcmp(c->peer[__ffs(one)].domain, c->domain, CIRCLE_DOMAIN_SIZE);
+}
+
+/* shard->lock and circle->lock held: one more holder for it. False: there is none, or no need. */
+static bool __choose(struct circle_heal_op *op, const struct circle_slot *sl)
+{
+	const struct circle_node *node = op->node;
+	struct circle_circle *c = node->circle;
+	u32 able = c->view & c->wait, got, keeper = 0;
+
+	if (c->role != CIRCLE_ROLE_OWNER || (sl->holders & ~able) ||
+	    hweight32(sl->holders) >= min(c->degree_now, CIRCLE_MAX_HOLDERS + 0u))
+		return false;
+	able &= ~node->heal->full;
+	got = __place(c, able, sl->holders);
+	if (!got)
+		return false;
+	op->revive = false;
+	if (!op->copy && sl->gen == node->gen && circle_slot_seq(sl)) {
+		keeper = __place(c, able & __keepers(c), sl->holders);
+		op->revive = keeper && (__in_own_domain(c, got) || !__in_own_domain(c, keeper));
+	}
+	if (op->revive)
+		got = keeper;
+	op->peer = &c->peer[__ffs(got)];
+	return true;
 }
 
 /* shard->lock held. */
@@ -53,19 +95,20 @@ static bool __prepare(struct circle_heal_op *op)
 	struct circle_node *node = op->node;
 	struct circle_circle *c = node->circle;
 	struct circle_slot *sl = &node->slots->slot[op->slot];
+	bool found;
 
 	spin_lock(&c->lock);
-	op->peer = choose(node->heal, sl->holders);
-	if (op->peer) {
+	found = __choose(op, sl);
+	if (found) {
 		spin_lock(&op->peer->lock);
 		op->turn = op->peer->turn;
 		spin_unlock(&op->peer->lock);
 	}
 	spin_unlock(&c->lock);
-	if (!op->peer)
+	if (!found)
 		return false;
-	/* What nobody holds may have been written without a tag of its own. */
-	if (!sl->holders)
+	/* Before we were the owner it may have been written without a tag of its own. */
+	if (!sl->holders && sl->gen != node->gen)
 		__circle_slot_set_tag(sl, node->gen, atomic64_inc_return(&node->seq));
 	op->seq = circle_slot_seq(sl);
 	op->dirty = circle_slot_dirty(node->slots, op->slot);
@@ -85,6 +128,7 @@ static bool begin(struct circle_heal_op *op, u64 block)
 	LIST_HEAD(wake);
 
 	op->range = (struct circle_range){ .block = block, .mask = ~0ull };
+	op->copy = false;
 	spin_lock_irq(&sh->lock);
 	op->slot = __circle_slot_find(s, sh, 0, block);
 	if (__to_be_copied(op->node, op->slot) && __circle_range_lock(s, &op->range, true)) {
@@ -191,7 +235,8 @@ static bool gives_way(struct circle_heal_op *op)
 
 /*
  * Before the last part: a device that dropped what was read is to say so now. Once somebody holds
- * the block, that copy is believed instead of what is lost.
+ * the block, that copy is believed instead of what is lost. And before a revival: a restart may
+ * take a tag in our journal, and the peer's, which is the same, for the same content.
  */
 static bool flush_first(struct circle_heal_op *op)
 {
@@ -220,6 +265,51 @@ static enum outcome copy(struct circle_heal_op *op)
 			return got;
 	}
 	return got;
+}
+
+/* True: that is it. False: its data are to be sent. */
+static bool revived(struct circle_heal_op *op, enum outcome *got)
+{
+	const struct circle_frame *ans = &op->call.answer;
+	int err;
+
+	memset(&op->call, 0, sizeof(op->call));
+	err = ask(op, CIRCLE_WT_REVIVE, op->dirty);
+	if (!err)
+		circle_peer_keeps(op->peer, ans->pages, ans->status == CIRCLE_WS_OK);
+	if (!err && ans->status == CIRCLE_WS_NOT_FOUND)
+		return false;
+	*got = judge(op, err, true);
+	op->sent = *got == HOLDS;
+	return true;
+}
+
+/* The block is still ours: whom it is to be sent to, if it could not be revived. */
+static bool choose_again(struct circle_heal_op *op)
+{
+	struct circle_shard *sh = op->range.shard;
+	bool got;
+
+	op->copy = true;
+	spin_lock_irq(&sh->lock);
+	got = __to_be_copied(op->node, op->slot) && __prepare(op);
+	spin_unlock_irq(&sh->lock);
+	return got;
+}
+
+static enum outcome bring(struct circle_heal_op *op)
+{
+	enum outcome got;
+
+	if (op->revive) {
+		if (!flush_first(op))
+			return NOTHING;
+		if (revived(op, &got))
+			return got;
+		if (!choose_again(op))
+			return NOTHING;
+	}
+	return copy(op);
 }
 
 /* It counts for the next FLUSH before it counts as a holder. */
@@ -261,7 +351,8 @@ static bool end(struct circle_heal_op *op, enum outcome got)
 	bool holds = false, clean;
 	LIST_HEAD(wake);
 
-	if (got == HOLDS && !still_good(op))	/* it would be asked first, and believed */
+	/* It would be asked first, and believed; so it may, if it does not come from here. */
+	if (got == HOLDS && !op->revive && !still_good(op))
 		got = take_back(op) ? NOTHING : MAY_HOLD;
 	if (got == HOLDS)
 		note_undurable(op);
@@ -278,10 +369,12 @@ static bool end(struct circle_heal_op *op, enum outcome got)
 		circle_release_block(node, op->range.block);
 	if (holds)
 		circle_stat_add(node->stats, CIRCLE_STAT_HEALED, 1);
+	if (holds && op->revive)
+		circle_stat_add(node->stats, CIRCLE_STAT_REVIVED, 1);
 	return holds;
 }
 
 bool circle_heal_copy(struct circle_heal_op *op, u64 block)
 {
-	return begin(op, block) && end(op, copy(op));
+	return begin(op, block) && end(op, bring(op));
 }

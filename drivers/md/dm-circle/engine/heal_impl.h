@@ -27,6 +27,7 @@ struct circle_heal_op {
 	u64 dirty, seq;
 	int doubts;			/* FLUSHes of the cache device that had failed */
 	bool sent, held;		/* it may have a part of it; another holds the block */
+	bool revive, copy;		/* it may have it parked; that was asked for already */
 	unsigned long begun;		/* jiffies */
 	struct circle_call call;
 	void *buf;			/* CIRCLE_HEAL_CHUNK sectors */

@@ -232,6 +232,8 @@ void circle_reclaim_anew(struct circle_node *node);	/* the same: more may go tha
  * insist: also if there was none just now.
  */
 void circle_reclaim_one(struct circle_node *node, bool insist);
+/* The same of what is parked, which nobody relies on, whatever the node's state. True: one went. */
+bool circle_reclaim_parked(struct circle_node *node);
 /* Any context: of late a write of the host went through for want of a slot. */
 bool circle_reclaim_starves(const struct circle_node *node);
 /* Any context, no lock held: would the oldest block make way for it? Asking costs a use. */

@@ -4,7 +4,8 @@
  * resynchronises, and then waits for the connection's end.
  *
  * A connection that ended is never taken up where it was: the peer first leaves the view (R3), and
- * comes back with nothing of ours in it, which resynchronisation sees to.
+ * comes back with no replica of ours, which resynchronisation sees to. What it has parked of them
+ * is healing's to revive, block by block (heal_copy.c).
  */
 #include "peer.h"
 #include "replicate.h"
@@ -21,6 +22,7 @@
 #define BACKOFF_MAX_MS	5000
 #define LOOK_MS		100
 #define HEARTBEAT_MS	500u
+#define VAIN_MAX	64	/* so many more that it had not: no other is asked for */
 
 static u32 bit(const struct circle_peer *p)
 {
@@ -202,8 +204,7 @@ static int ask(struct circle_peer *p, struct circle_call *call, u16 type, const 
 	return r ?: (call->answer.status ? -EACCES : 0);
 }
 
-/* Nothing of ours is left at the peer, durably: the way back into the view. */
-int circle_peer_release_all(struct circle_peer *p)
+int circle_peer_release_all(struct circle_peer *p, bool keep)
 {
 	struct circle_call *call = kzalloc(sizeof(*call), GFP_NOIO);
 	int r;
@@ -211,13 +212,25 @@ int circle_peer_release_all(struct circle_peer *p)
 	if (!call)
 		return -ENOMEM;
 	call->msg.f.type = CIRCLE_WT_RELEASE;
-	call->msg.f.flags = CIRCLE_WF_ALL_GENS;
+	keep &= !!(p->features & CIRCLE_HF_KEEPS);
+	call->msg.f.flags = CIRCLE_WF_ALL_GENS | (keep ? CIRCLE_WF_KEEP : 0);
 	call->msg.f.block = U64_MAX;
 	call->msg.f.pages = U64_MAX;
 	r = circle_call_wait(p, call);
 	r = r ?: (call->answer.status ? -EACCES : 0);
+	circle_peer_keeps(p, !r && keep ? call->answer.pages : 0, true);
 	kfree(call);
 	return r;
+}
+
+void circle_peer_keeps(struct circle_peer *p, u64 blocks, bool found)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&p->lock, flags);
+	p->in_vain = found ? 0 : p->in_vain + 1;
+	WRITE_ONCE(p->kept, p->in_vain < VAIN_MAX + blocks ? min_t(u64, blocks, U32_MAX) : 0);
+	spin_unlock_irqrestore(&p->lock, flags);
 }
 
 int circle_peer_flush(struct circle_peer *p)
@@ -325,7 +338,7 @@ static int set_up(struct circle_peer *p)
 	set_state(p, CIRCLE_PEER_UP);
 	r = hold(p, call, may_resync);
 	if (!r)
-		r = circle_peer_release_all(p);
+		r = circle_peer_release_all(p, true);
 	if (!r)
 		set_state(p, CIRCLE_PEER_READY);
 out:

@@ -16,11 +16,16 @@ void circle_peer_stop(struct circle_peer *peer);
 
 bool circle_peer_here(struct circle_peer *peer);	/* it has greeted, and is connected */
 
-/* Bounded by the timeout. 0; -EACCES: it refused; -errno: no answer. Nothing of ours is left there,
- * durably; or, if it has undurable writes, they are durable.
+/*
+ * Bounded by the timeout. 0; -EACCES: it refused; -errno: no answer. No replica of ours is left
+ * there, durably; keep: what was one may be parked. Or, if it has undurable writes, they are
+ * durable.
  */
-int circle_peer_release_all(struct circle_peer *peer);
+int circle_peer_release_all(struct circle_peer *peer, bool keep);
 int circle_peer_flush(struct circle_peer *peer);
+
+/* Any context: it has so many parked, it said. found: it had the one that was asked for. */
+void circle_peer_keeps(struct circle_peer *peer, u64 blocks, bool found);
 
 /* Any context: its connection is to end, which says the rest. why: for the log; NULL: it is meant.
  */

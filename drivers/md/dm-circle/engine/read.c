@@ -61,7 +61,9 @@ static struct source look_up(struct circle_io *io)
 /* Slots that nobody needs. Large blocks have to come back first: copying one is dear. */
 static bool room(const struct circle_node *node)
 {
-	return READ_ONCE(node->slots->nr_free) > node->stock &&
+	const struct circle_slots *s = node->slots;
+
+	return READ_ONCE(s->nr_free) + (u32)max(atomic_read(&s->nr_parked), 0) > node->stock &&
 	       node->geom.block_sectors <= CIRCLE_STREAM_SECTORS;
 }
 

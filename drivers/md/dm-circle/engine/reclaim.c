@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * reclaim: keeps a stock of free slots ahead of need, so that no write waits for one. Evicts clean
- * own blocks, which ones is for core/policy.c to say. It must never take a dirty block, one that a
- * holder still has a replica of, one that is BUSY, or a replica.
+ * reclaim: keeps a stock of free slots ahead of need, so that no write waits for one. Evicts what
+ * is parked, then clean own blocks, which ones is for core/policy.c to say. It must never take a
+ * dirty block, one that a holder still has a replica of, one that is BUSY, or a replica.
  */
 #include "pace.h"
 
@@ -75,6 +75,8 @@ bool circle_reclaim_yields(struct circle_node *node, u64 block)
 	bool yes = true;
 	u32 n, uses;
 
+	if (atomic_read(&s->nr_parked) > 0)
+		return true;
 	spin_lock_irqsave(&sh->lock, flags);
 	n = sh->queue[1].tail;
 	if (n != CIRCLE_NO_SLOT && main_first(sh)) {
@@ -135,6 +137,42 @@ out:
 	return done;
 }
 
+static bool evict_parked(struct circle_slots *s, struct circle_shard *sh)
+{
+	struct circle_range range = { .excl = true, .mask = ~0ull };
+	LIST_HEAD(wake);
+	bool done = false;
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	n = sh->parked.tail;
+	if (n != CIRCLE_NO_SLOT) {
+		range.owner = s->slot[n].owner;
+		range.block = circle_slot_block(&s->slot[n]);
+		done = __circle_range_lock(s, &range, true);
+		if (done) {
+			__circle_slot_unmap(s, sh, n);
+			__circle_range_unlock(&range, &wake);
+		} else {
+			circle_slot_rotate(s, sh, n);
+		}
+	}
+	spin_unlock_irq(&sh->lock);
+	circle_range_wake(&wake);
+	return done;
+}
+
+bool circle_reclaim_parked(struct circle_node *node)
+{
+	struct circle_slots *s = node->slots;
+	u32 i, first = get_random_u32() % s->nr_shards;
+
+	for (i = 0; i < s->nr_shards && atomic_read(&s->nr_parked) > 0; i++)
+		if (evict_parked(s, &s->shard[(first + i) % s->nr_shards]))
+			return true;
+	return false;
+}
+
 /* Nothing may go, wherever one looks: what is dirty has to become clean. */
 static void ran_dry(struct circle_node *node)
 {
@@ -160,7 +198,8 @@ static void reclaim_work(struct work_struct *work)
 		/* A whole round brought none: all are in use, and any is as good. */
 		bool hard = idle >= s->nr_shards;
 
-		if (evict_one(node, &s->shard[i++ % s->nr_shards], hard)) {
+		if (circle_reclaim_parked(node) ||
+		    evict_one(node, &s->shard[i++ % s->nr_shards], hard)) {
 			idle = 0;
 			any = true;
 		} else {
@@ -199,7 +238,7 @@ void circle_reclaim_one(struct circle_node *node, bool insist)
 	u32 i, first = get_random_u32() % s->nr_shards;
 
 	if (circle_is_behind(node) || atomic_read(&s->nr_freeing) >= node->stock ||
-	    (dry(node) && !insist))
+	    circle_reclaim_parked(node) || (dry(node) && !insist))
 		return;
 	for (i = 0; i < 2 * s->nr_shards; i++) {
 		if (evict_one(node, &s->shard[(first + i) % s->nr_shards], i >= s->nr_shards))

@@ -343,7 +343,7 @@ static int drop_all(struct circle_recovery *r)
 	err = circle_meta_commit(r->node->meta, true);
 	/* A kill makes it short, but does not end it here: the label is to say what was dropped. */
 	for (i = 0; i < c->nr_peers && !err && !fatal_signal_pending(current); i++)
-		if (reachable(&c->peer[i]) && circle_peer_release_all(&c->peer[i]))
+		if (reachable(&c->peer[i]) && circle_peer_release_all(&c->peer[i], false))
 			CIRCLE_WARN("recovery: peer %u did not drop its replicas; it will before it counts again",
 				    c->peer[i].id);
 	return err;

@@ -197,7 +197,8 @@ static void repair_work(struct work_struct *work)
 	WRITE_ONCE(node->repair.active, false);
 	WRITE_ONCE(node->repair.origin_failed, false);
 	for (n = 0; n < s->nr && !READ_ONCE(node->bg_stop); n++) {
-		if (READ_ONCE(s->slot[n].flags) & CIRCLE_SLOT_SICK)
+		if (!READ_ONCE(s->slot[n].owner) &&
+		    (READ_ONCE(s->slot[n].flags) & CIRCLE_SLOT_SICK))
 			worst = max(worst, treat(node, n));
 		if (!(n & 0xfff))
 			cond_resched();

@@ -337,21 +337,26 @@ static bool wait_one(struct circle_server *srv)
 /* What this instance promised is void: its owners find another one. */
 void circle_serve_renounce(struct circle_server *srv)
 {
+	WRITE_ONCE(srv->renounced, true);
 	draw_instance(srv->node);
 	close_all(srv);
 }
 
-void circle_server_stop(struct circle_server *srv)
+bool circle_server_stop(struct circle_server *srv)
 {
+	bool sure;
+
 	if (!srv)
-		return;
+		return false;
 	circle_listener_stop(srv->listener);
 	close_all(srv);
 	while (wait_one(srv))
 		;
 	circle_serve_put(srv);
 	wait_for_completion(&srv->gone);	/* requests: local I/O ends them */
+	sure = !srv->renounced;
 	free_all(srv);
+	return sure;
 }
 
 void circle_server_stats(struct circle_server *srv, struct circle_server_stats *st)

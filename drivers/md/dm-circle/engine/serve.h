@@ -33,8 +33,16 @@ struct net;
  */
 struct circle_server *circle_server_start(struct circle_node *node, struct net *net,
 					  const struct circle_addr *addr);
-/* Ends all sessions; bounded by local I/O. NULL is allowed. */
-void circle_server_stop(struct circle_server *srv);
+/*
+ * Ends all sessions; bounded by local I/O. NULL is allowed. True: all that was received is carried
+ * out, and no replica was lost to the disk.
+ */
+bool circle_server_stop(struct circle_server *srv);
+/*
+ * serve_park.c, after that, all committed, meta->lock held, process context. True: once there was
+ * a checkpoint, the metadata device has all tags, and each replica has all that its tag covers.
+ */
+bool __circle_serve_tidy(struct circle_node *node);
 
 /* Any context: slots lent, how many may be, sessions connected. */
 struct circle_server_stats {

@@ -122,7 +122,7 @@ static bool __wants_all(struct circle_req *req, struct circle_shard *sh)
 
 	if (n == CIRCLE_NO_SLOT)
 		return !fill;
-	if (slots->slot[n].gen < req->f.generation)
+	if (slots->slot[n].gen < req->f.generation || circle_slot_parked(&slots->slot[n]))
 		return true;
 	return (slots->slot[n].flags & CIRCLE_SLOT_FILLING) && !fill;
 }
@@ -189,6 +189,18 @@ static u16 __replace(struct circle_req *req, struct circle_shard *sh, u32 n)
 	return __new_slot(req, sh);
 }
 
+/*
+ * shard->lock held. What is parked has no part in the new replica. We have the whole block: whoever
+ * parks has it too, so it was parked before we queued for it.
+ */
+static u16 __anew(struct circle_req *req, struct circle_shard *sh, u32 n)
+{
+	if (WARN_ON_ONCE(req->range.mask != ~0ull))
+		return CIRCLE_WS_IO;
+	__circle_slot_unmap(req->s->srv->node->slots, sh, n);
+	return __new_slot(req, sh);
+}
+
 static u16 take_slot(struct circle_req *req)
 {
 	struct circle_slots *slots = req->s->srv->node->slots;
@@ -205,6 +217,8 @@ static u16 take_slot(struct circle_req *req)
 		status = CIRCLE_WS_FENCED;
 	else if (!sl)
 		status = __new_slot(req, sh);
+	else if (circle_slot_parked(sl))
+		status = __anew(req, sh, n);
 	else if (sl->gen < req->f.generation)
 		status = __replace(req, sh, n);
 	else if (sl->gen > req->f.generation)
@@ -241,8 +255,10 @@ static bool __store(struct circle_req *req, struct circle_shard *sh)
 	bool same = valid == had;
 
 	__circle_slot_set(slots, sh, req->slot, valid, valid);
-	if (!fill && circle_tag_cmp(old, new) < 0)
+	if (!fill && circle_tag_cmp(old, new) < 0) {
 		__circle_slot_set_tag(sl, sl->gen, req->f.seq);
+		sl->flags |= CIRCLE_SLOT_TAGGED;
+	}
 	if (!fill && (sl->flags & CIRCLE_SLOT_FILLING) && !(sl->flags & CIRCLE_SLOT_LOST)) {
 		sl->flags &= ~CIRCLE_SLOT_FILLING;
 		circle_slot_changed(slots, req->slot);
@@ -297,6 +313,8 @@ static void make_space(struct circle_req *req)
 	/* pairs with circle_activate() */
 	if (smp_load_acquire(&node->circle->role) == CIRCLE_ROLE_OWNER)
 		circle_reclaim_one(node, false);
+	else
+		circle_reclaim_parked(node);
 	circle_serve_commit(req, false, replicate_step);
 }
 

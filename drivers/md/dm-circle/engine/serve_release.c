@@ -28,7 +28,8 @@ static void __drop(struct circle_server *srv, struct circle_shard *sh, u32 n, u6
 	struct circle_slots *slots = srv->node->slots;
 	u64 valid = circle_slot_valid(slots, n), left = valid & ~pages;
 
-	if (!left || (slots->slot[n].flags & CIRCLE_SLOT_LOST)) {
+	if (!left || (slots->slot[n].flags & CIRCLE_SLOT_LOST) ||
+	    circle_slot_parked(&slots->slot[n])) {
 		__circle_slot_unmap(slots, sh, n);
 		return;
 	}
@@ -122,7 +123,8 @@ static bool drop_slot(struct circle_req *req, u32 n)
 	if (sl->owner == range.owner && sl->gen <= req->f.generation) {
 		got = __circle_range_lock(slots, &range, true);
 		if (got) {
-			__circle_slot_unmap(slots, sh, n);
+			if (!__circle_serve_park(req, sh, n))
+				__circle_slot_unmap(slots, sh, n);
 			__circle_range_unlock(&range, &wake);
 		}
 	}
@@ -147,6 +149,8 @@ static bool drop_all(struct circle_req *req)
 
 static void all_released(struct circle_req *req)
 {
+	if (req->f.flags & CIRCLE_WF_KEEP)
+		req->msg.f.pages = circle_serve_parked(req);
 	circle_req_answer(req, req->err ? CIRCLE_WS_IO : CIRCLE_WS_OK);
 }
 
@@ -177,7 +181,8 @@ void circle_serve_release(struct circle_req *req)
 	bool all = req->f.block == U64_MAX;
 
 	req->f.pages &= g->all;
-	if ((all && !(req->f.flags & CIRCLE_WF_ALL_GENS)) || (!all && !req->f.pages)) {
+	if (all ? !(req->f.flags & CIRCLE_WF_ALL_GENS) :
+		  !req->f.pages || (req->f.flags & CIRCLE_WF_KEEP)) {
 		circle_req_bad(req);
 		return;
 	}

@@ -105,10 +105,11 @@ bool circle_set_current(struct circle_req *req)
 {
 	struct circle_server *srv = req->s->srv;
 	unsigned long flags;
+	const struct circle_owner *o = &srv->set[req->owner - 1].o;
 	bool ok;
 
 	spin_lock_irqsave(&srv->lock, flags);
-	ok = req->epoch == srv->set[req->owner - 1].epoch;
+	ok = o->generation == req->f.generation && o->activation == req->f.activation;
 	spin_unlock_irqrestore(&srv->lock, flags);
 	return ok;
 }

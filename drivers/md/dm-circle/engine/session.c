@@ -247,7 +247,7 @@ static void encode_own(struct circle_session *s, u32 client)
 	struct circle_hello h = {
 		.version_min = CIRCLE_WIRE_VERSION_MIN,
 		.version_max = CIRCLE_WIRE_VERSION,
-		.features = CIRCLE_HF_WANTS,
+		.features = CIRCLE_HF_WANTS | CIRCLE_HF_KEEPS,
 		.node_id = node->conf.id,
 		.peer_id = client,
 		.instance = READ_ONCE(node->circle->instance),
@@ -312,6 +312,7 @@ static void (* const serve[CIRCLE_WT_NR])(struct circle_req *req) = {
 	[CIRCLE_WT_FETCH] = circle_serve_fetch,
 	[CIRCLE_WT_PING] = serve_ping,
 	[CIRCLE_WT_FENCE] = serve_fence,
+	[CIRCLE_WT_REVIVE] = circle_serve_revive,
 };
 
 /* May this frame be asked now? HELLO once and first. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * session: what the files of the server side share: serve.c (life, memory), serve_set.c (whose
- * replicas, fencing), session.c (one connection), serve_io.c (data in and out), serve_release.c.
+ * replicas, fencing), session.c (one connection), serve_io.c (data in and out), serve_release.c,
+ * serve_park.c.
  * Nobody else's.
  *
  * Locks, outer first: server->fencing -> meta->lock; shard->lock -> server->lock -> the
@@ -34,8 +35,8 @@ struct socket;
 #define CIRCLE_SESSION_REFUSED	64
 
 /*
- * A foreign set. Each FENCE starts a new epoch: requests of an older one are refused before they
- * do anything, and FENCE is answered when none of them is under way.
+ * A foreign set. Each FENCE starts a new epoch: requests of an older generation are refused before
+ * they do anything, and FENCE is answered when none of an older epoch is under way.
  */
 struct circle_set {
 	struct circle_owner o;		/* uuid all zero: free */
@@ -71,6 +72,7 @@ struct circle_server {
 	struct list_head spare;		/* the reserve: full-size buffers */
 	struct circle_stash stash;	/* its own lock */
 	u32 asked, durable;		/* tickets of commits: last one taken, last one over */
+	bool renounced;			/* since it was loaded: nothing is kept; READ_ONCE */
 	struct circle_set set[CIRCLE_MAX_OWNERS];
 };
 
@@ -160,7 +162,11 @@ bool __circle_set_room(struct circle_server *srv);			/* server->lock */
 /* Counts a writing request in. False: it is fenced off. */
 bool circle_set_enter(struct circle_req *req);
 void circle_set_leave(struct circle_req *req);		/* process context; if it entered */
-bool circle_set_current(struct circle_req *req);	/* not fenced off since; any context */
+/*
+ * Any context. Its owner was not fenced off since. If that fenced anew, for a new connection, what
+ * it had sent before is carried out still: a replica has all up to its tag, or what is parked lies.
+ */
+bool circle_set_current(struct circle_req *req);
 u16 circle_set_fence(struct circle_session *s, const struct circle_frame *f);	/* sleeps; status */
 void circle_serve_list(struct circle_req *req);
 
@@ -177,6 +183,14 @@ void circle_serve_replicate(struct circle_req *req);
 void circle_serve_fetch(struct circle_req *req);
 void circle_serve_release(struct circle_req *req);
 void circle_serve_flush(struct circle_req *req);
+void circle_serve_revive(struct circle_req *req);
+/*
+ * serve_park.c, shard->lock and the whole block held. True: slot n, a replica of the request's set,
+ * is parked now, or was; false: it is to go.
+ */
+bool __circle_serve_park(struct circle_req *req, struct circle_shard *sh, u32 n);
+u32 circle_serve_parked(const struct circle_req *req);	/* any context: blocks of its set */
+
 /* serve_io.c, any context: the owner has settled a refusal; U64_MAX: all of them. */
 void circle_session_forgive(struct circle_session *s, u64 block);
 

@@ -101,6 +101,8 @@ static enum plan __plan(struct circle_io *io)
 	sl->flags |= CIRCLE_SLOT_INTENT;	/* no commit: nothing durable calls it clean yet */
 	if (__circle_write_is_shared(node, sl))
 		return PLAN_SHARE;
+	if (node->circle)	/* a peer that is not here may have it parked as it was */
+		__circle_slot_set_tag(sl, node->gen, atomic64_inc_return(&node->seq));
 	return io->touched & ~io->whole & ~circle_slot_valid(s, io->slot) ? PLAN_FILL : PLAN_GO;
 }
 

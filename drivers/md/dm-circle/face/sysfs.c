@@ -276,6 +276,13 @@ static ssize_t replicas_held_show(struct circle_dir *d, char *buf)
 
 FILE_RO(replicas_held);
 
+static ssize_t parked_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", max(atomic_read(&d->node->slots->nr_parked), 0));
+}
+
+FILE_RO(parked);
+
 static ssize_t lent_bytes_show(struct circle_dir *d, char *buf)
 {
 	return sysfs_emit(buf, "%llu\n",
@@ -306,10 +313,18 @@ static ssize_t healed_show(struct circle_dir *d, char *buf)
 
 FILE_RO(healed);
 
+static ssize_t revived_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", circle_stat_sum(d->node->stats, CIRCLE_STAT_REVIVED));
+}
+
+FILE_RO(revived);
+
 static struct attribute *circle_attrs[] = {
 	&degree_file.attr, &timeout_ms_file.attr, &lend_file.attr, &degree_now_file.attr,
 	&floor_file.attr, &role_file.attr, &at_risk_bytes_file.attr, &replicas_held_file.attr,
-	&lent_bytes_file.attr, &view_file.attr, &healed_file.attr, NULL
+	&lent_bytes_file.attr, &view_file.attr, &healed_file.attr,
+	&revived_file.attr, &parked_file.attr, NULL
 };
 
 static const struct attribute_group circle_group = { .attrs = circle_attrs };

@@ -28,8 +28,12 @@
 					 * without them is durable, either version may win
 					 */
 #define CIRCLE_SLOT_SICK	0x1000	/* own: the device failed there; see engine/repair.c */
+#define CIRCLE_SLOT_PARKED	0x1000	/* another's, with FILLING: what is left of a replica, with
+					 * its tag; it may go, or become a replica again
+					 */
 #define CIRCLE_SLOT_TRIES	0x6000	/* how often it was tried again to save what is dirty */
 #define CIRCLE_SLOT_TRY		0x2000
+#define CIRCLE_SLOT_TAGGED	0x2000	/* another's: the metadata device has an older tag */
 #define CIRCLE_SLOT_OLD		0x8000	/* own: what is valid is dirty, but on disk alone; see
 					 * engine/live_own.c
 					 */

@@ -51,6 +51,7 @@ static void shards_init(struct circle_slots *s)
 		list_init(&sh->queue[0]);
 		list_init(&sh->queue[1]);
 		list_init(&sh->dirty);
+		list_init(&sh->parked);
 		for (j = 0; j < CIRCLE_RANGE_LISTS; j++)
 			INIT_LIST_HEAD(&sh->range[j]);
 	}
@@ -188,6 +189,8 @@ static void list_out(struct circle_slots *s, struct circle_list *l, u32 n)
 
 static struct circle_list *list_of(struct circle_slots *s, struct circle_shard *sh, u32 n)
 {
+	if (s->slot[n].owner)
+		return &sh->parked;
 	if (circle_slot_dirty(s, n))
 		return &sh->dirty;
 	return &sh->queue[!!(s->slot[n].flags & CIRCLE_SLOT_MAIN)];
@@ -234,7 +237,12 @@ static void index_out(struct circle_slots *s, struct circle_shard *sh, u32 n)
 
 static void count_map(struct circle_slots *s, const struct circle_slot *sl, int by)
 {
-	atomic_add(by, sl->owner ? &s->nr_lent : &s->nr_mapped);
+	if (circle_slot_parked(sl)) {
+		atomic_add(by, &s->nr_parked);
+		atomic_add(by, &s->parked_of[sl->owner - 1]);
+	} else {
+		atomic_add(by, sl->owner ? &s->nr_lent : &s->nr_mapped);
+	}
 }
 
 void __circle_slot_clear(struct circle_slots *s, u32 n)
@@ -288,7 +296,7 @@ void __circle_slot_unmap(struct circle_slots *s, struct circle_shard *sh, u32 n)
 	being_freed(s);
 	__circle_slot_set(s, sh, n, 0, 0);
 	index_out(s, sh, n);
-	if (!sl->owner)
+	if (!sl->owner || circle_slot_parked(sl))
 		list_out(s, list_of(s, sh, n), n);
 	count_map(s, sl, -1);
 	if (sl->flags & CIRCLE_SLOT_OLD)
@@ -384,6 +392,31 @@ void __circle_slot_set(struct circle_slots *s, struct circle_shard *sh, u32 n, u
 		sl->stamp = circle_slot_now();
 		circle_list_in(s, list_of(s, sh, n), n);
 	}
+	circle_slot_changed(s, n);
+}
+
+void __circle_slot_park(struct circle_slots *s, struct circle_shard *sh, u32 n)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	lockdep_assert_held(&sh->lock);
+	count_map(s, sl, -1);
+	sl->flags |= CIRCLE_SLOT_FILLING | CIRCLE_SLOT_PARKED;
+	count_map(s, sl, 1);
+	circle_list_in(s, list_of(s, sh, n), n);
+	circle_slot_changed(s, n);
+}
+
+void __circle_slot_unpark(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages)
+{
+	struct circle_slot *sl = &s->slot[n];
+
+	lockdep_assert_held(&sh->lock);
+	list_out(s, list_of(s, sh, n), n);
+	count_map(s, sl, -1);
+	sl->flags &= ~(CIRCLE_SLOT_FILLING | CIRCLE_SLOT_PARKED);
+	count_map(s, sl, 1);
+	__circle_slot_set(s, sh, n, pages, pages);
 	circle_slot_changed(s, n);
 }
 

@@ -28,7 +28,8 @@ struct circle_shard {
 	spinlock_t lock;	/* irq-safe; covers what is mapped in this shard */
 	u32 *bucket;		/* hash chains: slots->per_shard of them */
 	struct circle_list queue[2];	/* clean own blocks: small, main (core/policy.h) */
-	struct circle_list dirty;	/* own ones; replicas are on no list */
+	struct circle_list dirty;	/* own ones; replicas are on no list, */
+	struct circle_list parked;	/* but what is left of one is */
 	struct list_head range[CIRCLE_RANGE_LISTS];
 } ____cacheline_aligned_in_smp;
 
@@ -46,6 +47,8 @@ struct circle_slots {
 	spinlock_t stock_lock;
 	u32 free_head, nr_free;
 	atomic_t nr_changed, nr_dirty, nr_mapped, nr_lent, nr_freeing;
+	atomic_t nr_parked;		/* not within nr_lent */
+	atomic_t parked_of[CIRCLE_MAX_OWNERS];
 	atomic_t nr_retired, nr_lost;	/* nr_lost: own slots with LOST, within nr_dirty */
 	atomic_t nr_old;		/* own slots with OLD, not within nr_dirty */
 	bool cleaned;			/* the last dirty one became clean; who tells resets it */
@@ -69,13 +72,13 @@ static inline u64 circle_slot_wb(const struct circle_slots *s, u32 n)
 	return circle_mask_get(&s->masks, n, CIRCLE_MASK_WB);
 }
 
-/* Any context: own slots that may be evicted, but for some that are in use. */
+/* Any context: slots that may be evicted, but for some that are in use. */
 static inline int circle_slots_clean(const struct circle_slots *s)
 {
 	int others = atomic_read(&s->nr_dirty) + atomic_read(&s->nr_old);
 
 	smp_rmb();		/* what is mapped and made dirty meanwhile hides none */
-	return atomic_read(&s->nr_mapped) - others;
+	return atomic_read(&s->nr_mapped) + atomic_read(&s->nr_parked) - others;
 }
 
 /* Any context: more than keep are free; or a commit may free one, perhaps after an eviction. */
@@ -123,6 +126,18 @@ void __circle_slot_found(struct circle_slots *s, struct circle_shard *sh, u32 n,
  * nothing else is valid; or, not old, back. __circle_slot_unmap() ends it, too.
  */
 void __circle_slot_grow_old(struct circle_slots *s, struct circle_shard *sh, u32 n, bool old);
+
+/*
+ * shard->lock and the whole block held, another owner's slot. park: a replica exists no more, and
+ * that is durable after a commit; its data and tag stay for as long as the slot is not evicted.
+ * unpark: it is a replica again, of these pages, which are valid.
+ */
+void __circle_slot_park(struct circle_slots *s, struct circle_shard *sh, u32 n);
+void __circle_slot_unpark(struct circle_slots *s, struct circle_shard *sh, u32 n, u64 pages);
+static inline bool circle_slot_parked(const struct circle_slot *sl)
+{
+	return sl->owner && (sl->flags & CIRCLE_SLOT_PARKED);
+}
 
 bool circle_slot_lock_unannotated(struct circle_slots *s, u32 n, struct circle_shard **sh,
 				  unsigned long *flags);
