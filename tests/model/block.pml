@@ -10,7 +10,8 @@
  * anybody. A tag is (generation, sequence), as in the code.
  *
  * Sizes: -DN= peers, -DR= degree, -DMAXV= writes, -DF= failures, -DOX= power losses of the origin, -DLX= label
- * writes that fail, -DDX= changes of the degree, -DMAXG= generations; -DWIPE=1: also peers that lose what they hold.
+ * writes that fail, -DDX= changes of the degree, -DHX= copies and revivals, -DMAXG= generations; -DWIPE=1: also peers that
+ * lose what they hold.
  * -DNO_... takes a rule away; cases.py has the list. -DSEEN=n fails in a state of interest, to show that it is reached.
  */
 #ifndef N
@@ -34,6 +35,9 @@
 #ifndef DX
 #define DX 0
 #endif
+#ifndef HX
+#define HX 0
+#endif
 #ifndef MAXG
 #define MAXG 3
 #endif
@@ -55,6 +59,8 @@
 #define REPLICATE	1	/* wire: enum circle_wire_type */
 #define RELEASE	2
 #define FLUSH	3
+#define COPY	4	/* REPLICATE with FILL, whole */
+#define REVIVE	9
 
 #define REFUSED	0	/* enum circle_verdict */
 #define WEAK	1
@@ -82,6 +88,9 @@ byte cont;			/* same instance as when it became READY */
 byte kept;			/* ... or at least the same store: circle_same_store() */
 byte rt[N], rv[N];		/* replica: tag, version; tag 0: there is none */
 byte dt[N], dv[N];		/* ... durable */
+#if HX
+byte kt[N], kv[N];		/* parked: in memory only */
+#endif
 chan c[N] = [3] of { byte, byte, byte };
 
 /* The owner's memory. */
@@ -100,6 +109,7 @@ byte pstep;			/* 1 sent, 2 at the origin, 3 unmarked */
 byte await;			/* whose answer it waits for */
 bit pbad;			/* rejected, or a peer has left the view meanwhile */
 byte wbs;			/* write-back: 1 written, 2 flushed */
+byte hp, hx;			/* who is being given the block, + 1; how often that began */
 bit fp; byte fv, fawait;	/* a FLUSH of the host is under way: what it covers */
 bit ssd = 1;			/* the metadata have not failed */
 byte counted, verdict;		/* of the recovery */
@@ -117,6 +127,11 @@ byte faults, ox, lx, dx;
 hidden byte xk, xt, xv, xi, xh, xbest, xbver, xu, xn, xx;
 
 #define EACH(cmd)	xi = 0; do :: xi < N -> cmd; xi++ :: else -> break od; xi = 0
+#if HX
+#define FORGET(p)	kt[p] = 0; kv[p] = 0;
+#else
+#define FORGET(p)
+#endif
 #define CLEAR(p)	do :: len(c[p]) > 0 -> c[p]?xk,xt,xv :: else -> break od; xk = 0; xt = 0; xv = 0
 #define ROOM	(nfull(c[0]) && nfull(c[N - 1]) && nfull(c[N / 2]))
 #define SEND(p, k, t, v)	if :: IN(ready, p) -> c[p]!k,t,v :: else fi
@@ -130,6 +145,14 @@ hidden byte xk, xt, xv, xi, xh, xbest, xbver, xu, xn, xx;
 inline lost(p)
 {
 	DEL(ready, p); CLEAR(p);
+	if			/* it may have what it was given: MAY_HOLD */
+	:: hp == (p) + 1 ->
+#ifndef NO_R7_MAY_HOLD
+		if :: IN(view, p) -> ADD(holders, p) :: else fi;
+#endif
+		hp = 0
+	:: else
+	fi;
 	if
 	:: role == JUDGED && IN(counted, p) -> forget_all()	/* the attempt ends */
 	:: else
@@ -142,6 +165,12 @@ inline lost(p)
 /* circle_peer_release_all() */
 inline release_all(p)
 {
+#if HX
+	if
+	:: rt[p] / 4 == gen && IN(cont, p) -> kt[p] = rt[p]; kv[p] = rv[p]
+	:: else
+	fi;
+#endif
 	rt[p] = 0; rv[p] = 0;
 #ifndef NO_R3_DROP_DURABLE
 	dt[p] = 0; dv[p] = 0
@@ -153,7 +182,10 @@ inline forget_all()
 {
 	role = NONE; ready = 0; view = 0; wait = 0; floor = 0; unsure = 0; holders = 0; dirty = 0; cv = 0; tag = 0; seq = 0;
 	pv = 0; pt = 0; pstep = 0; await = 0; pbad = 0; wbs = 0; fp = 0; fv = 0; fawait = 0; restart = 0;
-	counted = 0; verdict = 0; degree_now = degree; ssd = 1; stag = 0; sver = 0; gen = 0;
+	counted = 0; verdict = 0; degree_now = degree; ssd = 1; stag = 0; sver = 0; gen = 0; hp = 0;
+#if HX
+	EACH(kt[xi] = 0; kv[xi] = 0);	/* of an older generation: never asked for again */
+#endif
 }
 
 inline host_dies()
@@ -201,9 +233,31 @@ proctype Peer(byte p)
 			:: else
 			fi
 		:: xk == FLUSH -> dt[p] = rt[p]; dv[p] = rv[p]
+#if HX
+		:: xk == COPY -> rt[p] = xt; rv[p] = xv; kt[p] = 0; kv[p] = 0
+		:: xk == COPY -> xx = 0; kt[p] = 0; kv[p] = 0
+#ifdef NO_R7_TAG
+		:: xk == REVIVE && kt[p] != 0 -> rt[p] = xt; rv[p] = kv[p]; kt[p] = 0; kv[p] = 0
+#else
+		:: xk == REVIVE && kt[p] == xt -> rt[p] = xt; rv[p] = kv[p]; kt[p] = 0; kv[p] = 0
+#endif
+		:: xk == REVIVE -> xx = 0; kt[p] = 0; kv[p] = 0		/* another one; or it was evicted */
+#endif
 		fi;
 		if
 		::	if
+#if HX
+			:: (xk == COPY || xk == REVIVE) && hp == p + 1 ->
+#if SEEN == 9
+				assert(!(xk == REVIVE && xx));
+#endif
+				hp = 0;
+				if
+				:: xx && IN(view, p) -> ADD(holders, p);
+					if :: !dirty && nfull(c[p]) -> SEND(p, RELEASE, tag, 0) :: else fi
+				:: else
+				fi
+#endif
 			:: xk == REPLICATE && xt == pt -> DEL(await, p); if :: !xx -> pbad = 1 :: else fi
 			:: xk == RELEASE && rt[p] == 0 && STILL_NAMED -> DEL(holders, p); DEL(await, p)
 			:: xk == FLUSH -> DEL(fawait, p)
@@ -214,11 +268,11 @@ proctype Peer(byte p)
 		xk = 0; xt = 0; xv = 0; xx = 0 }
 	/* -------- failures -------- */
 	:: d_step { (IN(net, p) || IN(cont, p)) && faults < F ->	/* power loss: what is not durable is gone */
-		faults++; DEL(net, p); DEL(cont, p); rt[p] = dt[p]; rv[p] = dv[p]; lost(p) }
+		faults++; DEL(net, p); DEL(cont, p); FORGET(p) rt[p] = dt[p]; rv[p] = dv[p]; lost(p) }
 	:: d_step { (IN(net, p) || IN(cont, p)) && (dt[p] != rt[p] || dv[p] != rv[p]) && faults < F ->	/* ... was durable */
-		faults++; DEL(net, p); DEL(cont, p); dt[p] = rt[p]; dv[p] = rv[p]; lost(p) }
+		faults++; DEL(net, p); DEL(cont, p); FORGET(p) dt[p] = rt[p]; dv[p] = rv[p]; lost(p) }
 	:: d_step { WIPE && rt[p] != 0 && faults < F ->			/* its SSD is lost, or circle_serve_renounce() */
-		faults++; DEL(cont, p); DEL(kept, p); rt[p] = 0; rv[p] = 0; dt[p] = 0; dv[p] = 0; lost(p) }
+		faults++; DEL(cont, p); DEL(kept, p); FORGET(p) rt[p] = 0; rv[p] = 0; dt[p] = 0; dv[p] = 0; lost(p) }
 	:: d_step { IN(net, p) && faults < F -> faults++; DEL(net, p); lost(p) }	/* cut off */
 	:: d_step { !IN(net, p) -> ADD(net, p) }
 	/* -------- set_up(): UP to READY, with nothing of ours -------- */
@@ -246,11 +300,21 @@ proctype Peer(byte p)
 #endif
 
 #define WRITE(hs) \
-	:: atomic { role == OWNER && ssd && pv == 0 && nextv < MAXV && seq < 3 && ROOM && (hs) <= ALL && CHOICE(hs) -> \
+	:: atomic { role == OWNER && ssd && pv == 0 && hp == 0 && nextv < MAXV && seq < 3 && ROOM && (hs) <= ALL && CHOICE(hs) -> \
 		nextv++; seq++; pv = nextv; pt = TAG(gen, seq); tag = pt; pstep = 1; await = (hs); \
 		holders = holders | (hs); wbs = 0; \
 		KEEP; sver = pv; if :: dirty -> stag = pt :: else fi; \
 		EACH(if :: IN(hs, xi) -> SEND(xi, REPLICATE, pt, pv) :: else fi) }
+
+/* circle_heal_copy(): who waits for the block waits; write-back does not. */
+#if HX
+#define HEAL(p) \
+	:: atomic { role == OWNER && ssd && dirty && pv == 0 && hp == 0 && hx < HX && ROOM && floor < degree_now && \
+		    NR(holders) < degree_now && SUB(holders, view & wait) == 0 && IN(view & wait & ready, p) && !IN(holders, p) -> \
+		hx++; hp = (p) + 1; \
+		if :: holders == 0 -> sdver = sver :: else fi; \
+		if :: SEND(p, COPY, tag, cv) :: kt[p] != 0 -> SEND(p, REVIVE, tag, 0) fi }
+#endif
 
 /* mark_stored(): every holder answered or is out of the view; enough of them are in it. */
 #define ENOUGH	(!pbad && NR(holders & view & wait) >= degree_now)
@@ -357,6 +421,15 @@ proctype Owner()
 {
 	do
 	WRITE(1) WRITE(2) WRITE(3) WRITE(4) WRITE(5) WRITE(6) WRITE(7)
+#if HX
+	HEAL(0)
+#if N > 1
+	HEAL(1)
+#endif
+#if N > 2
+	HEAL(2)
+#endif
+#endif
 	/* -------- stored(): it is dirty and completes, or gives up and goes through -------- */
 	:: d_step { role == OWNER && pstep == 1 && await == 0 && ENOUGH ->
 		dirty = 1; cv = pv; stag = pt; wbs = 0;
@@ -364,7 +437,7 @@ proctype Owner()
 	:: atomic { role == OWNER && pstep == 1 && await == 0 && !ENOUGH && VOIDED ->
 		ORIGIN(pv); pstep = 2; pt = 0; pbad = 0; wbs = 0 }
 	/* -------- circle_through_step() -------- */
-	:: atomic { role == OWNER && pv == 0 && nextv < MAXV && VOIDED &&
+	:: atomic { role == OWNER && pv == 0 && hp == 0 && nextv < MAXV && VOIDED &&
 		    (!ssd || NR(view & wait & ready) < degree_now || floor < degree_now) ->
 		nextv++; pv = nextv; pstep = 2; wbs = 0; ORIGIN(pv);
 #ifdef NO_R4_MARK
@@ -432,7 +505,7 @@ proctype Owner()
 	:: d_step { role == OWNER && lw && lx < LX -> lx++; no_write() }		/* an error, and nothing was written */
 	:: d_step { role == OWNER && lw && lx < LX -> lx++; label_durable(); no_write() }	/* ... although it was */
 	/* -------- say_clean(), and the device is removed -------- */
-	:: d_step { role == OWNER && !lw && !unsure && DRAINED_ALL && pv == 0 && !fp && wbs == 0 ->
+	:: d_step { role == OWNER && !lw && !unsure && DRAINED_ALL && pv == 0 && hp == 0 && !fp && wbs == 0 ->
 		if :: ssd -> COMMIT :: else fi;
 		lvoid = !ssd;
 		EACH(CLEAR(xi)); forget_all();

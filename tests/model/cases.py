@@ -30,6 +30,7 @@ ONE = "-DN=1 -DR=1 -DF=2 -DMAXV=2"
 ONE_MORE = "-DN=1 -DR=1 -DF=3 -DMAXV=2 -DOX=0"
 TWO = "-DN=2 -DR=1 -DF=2 -DMAXV=2 -DOX=0 -DMAXG=2"
 DEGREE = "-DN=2 -DR=2 -DF=2 -DMAXV=2 -DOX=0 -DMAXG=2 -DDX=2"
+HEAL = "-DN=2 -DR=1 -DF=3 -DMAXV=2 -DOX=0 -DHX=2 -DMAXG=2"
 PLACES = "-DNODES=2 -DPEERS=1 -DF=1 -DMAXV=2 -DMAXG=4 -DVX=2"
 
 
@@ -66,6 +67,9 @@ CASES = [
           "-DN=3 -DR=2 -DF=2 -DMAXV=2 -DOX=0 -DMAXG=2", short=False, compact=True, seconds=3600),
     clean("block-degree", "two peers, the degree changes twice", "block", DEGREE, short=False, compact=True,
           seconds=1800),
+    clean("block-heal", "a block without a holder is copied, or what was parked of it revived", "block",
+          "-DN=1 -DR=1 -DF=3 -DMAXV=2 -DOX=0 -DHX=2 -DMAXG=2"),
+    clean("block-heal-2", "two peers, who take over from each other", "block", HEAL, short=False, compact=True, seconds=3600),
     clean("label-2", "two nodes, one dies, a label that knows what was gone on with", "label", PLACES + " -DBASE"),
     clean("label-2-plain", "two nodes, one dies, nobody restarts above a taker", "label", PLACES + " -DUSURP=0"),
     clean("label-2-two", "two nodes, two failures, two peers", "label",
@@ -100,6 +104,10 @@ CASES = [
     without("R7_FLOOR", "R7: the label without a holder lowers the floor"),
     without("R7_RAISE", "R7: the floor rises when all dirty pages have their holders"),
     without("R7_DEGREE", "R7: a lower degree is in force with the label", DEGREE, short=False),
+    without("R7_MAY_HOLD", "R7: a peer that may have got a copy is a holder", HEAL, short=False,
+            compact=True, seconds=1800),
+    without("R7_TAG", "R7: what is parked is revived only with the tag of the block", HEAL, short=False,
+            compact=True, seconds=1800),
     without("R7_CLEAN", "R7: a label is clean when nothing is dirty or held"),
     unlabelled("R5_READ", "R5: a label counts when all others have been read after it was written"),
     unlabelled("R5_LEASE", "R5: the origin is written with a young lease only"),
@@ -118,6 +126,7 @@ CASES = [
     seen("block", 6, "recovered, drained, clean", ONE, short=False),
     seen("block", 7, "a label that failed but is there, with a write under way", ONE + " -DLX=1", short=False),
     seen("block", 8, "a degree that is being lowered", DEGREE, short=False),
+    seen("block", 9, "a revival", "-DN=1 -DR=1 -DF=2 -DMAXV=2 -DOX=0 -DHX=1 -DMAXG=2"),
     seen("label", 1, "a replaced owner that does not know it yet", PLACES + " -DBASE"),
     seen("label", 2, "restarted above a taker that was stuck, and a write", PLACES + " -DBASE"),
     seen("label", 3, "two labels written, neither looked at", PLACES + " -DBASE", short=False),
