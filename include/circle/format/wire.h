@@ -29,9 +29,9 @@ enum circle_wire_type {
 	CIRCLE_WT_PING = 7,	/* payload 0 or CIRCLE_WIRE_PING_DATA, answered without */
 	CIRCLE_WT_FENCE = 8,	/* this (generation, activation) is rightful; durable */
 	/*
-	 * What is parked of a block, with this very tag, is a replica again, of these pages; answer
-	 * OK or NOT_FOUND, and in pages how many blocks of this set are parked still. Not durable.
-	 * Only to a server with HF_KEEPS.
+	 * What is parked of a block, with this very tag, is a replica again, of these pages; else
+	 * NOT_FOUND, or as to REPLICATE. In pages of the answer: how many blocks of this set are
+	 * parked still. Not durable. Only to a server with HF_KEEPS.
 	 */
 	CIRCLE_WT_REVIVE = 9,
 	CIRCLE_WT_NR

@@ -21,6 +21,9 @@
  *   replica never lacks a page that its tag covers, however much was sent ahead.
  * - RELEASE with block U64_MAX and ALL_GENS is of all replicas of the set; status BUSY: some block
  *   was in use for too long. LIST's cursor is opaque, U64_MAX at the end.
+ * - With KEEP it parks those of the frame's generation: durably they are no replicas, and are
+ *   neither listed nor fetched. REVIVE finds one that was not evicted, with its very tag, or none
+ *   (NOT_FOUND); if that is OK, all frames of the block up to that tag are in it.
  */
 struct circle_node;
 struct circle_server;

@@ -35,8 +35,9 @@ struct socket;
 #define CIRCLE_SESSION_REFUSED	64
 
 /*
- * A foreign set. Each FENCE starts a new epoch: requests of an older generation are refused before
- * they do anything, and FENCE is answered when none of an older epoch is under way.
+ * A foreign set. Each FENCE starts a new epoch. Requests of an older one are not counted in any
+ * more; what was is carried out, or, of an older generation, refused before it does anything; and
+ * FENCE is answered when none of them is under way.
  */
 struct circle_set {
 	struct circle_owner o;		/* uuid all zero: free */
