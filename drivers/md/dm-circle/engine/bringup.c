@@ -317,8 +317,9 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 }
 
 /*
- * What the server committed after the suspend is behind the CLEAN mark, and would belie it. served:
- * there was one; sure: all that it had taken was carried out. Then TIDY is said, as the last thing.
+ * What a server committed after the suspend is behind the CLEAN mark, and would belie it. served:
+ * there was one, and now is none; sure: as circle_server_stop() says. Then TIDY is said, as the
+ * last thing.
  */
 static void clean_again(struct circle_node *node, bool served, bool sure)
 {
@@ -339,6 +340,7 @@ void circle_node_stop(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_server *srv;
+	bool sure;
 
 	if (!c || !node->meta)
 		return;
@@ -346,7 +348,8 @@ void circle_node_stop(struct circle_node *node)
 	srv = c->server;
 	WRITE_ONCE(c->server, NULL);
 	flush_workqueue(node->commit_wq);	/* the committer uses it */
-	clean_again(node, srv, circle_server_stop(srv));
+	sure = circle_server_stop(srv);
+	clean_again(node, srv, sure);
 }
 
 void circle_node_live(struct circle_node *node)

@@ -170,6 +170,26 @@ void circle_serve_granted(struct circle_range *range)
 	circle_serve_queue(req, req->step);
 }
 
+void circle_serve_range(struct circle_req *req, u64 mask, bool excl,
+			void (*step)(struct circle_req *req))
+{
+	struct circle_slots *slots = req->s->srv->node->slots;
+	struct circle_shard *sh = circle_shard_of(slots, req->owner, req->f.block);
+	bool got;
+
+	req->step = step;
+	req->range.owner = req->owner;
+	req->range.block = req->f.block;
+	req->range.mask = mask;
+	req->range.excl = excl;
+	req->range.grant = circle_serve_granted;
+	spin_lock_irq(&sh->lock);
+	got = __circle_range_lock(slots, &req->range, false);
+	spin_unlock_irq(&sh->lock);
+	if (got)
+		step(req);
+}
+
 /* Any context. */
 static void committed(struct circle_waiter *w, int err)
 {

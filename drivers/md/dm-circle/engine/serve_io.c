@@ -402,11 +402,7 @@ static void fetch_step(struct circle_req *req)
 
 void circle_serve_fetch(struct circle_req *req)
 {
-	struct circle_node *node = req->s->srv->node;
-	struct circle_shard *sh;
-	bool got;
-
-	if (!range_ok(&node->geom, &req->f)) {
+	if (!range_ok(&req->s->srv->node->geom, &req->f)) {
 		circle_req_bad(req);
 		return;
 	}
@@ -420,15 +416,5 @@ void circle_serve_fetch(struct circle_req *req)
 		circle_req_answer(req, CIRCLE_WS_IO);
 		return;
 	}
-	req->step = fetch_step;
-	req->range.owner = req->owner;
-	req->range.block = req->f.block;
-	req->range.mask = req->f.pages;
-	req->range.grant = circle_serve_granted;
-	sh = circle_shard_of(node->slots, req->owner, req->f.block);
-	spin_lock_irq(&sh->lock);
-	got = __circle_range_lock(node->slots, &req->range, false);
-	spin_unlock_irq(&sh->lock);
-	if (got)
-		fetch_step(req);
+	circle_serve_range(req, req->f.pages, false, fetch_step);
 }

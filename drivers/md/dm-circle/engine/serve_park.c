@@ -126,29 +126,11 @@ static void revive_step(struct circle_req *req)
 
 void circle_serve_revive(struct circle_req *req)
 {
-	struct circle_slots *slots = req->s->srv->node->slots;
-	struct circle_shard *sh;
-	bool got;
-
 	if (!req->f.pages || (req->f.pages & ~req->s->srv->node->geom.all) ||
-	    req->f.block > CIRCLE_MAX_BLOCK || !req->f.seq || req->f.seq > CIRCLE_MAX_SEQ) {
+	    req->f.block > CIRCLE_MAX_BLOCK || !req->f.seq || req->f.seq > CIRCLE_MAX_SEQ)
 		circle_req_bad(req);
-		return;
-	}
-	if (!circle_set_enter(req)) {
+	else if (!circle_set_enter(req))
 		circle_req_answer(req, CIRCLE_WS_FENCED);
-		return;
-	}
-	req->step = revive_step;
-	req->range.owner = req->owner;
-	req->range.block = req->f.block;
-	req->range.mask = ~0ull;
-	req->range.excl = true;
-	req->range.grant = circle_serve_granted;
-	sh = circle_shard_of(slots, req->owner, req->f.block);
-	spin_lock_irq(&sh->lock);
-	got = __circle_range_lock(slots, &req->range, false);
-	spin_unlock_irq(&sh->lock);
-	if (got)
-		revive_step(req);
+	else
+		circle_serve_range(req, ~0ull, true, revive_step);
 }

@@ -83,26 +83,6 @@ static void release_step(struct circle_req *req)
 	circle_req_answer(req, status);
 }
 
-static void release_block(struct circle_req *req)
-{
-	struct circle_slots *slots = req->s->srv->node->slots;
-	struct circle_shard *sh;
-	bool got;
-
-	req->step = release_step;
-	req->range.owner = req->owner;
-	req->range.block = req->f.block;
-	req->range.mask = ~0ull;
-	req->range.excl = true;
-	req->range.grant = circle_serve_granted;
-	sh = circle_shard_of(slots, req->owner, req->f.block);
-	spin_lock_irq(&sh->lock);
-	got = __circle_range_lock(slots, &req->range, false);
-	spin_unlock_irq(&sh->lock);
-	if (got)
-		release_step(req);
-}
-
 /* False: the block is busy. */
 static bool drop_slot(struct circle_req *req, u32 n)
 {
@@ -191,7 +171,7 @@ void circle_serve_release(struct circle_req *req)
 	else if (all)
 		circle_serve_queue(req, release_all_step);
 	else
-		release_block(req);
+		circle_serve_range(req, ~0ull, true, release_step);
 }
 
 static void flushed(struct circle_req *req)
