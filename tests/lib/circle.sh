@@ -61,6 +61,14 @@ circle_node_devices()	# <N> <MiB>
 	dev_null "ssd$1" "$2" && dev_null "meta$1" 8 && dev_null "org$1" $(($2 + 1))
 }
 
+circle_nodes()	# <MiB> <N>...: namespaces, and devices
+{
+	local n
+	for n in "${@:2}"; do
+		node_add "$n" && circle_node_devices "$n" "$1" || return 1
+	done
+}
+
 circle_args()	# <N> <degree> "<peers>"; LABEL: a device of its own for the label
 {
 	local p words

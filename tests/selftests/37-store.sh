@@ -51,9 +51,7 @@ refused_for()
 }
 
 circle_timeout 30000	# a peer is lost by what it answers only
-for n in 1 2; do
-	node_add $n && circle_node_devices $n 32 || exit 1
-done
+circle_nodes 32 1 2 || exit 1
 ktap_test "a peer" circle_node_create 2 0 ""
 ktap_test "its owner" circle_node_create 1 1 "2"
 ktap_test "counts it" circle_wait_counts 1 1

@@ -89,9 +89,7 @@ bad()	# <state> <what it is>
 }
 
 at_exit "dmsetup remove --retry c1 c2 c3 c4 2>/dev/null"
-for n in 1 2 3 4; do
-	node_add $n && circle_node_devices $n 32 || exit 1
-done
+circle_nodes 32 1 2 3 4 || exit 1
 each peer || exit 1
 ktap_test "degree 3" owner
 ktap_test "all count" wait_for 60 "floor 3" all_count

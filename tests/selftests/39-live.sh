@@ -39,9 +39,7 @@ peer_back() { circle_node_create 3 0 ""; }
 
 circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 2>/dev/null"
-for n in 1 2 3; do
-	node_add $n && circle_node_devices $n 64 || exit 1
-done
+circle_nodes 64 1 2 3 || exit 1
 DEGREE=1
 circle_node_create 2 0 "" && peer_back || exit 1
 ktap_test "an owner" owner

@@ -195,9 +195,7 @@ save_under_way()
 }
 
 circle_timeout 30000
-for n in 1 2; do
-	node_add $n && circle_node_devices $n 32 || exit 1
-done
+circle_nodes 32 1 2 || exit 1
 ktap_test "a peer" new_node 2 0 ""
 ktap_test "its owner" new_node 1 1 "2"
 ktap_test "a batch, while a FLUSH of the SSD fails" batch_under_way

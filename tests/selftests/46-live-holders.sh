@@ -20,9 +20,7 @@ all_but_x() { reads_as /tmp/before 0 "$X"; }
 
 circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 c4 2>/dev/null"
-for n in 1 2 3 4; do
-	node_add $n && circle_node_devices $n 64 || exit 1
-done
+circle_nodes 64 1 2 3 4 || exit 1
 dev_null wrong_ssd 64 && dev_null wrong_meta 8 && dev_null wrong_org 65 || exit 1
 DEGREE=1
 peer 2 && peer 3 || exit 1

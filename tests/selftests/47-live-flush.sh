@@ -51,9 +51,7 @@ all_drained() { [ "$(left)" -le 1 ]; }	# at least 1 until it is over
 
 circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 2>/dev/null"
-for n in 2 3; do
-	node_add $n && circle_node_devices $n 64 || exit 1
-done
+circle_nodes 64 2 3 || exit 1
 node_add 1 && dev_null ssd1 64 && dev_null meta1 8 && dev_null org1 65 volatile || exit 1
 DEGREE=1
 circle_node_create 2 0 "" && circle_node_create 3 0 "" || exit 1

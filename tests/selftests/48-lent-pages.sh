@@ -37,9 +37,7 @@ none_lost() { [ "$(lost_peers)" = 0 ] && circle_counts 1 1; }
 dies() { circle_node_die 1 && circle_node_wipe 1; }
 
 circle_timeout 30000
-for n in 1 2; do
-	node_add $n && circle_node_devices $n 32 || exit 1
-done
+circle_nodes 32 1 2 || exit 1
 ktap_test "a peer" circle_node_create 2 0 ""
 ktap_test "its owner" circle_node_create 1 1 "2"
 ktap_test "counts it" circle_wait_counts 1 1

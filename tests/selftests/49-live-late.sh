@@ -37,9 +37,7 @@ is_up() { [ "$(circle_get 1 "peers/$1/state")" = up ]; }
 
 circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 c4 2>/dev/null"
-for n in 1 2 3 4; do
-	node_add $n && circle_node_devices $n 64 || exit 1
-done
+circle_nodes 64 1 2 3 4 || exit 1
 DEGREE=1
 peer 2 && peer 3 || exit 1
 ktap_test "an owner" owner

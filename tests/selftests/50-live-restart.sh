@@ -29,9 +29,7 @@ removed() { is_live && within_awake 15 dmsetup remove --retry c1 && restarts && 
 DEGREE=1
 circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 2>/dev/null"
-for n in 1 2 3; do
-	node_add $n && circle_node_devices $n 64 || exit 1
-done
+circle_nodes 64 1 2 3 || exit 1
 peer 2 && peer 3 || exit 1
 ktap_test "an owner" owner
 hist init --seed $((RANDOM + 1)) || exit 1

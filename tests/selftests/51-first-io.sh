@@ -71,9 +71,7 @@ in_time()
 circle_timeout 30000
 at_exit "dmsetup remove --retry c1 c2 2>/dev/null"
 spin
-for n in 1 2; do
-	node_add $n && circle_node_devices $n 80 || exit 1
-done
+circle_nodes 80 1 2 || exit 1
 circle_node_create 2 0 "" || exit 1
 ktap_test "an owner" owner
 for N in "${SIZES[@]}"; do

@@ -104,9 +104,7 @@ raised()
 
 circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 c4 2>/dev/null"
-for n in 1 2 3 4; do
-	node_add $n && circle_node_devices $n 64 || exit 1
-done
+circle_nodes 64 1 2 3 4 || exit 1
 for n in 2 3 4; do
 	peer $n || exit 1
 done

@@ -140,9 +140,7 @@ wipe_local() { dd if=/dev/zero of=/dev/mapper/meta bs=128K count=1 conv=fsync,no
 
 circle_timeout
 at_exit "dmsetup remove --retry c c1 c2 c3 2>/dev/null"
-for n in 1 2 3; do
-	node_add $n && circle_node_devices $n 48 || exit 1
-done
+circle_nodes 48 1 2 3 || exit 1
 dev_null ssd1b 64 && dev_null meta1b 8 && dev_null ssd 32 && dev_null meta 4 && dev_null org 32 && dev_null ssdb 48 && dev_null metab 4 || exit 1
 N=c1
 ktap_test "node 2" circle_node_create 2 0 ""

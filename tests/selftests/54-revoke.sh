@@ -94,9 +94,7 @@ wants_no_more() { circle_drain c2 && wait_for 20 "node 2 to want nothing" nothin
 nothing_wanted() { [ "$(circle_get 1 peers/2/wanted)" = 0 ]; }
 
 at_exit "dmsetup remove --retry c1 c2 c3 2>/dev/null"
-for n in 1 2 3; do
-	node_add $n && circle_node_devices $n 32 || exit 1
-done
+circle_nodes 32 1 2 3 || exit 1
 ktap_test "node 2, an owner itself" circle_node_create 2 0 ""
 ktap_test "node 3" circle_node_create 3 0 ""
 ktap_test "node 1" circle_node_create 1 1 "2 3"

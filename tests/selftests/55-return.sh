@@ -86,6 +86,15 @@ crashes_and_restarts()
 		heals_on "$HEALED" && [ "$(revived)" = "$REVIVED" ]
 }
 
+# What is parked is none on disk: it crashes and is back, before its owner can release anything.
+parked_crashes()
+{
+	lost 2 0 && put 1 degree 0 && wait_for 30 "degree 0" circle_is c1 degree 0 && link_up 2 &&
+		wait_for 60 "peer 2" circle_view_is 1 1 && [ "$(parked 2)" -gt 20 ] && [ "$(circle_get 2 replicas_held)" = 0 ] &&
+		circle_node_die 2 && link_down 2 && peer 2 && [ "$(circle_get 2 replicas_held)" = 0 ] && [ "$(parked 2)" = 0 ] &&
+		link_up 2 && put 1 degree 1 && wait_for 60 "floor 1" whole 1 1
+}
+
 # It needs the space itself.
 gives_way()
 {
@@ -98,9 +107,7 @@ test_none_parked() { [ "$(parked 2)" = 0 ]; }
 
 circle_timeout
 at_exit "dmsetup remove --retry c1 c2 c3 2>/dev/null"
-for n in 1 2 3; do
-	node_add $n && circle_node_devices $n 64 || exit 1
-done
+circle_nodes 64 1 2 3 || exit 1
 peer 2 && peer 3 || exit 1
 hist init --zero --dev /dev/mapper/org1 --seed $((RANDOM + 1)) || exit 1
 
@@ -159,6 +166,10 @@ ktap_test "the owner dies after the crash" owner_dies 1 2
 ktap_test "for a crash and a restart" owner 1 2
 ktap_test "the peer crashes and restarts in order: all is sent" crashes_and_restarts
 ktap_test "the owner dies after both" owner_dies 1 2
+
+ktap_test "for a crash of what is parked" owner 1 2
+ktap_test "nothing is left of it" parked_crashes
+ktap_test "the owner dies after that, too" owner_dies 1 2
 
 ktap_test "for a peer with a use for its space" owner 1 2
 ktap_test "what is parked gives way" gives_way
