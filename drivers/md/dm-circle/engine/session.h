@@ -148,7 +148,8 @@ void circle_serve_queue(struct circle_req *req, void (*step)(struct circle_req *
 void circle_serve_commit(struct circle_req *req, bool flush, void (*step)(struct circle_req *req));
 /* range->grant of a request: queues req->step. */
 void circle_serve_granted(struct circle_range *range);
-/* Process context. Runs step when the request has these pages of its block: now, or on the queue. */
+/* Process context. Runs step when the request has these pages of its block: now, or on the queue.
+ */
 void circle_serve_range(struct circle_req *req, u64 mask, bool excl,
 			void (*step)(struct circle_req *req));
 
