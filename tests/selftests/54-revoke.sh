@@ -20,8 +20,8 @@ lend_half() { put 2 lend 50 && wait_for 10 "node 1 to hear of it" may_lend_much;
 lent() { circle_status "c$1" lent; }
 lent_at_most() { [ "$(lent "$1")" -le "$2" ]; }
 
-# The host is at it all the time: then only what is due is written back. And the clock of an idle guest
-# would run away.
+# The host is at it all the time, from before the first write on: then only what is due is written back. And the
+# clock of an idle guest would run away while anything waits for the host's file system.
 busy()
 {
 	while [ -e /tmp/busy ]; do
@@ -29,11 +29,11 @@ busy()
 	done
 }
 begin_busy() { touch /tmp/busy && { busy & BUSY=$!; }; }
-end_busy() { rm -f /tmp/busy && wait "$BUSY"; }
+end_busy() { [ ! -e /tmp/busy ] || { rm /tmp/busy && wait "$BUSY"; }; }
 
-dirty()
+dirty()	# and busy from then on: end_busy, whatever it says
 {
-	circle_drain c1 && hist run --resume --ops 150 --qd 32 --mix write=100 --sizes 4096,8192 &&
+	circle_drain c1 && begin_busy && hist run --resume --ops 150 --qd 32 --mix write=100 --sizes 4096,8192 &&
 		[ "$(lent 2)" -gt 15 ] && [ "$(lent 3)" -gt 15 ] && circle_risk_is 1 0
 }
 
@@ -42,6 +42,7 @@ given_back()	# <at most>
 {
 	local before
 	before=$(lent 3)
+	[ "$before" -gt 15 ] || { echo "# node 3: $before blocks lent"; return 1; }
 	wait_for 2 "node 2 to have $1" lent_at_most 2 "$1" || return 1
 	echo "# node 2: $(lent 2) blocks lent, node 3: $(lent 3) of $before"
 	[ "$(lent 2)" -ge $(($1 * 2 / 3)) ] && [ "$(lent 3)" = "$before" ] && circle_risk_is 1 0
@@ -49,7 +50,7 @@ given_back()	# <at most>
 
 less()	# <percent> <slots at most>
 {
-	lend_half && dirty && begin_busy && put 2 lend "$1" && given_back "$2"
+	lend_half && dirty && put 2 lend "$1" && given_back "$2"
 	local r=$?
 	end_busy
 	return "$r"
@@ -65,7 +66,8 @@ owner_dies()
 roomy()
 {
 	local before i
-	dirty && before=$(lent 2) && begin_busy || return 1
+	dirty || { end_busy; return 1; }
+	before=$(lent 2)
 	for ((i = 0; i < 20; i++)); do
 		dd if=/dev/zero of=/dev/mapper/c2 bs=64k count=20 oflag=direct status=none || break
 		pause 0.1
@@ -80,7 +82,9 @@ roomy()
 starving()
 {
 	local before
-	dirty && before=$(lent 2) && dev_hold org2 1 1000 && begin_busy || return 1
+	dirty || { end_busy; return 1; }
+	before=$(lent 2)
+	dev_hold org2 1 1000
 	dd if=/dev/zero of=/dev/mapper/c2 bs=64k count=600 oflag=direct status=none &
 	wait_for 20 "node 2 to get some back" lent_at_most 2 $((before / 2))
 	local r=$?
