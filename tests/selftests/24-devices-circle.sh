@@ -60,6 +60,7 @@ refused_with()	# <text>
 	log_since "$mark" | grep -q "$1"
 }
 
+# faults: owner-meta error writing,flushing,writing-back
 metadata_fail()
 {
 	dirty && dev_fail_writes meta1 && run --ops 300 --mix write=50,fua=10,flush=10,read=20,discard=10 &&
@@ -73,10 +74,12 @@ goes_on()
 		run --ops 50 && check
 }
 
+# faults: owner-meta return idle
 works_again() { within_awake 20 dmsetup remove c1 && dev_heal meta1 && refused_with 'they are void: wipe'; }
 wiped() { circle_node_wipe 1 && create && check && dirty && check; }
 
 # The owner dies while it drains: what went through must not be older than what comes back.
+# faults: owner-host power-loss writing-back
 dies_draining()
 {
 	local pid
@@ -100,6 +103,11 @@ under_way()
 }
 
 # The label cannot be written either: what waits ends with a suspend.
+# faults: label error writing,flushing
+# faults: origin error writing,flushing
+# faults: owner-meta error writing,flushing
+# faults: label return idle
+# faults: origin return idle
 no_label()
 {
 	local pid
@@ -114,6 +122,7 @@ no_label()
 }
 
 # The SSD is dead: what is dirty is read from the holders.
+# faults: owner-ssd error idle,writing,flushing,writing-back
 ssd_dies()
 {
 	fresh && dirty && dev_fail ssd1 && check && run --ops 200 && check && is lost_pages 0 &&
@@ -121,7 +130,26 @@ ssd_dies()
 		within_awake 20 dmsetup remove c1
 }
 
+# What is dirty there is not written to the origin page by page.
+# faults: owner-ssd error idle,writing-back
+ssd_dies_full()
+{
+	local n
+	fresh && both && circle_drain c1 && head -c 6M /dev/urandom >/tmp/fill && dev_hold org1 1 120000 &&
+		dd if=/tmp/fill of="$C" bs=64k seek=256 oflag=direct conv=notrunc status=none &&
+		[ "$(circle_dirty c1)" = 96 ] && both || return 1
+	n=$(stat_of org1 5)
+	dev_fail ssd1 && dev_heal org1 && wait_for 60 "it to be clean" circle_is_clean c1 || return 1
+	n=$(($(stat_of org1 5) - n))
+	echo "# $n writes of the origin for 96 blocks"
+	[ "$n" -lt 250 ] && is lost_pages 0 &&
+		cmp /tmp/fill <(dd if="$C" bs=64k skip=256 count=96 iflag=direct status=none) && within_awake 20 dmsetup remove c1
+}
+
 # It dies together with the owner: the holders alone are enough.
+# faults: owner-host power-loss idle
+# faults: owner-host return idle
+# faults: owner-ssd error recovering
 dead_at_start()
 {
 	dev_heal ssd1 && create && dirty && circle_node_die 1 && dev_fail ssd1 && create && check &&
@@ -131,6 +159,9 @@ dead_at_start()
 # FLUSHes of the SSD fail, and what it had acknowledged is not there, though it can be read: what counts
 # is what the holders have, for a read, a write of a part of a page, and what is written back.
 run_whole() { run --ops 100 --mix write=100 --align 4096 --sizes 4096,8192,65536; }	# reads no rest of a page
+# faults: origin error writing
+# faults: owner-ssd error writing,flushing,writing-back
+# faults: owner-ssd power-loss flushing
 flush_fails()
 {
 	dmsetup remove c1 && dev_remove ssd1 && dev_null ssd1 32 volatile && circle_node_wipe 1 && recover &&
@@ -154,6 +185,9 @@ slots_fail()
 }
 
 # Nothing is held: pages that cannot be read are lost, listed, and survive a restart.
+# faults: origin error writing
+# faults: owner-ssd error writing-back
+# faults: owner-ssd return idle
 degree_0()
 {
 	fresh && dmsetup remove c1 && circle_node_create 1 0 "2 3" && circle_recovered 1 && dev_fail_writes org1 &&
@@ -167,6 +201,7 @@ degree_0()
 }
 all_lost() { [ "$(circle_status c1 lost_pages)" -gt 0 ] && is lost_pages "$(circle_status c1 dirty_pages)"; }
 
+# faults: peer-ssd error writing,flushing
 peer_fails()	# <device> <peers in view before>
 {
 	wait_for 30 "the view of node 1" circle_view_is 1 "$2" && wait_for 30 "the floor" is floor 1 && dev_fail_writes "$1" && run --ops 400 && check && run --ops 100 && check
@@ -202,6 +237,7 @@ ktap_test "a failed label write may take writes with it: the host is told" label
 ktap_test "death while it drains" dies_draining
 ktap_test "neither metadata nor label can be written" no_label
 ktap_test "the SSD dies: the holders are read" ssd_dies
+ktap_test "so are whole blocks, and written as such" ssd_dies_full
 ktap_test "the SSD is dead at the start" dead_at_start
 ktap_test "a FLUSH of the SSD fails: what it dropped is read from the holders" flush_fails
 ktap_test "with another SSD it goes on" flush_fails_over

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * save: dirty pages whose place on the cache device failed, or may have, go to the origin page by
- * page, from the device or else from a holder; then the origin is flushed, and they are clean.
+ * save: dirty pages whose place on the cache device failed, or may have, go to the origin, from the
+ * device or else from a holder; then the origin is flushed, and they are clean. As many as lie next
+ * to one another go together; where that fails each is tried alone.
  *
  * It must never unmark a page that was not saved and flushed, nor blame a holder that was told to
  * forget a page which another saved meanwhile.
@@ -26,6 +27,7 @@ struct saver {
 	bool spare;		/* buf and call are the node's reserve */
 	u64 saved, unreadable;
 	u64 not_taken;		/* by the origin */
+	bool shaken;		/* it refused something: if it was away, it has lost the rest */
 	u64 under_way;		/* of which nothing is known yet */
 	bool background;	/* to end when a suspend begins */
 	bool alone;		/* the range is exclusive */
@@ -37,10 +39,10 @@ struct saver {
 
 /*
  * Is the answer what is dirty here? Writes to other pages of the block, whose range is not held,
- * may go on. 0; -EALREADY: another saved the page meanwhile, and its replica may be gone since;
- * -ENODATA: it is still dirty, and this holder has it not.
+ * may go on. 0; -EALREADY: another saved a page meanwhile, and its replica may be gone since;
+ * -ENODATA: all are still dirty, and this holder has not all of them.
  */
-static int judge(struct saver *v, u32 page, u32 bytes)
+static int judge(struct saver *v, u64 pages, u32 bytes)
 {
 	struct circle_slots *s = v->node->slots;
 	struct circle_shard *sh = circle_shard_of(s, 0, v->block);
@@ -48,7 +50,7 @@ static int judge(struct saver *v, u32 page, u32 bytes)
 	int r = -EALREADY;
 
 	spin_lock_irq(&sh->lock);
-	if (circle_slot_dirty(s, v->slot) >> page & 1)
+	if (!(pages & ~circle_slot_dirty(s, v->slot)))
 		r = !a->status && a->seq <= circle_slot_seq(&s->slot[v->slot]) &&
 		    a->generation == v->node->gen && a->length == bytes ? 0 : -ENODATA;
 	spin_unlock_irq(&sh->lock);
@@ -60,7 +62,7 @@ static int fetch(struct saver *v, u32 from, u32 to)
 {
 	struct circle_circle *c = v->node->circle;
 	u32 mask = c ? v->holders & READ_ONCE(c->wait) & ~v->refused : 0;
-	u32 page = from >> v->node->geom.page_shift;
+	u64 pages = circle_pages_touched(&v->node->geom, from, to - from);
 	unsigned int i;
 	int r = -EIO, err;
 
@@ -74,7 +76,7 @@ static int fetch(struct saver *v, u32 from, u32 to)
 		f->type = CIRCLE_WT_FETCH;
 		f->block = v->block;
 		f->seq = v->seq;
-		f->pages = circle_pages_touched(&v->node->geom, from, to - from);
+		f->pages = pages;
 		f->sector = from;
 		f->sectors = to - from;
 		call->rx.buf = v->buf;
@@ -83,10 +85,11 @@ static int fetch(struct saver *v, u32 from, u32 to)
 			r = -EAGAIN;	/* it may have it yet */
 			continue;
 		}
-		err = judge(v, page, (to - from) << SECTOR_SHIFT);
+		err = judge(v, pages, (to - from) << SECTOR_SHIFT);
 		if (err != -ENODATA)
 			return err;
-		v->refused |= 1u << i;
+		if (hweight64(pages) == 1)	/* of several, one may be to blame */
+			v->refused |= 1u << i;
 	}
 	return r;
 }
@@ -101,26 +104,27 @@ static int read_cache(struct saver *v, u32 from, u32 to)
 }
 
 /*
- * 0; -EIO: no copy can be read; -EROFS: the origin does not take it; -EALREADY: another has saved
- * it; -EAGAIN: not now: a holder cannot be asked, the lease is over, nothing says yet that the
- * metadata are void, or the cache device came to be in doubt meanwhile.
+ * `nr` pages from `page` on, that fit the buffer. 0; -EIO: no copy can be read;
+ * -EROFS: the origin does not take it; -EALREADY: another has saved it; -EAGAIN: not now: a holder
+ * cannot be asked, the lease is over, nothing says yet that the metadata are void, or the cache
+ * device came to be in doubt meanwhile.
  */
-static int save_page(struct saver *v, u32 page)
+static int save_run(struct saver *v, u32 page, u32 nr)
 {
 	struct circle_node *node = v->node;
 	u32 from = page << node->geom.page_shift, end;
-	u32 to = min(from + node->geom.page_sectors, circle_block_limit(node, v->block));
+	u32 to = min(from + (nr << node->geom.page_shift), circle_block_limit(node, v->block));
 	int r = 0;
 
 	for (; from < to && !r; from = end) {
 		end = min(to, from + v->chunk);
 		r = v->doubted ? fetch(v, from, end) : read_cache(v, from, end);
-		if (r == -EIO && v->doubted) {
+		if (r == -EIO && !v->doubted) {
+			r = fetch(v, from, end);
+		} else if (r == -EIO && nr == 1) {
 			r = read_cache(v, from, end);
 			if (!r)		/* perhaps not what was written last */
 				WRITE_ONCE(node->loss_untold, true);
-		} else if (r == -EIO) {
-			r = fetch(v, from, end);
 		}
 		if (r)
 			return r;
@@ -132,10 +136,12 @@ static int save_page(struct saver *v, u32 page)
 				   circle_block_sector(node, v->block, from), v->buf, end - from);
 		circle_origin_wrote(node);
 		circle_origin_answered(node, r);
-		if (r)
+		if (r) {
+			v->shaken = true;
 			circle_origin_place_refused(node, REQ_OP_WRITE,
 						    circle_block_sector(node, v->block, 0),
 						    BLK_STS_IOERR);
+		}
 	}
 	return r ? -EROFS : 0;
 }
@@ -189,30 +195,47 @@ static bool none_older(struct circle_node *node)
 	return false;
 }
 
-static void save_pages(struct saver *v, u64 dirty)
+/* How many of `pages` there are from `page` on that the buffer has room for. */
+static u32 run_of(const struct saver *v, u64 pages, u32 page)
 {
-	u32 page;
+	const struct circle_geom *g = &v->node->geom;
+	u32 most = min(v->chunk >> g->page_shift, g->nr_pages - page), nr = 1;
 
-	for (page = 0; page < v->node->geom.nr_pages; page++) {
-		int r;
+	while (nr < most && pages >> (page + nr) & 1)
+		nr++;
+	return nr;
+}
 
+/* Those below `alone` one by one; so are others, if together it fails. */
+static void save_pages(struct saver *v, u64 dirty, u32 alone)
+{
+	u32 page, nr;
+	int r;
+
+	for (page = 0; page < v->node->geom.nr_pages; page += nr) {
+		nr = 1;
 		if (!(dirty >> page & 1) || (v->background && READ_ONCE(v->node->bg_stop)))
 			continue;
-		r = save_page(v, page);
-		if (!r)
-			v->saved |= 1ull << page;
-		else if (r == -EIO)
+		if (page >= alone)
+			nr = run_of(v, dirty, page);
+		r = save_run(v, page, nr);
+		if (!r) {
+			v->saved |= GENMASK_ULL(page + nr - 1, page);
+		} else if (nr > 1) {
+			alone = page + nr;
+			nr = 0;
+		} else if (r == -EIO) {
 			v->unreadable |= 1ull << page;
-		else if (r == -EROFS)
+		} else if (r == -EROFS) {
 			v->not_taken |= 1ull << page;
+		}
 	}
-	if (v->not_taken)
-		WRITE_ONCE(v->node->repair.origin_failed, true);
 }
 
 /*
- * The origin refused a page. If it was away then, it has lost the others (R4): once more without
- * that one. Returns circle_origin_losses() before that.
+ * The origin refused a write. If it was away then, it has lost the others (R4): once more what it
+ * took, page by page, so that what it refuses now has a name. Returns circle_origin_losses() before
+ * that.
  */
 static int save_anew(struct saver *v)
 {
@@ -221,7 +244,7 @@ static int save_anew(struct saver *v)
 
 	v->not_taken = 0;
 	v->saved = 0;
-	save_pages(v, again);
+	save_pages(v, again, v->node->geom.nr_pages);
 	if (v->not_taken)
 		v->saved = 0;
 	v->not_taken |= refused;
@@ -292,9 +315,11 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 		return *unreadable | (v.under_way & pages);
 	get_buf(&v);
 	if (none_older(node)) {
-		save_pages(&v, dirty);
-		if (v.not_taken && v.saved)
+		save_pages(&v, dirty, 0);
+		if (v.shaken && v.saved)
 			losses = save_anew(&v);
+		if (v.not_taken)
+			WRITE_ONCE(node->repair.origin_failed, true);
 	}
 	put_buf(&v);
 	lose_refusers(&v);

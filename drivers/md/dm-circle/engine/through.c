@@ -216,29 +216,39 @@ static bool written(struct circle_io *io)
 	return false;
 }
 
-/* A part of a page could not be saved from the cache device: perhaps from a holder? */
-static bool saved_otherwise(struct circle_io *io)
+static void save_parts(struct circle_io *io);
+
+/* A part of a page could not be saved from the cache device: perhaps a holder has it. */
+static void from_holders(struct circle_io *io)
 {
-	if (!io->cache_failed)
-		return false;
-	circle_cache_error(io->node, io->slot);
-	if (!io->node->circle ||
-	    circle_save(io->node, io->block, io->touched, CIRCLE_SAVE_ALONE, NULL, NULL))
-		return false;
-	io->status = BLK_STS_OK;
-	return true;
+	u64 parts = io->touched & ~io->whole, lost, refused;
+
+	if (!circle_lease_wait(io, from_holders))
+		return;
+	if (!circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, &lost, &refused)) {
+		io->status = BLK_STS_OK;
+		io->cache_failed = false;
+		save_parts(io);		/* nothing is left to save: for lease and losses */
+	} else if (lost | refused) {
+		circle_io_end(io);
+	} else {			/* a label has to say something */
+		circle_unsure_wait(io, from_holders);
+	}
 }
 
 static void write_origin(struct circle_io *io)
 {
-	if (io->status && !saved_otherwise(io)) {
-		circle_io_end(io);
-		return;
+	if (io->status) {
+		if (io->cache_failed)
+			circle_cache_error(io->node, io->slot);
+		if (io->cache_failed && io->node->circle)
+			from_holders(io);
+		else
+			circle_io_end(io);
+	} else if (circle_lease_wait(io, write_origin)) {
+		circle_io_submit(io, io->node->origin,
+				 circle_block_sector(io->node, io->block, io->start), written);
 	}
-	if (!circle_lease_wait(io, write_origin))
-		return;
-	circle_io_submit(io, io->node->origin, circle_block_sector(io->node, io->block, io->start),
-			 written);
 }
 
 /* Dirty pages that the write touches in part go to the origin whole, before it. */
