@@ -48,11 +48,13 @@ sparse: mirror
 	$(Q)scripts/check-sparse $(KDIR) $(CURDIR)/$(OUT)
 
 LINT := layers size style shell
-.PHONY: lint $(LINT:%=lint-%)
-lint: $(LINT:%=lint-%)
+.PHONY: lint $(LINT:%=lint-%) lint-faults
+lint: $(LINT:%=lint-%) lint-faults
 	$(Q)for v in $(KVERS); do $(MAKE) sparse KVER=$$v || exit 1; done
 $(LINT:%=lint-%): lint-%:
 	$(Q)scripts/check-$*
+lint-faults:
+	$(Q)scripts/fault-matrix --check
 
 .PHONY: unit fuzz
 unit fuzz:
@@ -92,6 +94,12 @@ crash-sweep: modules
 	$(Q)$(MAKE) -C tests/tools
 	$(Q)scripts/crash-sweep --kver $(KVER) $(SEED:%=--seed %) $(JOBS:%=--jobs %) $(T)
 
+# Faults at random for so many MINUTES; SEED=n RUNS=1 repeats one. KVER=debug, if there is that kernel.
+.PHONY: soak
+soak: modules
+	$(Q)$(MAKE) -C tests/tools
+	$(Q)tests/soak/run --kver $(KVER) $(MINUTES:%=--minutes %) $(SEED:%=--seed %) $(RUNS:%=--runs %) $(JOBS:%=--jobs %)
+
 # The same tests on a kernel with KASAN, lockdep, kmemleak: slow, and not part of check.
 .PHONY: check-debug
 check-debug: deps
@@ -130,6 +138,7 @@ help:
 	@echo "model [T=pattern] [JOBS=]  Promela models of the rules, an hour or two; model-short: a minute"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
+	@echo "soak [MINUTES=] [SEED=] faults at random, upon one another, for so long (30)"
 	@echo "check-debug [T=]  selftests on a kernel with KASAN, lockdep, kmemleak (built first)"
 	@echo "crash-sweep [SEED=] [T=from-to] [JOBS=]  a local cache after a crash at every write of a workload"
 	@echo "bench [PATTERN=]  measure in virtual time, some 20 minutes; bench-short: against the baseline"
