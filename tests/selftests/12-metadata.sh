@@ -50,6 +50,8 @@ with_part()
 }
 
 # A used one that stopped uncleanly, with four commits in its journal, and what must be there.
+# faults: origin error writing
+# faults: owner-host power-loss idle
 make_used()
 {
 	local i
@@ -113,6 +115,7 @@ wiped_damaged()
 needs_check() { damage super 0 flags 2 && edit super 1 flags 2; }
 
 # Writes to the journal fail, those of the superblock do not: it says that the metadata are void.
+# faults: owner-meta error flushing
 journal_fails()
 {
 	local at=$(((32 + 14) * 8)) n events

@@ -78,6 +78,7 @@ same()	# <device>: read past the page cache, which knows nothing of what others 
 }
 
 # In the midst of write-back to a slow origin: six batches, each of which takes 2.5 s.
+# faults: origin hang writing-back
 remove_busy()
 {
 	local left

@@ -24,6 +24,11 @@ history() { "$HISTORY" "$1" --dev "$C" --log /tmp/h "${@:2}"; }
 flushes() { stat_of "$1" 16; }
 
 # The host dies: nothing that circle does from now on reaches a device.
+# faults: owner-host power-loss idle
+# faults: owner-ssd power-loss idle
+# faults: owner-meta power-loss idle
+# faults: origin power-loss idle
+# faults: owner-host return idle
 die()
 {
 	if [ -n "$VOLATILE" ]; then

@@ -110,6 +110,10 @@ happened()
 	[ -z "$few" ]
 }
 
+# faults: owner-host power-loss writing,flushing,writing-back
+# faults: owner-ssd power-loss writing,flushing,writing-back
+# faults: owner-meta power-loss writing,flushing,writing-back
+# faults: origin power-loss writing,flushing,writing-back
 judge()	# <words for crash_judge.py>
 {
 	modprobe brd rd_nr=1 rd_size=16384 max_part=0

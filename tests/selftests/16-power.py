@@ -46,6 +46,11 @@ def judge(n, what, allow="flushed"):
     return ktap.check(what, rc == 0, "\n".join(out.splitlines()[:12]))
 
 
+# faults: owner-host power-loss writing
+# faults: owner-ssd power-loss writing
+# faults: owner-meta power-loss writing
+# faults: origin power-loss writing
+# faults: owner-host return idle
 def power_loss(n, rand, mix):
     """In the midst of I/O: when the history has grown."""
     log = os.path.join(n.out, "history")

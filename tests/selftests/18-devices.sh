@@ -48,6 +48,7 @@ fresh()
 }
 
 # What fails when: the metadata device, under writes and flushes.
+# faults: owner-meta error writing,flushing,writing-back
 meta_fails()
 {
 	local before
@@ -119,6 +120,8 @@ dev_part_fails()
 TABLE=$((32 * 8)) TABLES=$((2 * ((SLOTS + 83) / 84) * 8))
 
 # The journal works, the table does not: found when a suspend makes a checkpoint.
+# faults: owner-meta error writing
+# faults: owner-meta return idle
 checkpoint_fails()
 {
 	fresh && dev_part_fails meta "$TABLE" "$TABLES" && stays_well && within 25 dmsetup suspend c &&
@@ -138,12 +141,16 @@ either_witness()
 # none after 5 s.
 few_dirty() { fresh && circle_drain c && run --ops 20 --mix write=100; }
 
+# faults: owner-meta error idle
+# faults: owner-meta return idle
 suspend_fails()
 {
 	few_dirty && dev_fail_writes meta && within 25 dmsetup suspend c && dmsetup resume c &&
 		stays_well && remove && dev_heal meta && void_refused "" && origin_alone
 }
 
+# faults: owner-meta error idle
+# faults: owner-meta return idle
 remove_fails()
 {
 	few_dirty && dev_fail_writes meta && remove && dev_heal meta && void_refused "" &&
@@ -154,6 +161,7 @@ remove_fails()
 # are void.
 both_fail() { dev_freeze meta && dev_fail_writes ssd && dev_fail_writes meta; }
 
+# faults: owner-host power-loss idle
 dies_at_once()	# nothing could be said, nothing went through: the metadata are as good as they were
 {
 	fresh && both_fail && crash c ssd org meta && create &&
@@ -161,6 +169,10 @@ dies_at_once()	# nothing could be said, nothing went through: the metadata are a
 }
 
 # Nothing can say that the metadata are void: writes fail, and later nothing is older than flushed.
+# faults: owner-ssd error writing,flushing
+# faults: owner-meta error writing,flushing
+# faults: owner-ssd return idle
+# faults: owner-meta return idle
 no_witness()
 {
 	fresh && both_fail &&
@@ -174,6 +186,7 @@ no_witness()
 		create && check --dev "$C" --allow flushed --record && stays_well
 }
 
+# faults: owner-ssd return idle
 witness_late()	# the cache device comes back: it goes on
 {
 	fresh && both_fail || return 1
@@ -194,12 +207,14 @@ all_dead()
 
 # cache device
 
+# faults: owner-ssd error idle,writing,flushing
 ssd_dies_clean()
 {
 	fresh && circle_drain c && dev_fail ssd && check --dev "$C" --allow all && run --ops 300 &&
 		check --dev "$C" --allow all && is caching off && is lost_pages 0
 }
 
+# faults: owner-ssd return idle
 ssd_returns()
 {
 	dev_heal ssd && dmsetup load c --table "$(table_of "$SIZE" meta ssd org "$BS")" &&
@@ -210,6 +225,7 @@ ssd_returns()
 some_retired() { [ "$(circle_status c retired)" -gt 0 ]; }
 
 # Some bad slots: retired, for good; caching goes on.
+# faults: owner-ssd error writing
 some_bad()
 {
 	local retired
@@ -231,6 +247,8 @@ lost_list() { dmsetup message c 0 lost >/tmp/lost; }
 dirty_for_sure() { fresh && circle_drain c && dev_fail_writes org && run --ops 60 --mix write=70,read=30; }
 
 # Dirty pages whose only copy goes: errors, listed, never older data; others are saved.
+# faults: origin error writing
+# faults: owner-ssd error writing-back
 dirty_lost()
 {
 	good_sectors ssd 0 $((SLOTS * BS)) && dirty_for_sure &&
@@ -262,6 +280,8 @@ lost_overwritten()
 }
 
 # The device was only away: what was given up is there after all.
+# faults: owner-ssd error writing-back
+# faults: owner-ssd return idle
 lost_found()
 {
 	dirty_for_sure && dev_fail ssd && dev_heal org &&
@@ -274,6 +294,8 @@ lost_found()
 # origin
 
 # Of 255 blocks no more than 3 * (40 + 25) are dirty: a clean one makes room for every write.
+# faults: origin error writing,writing-back
+# faults: origin return writing-back
 origin_fails()
 {
 	fresh && circle_drain c && run --ops 100 --mix read=100 && dev_fail_writes org &&
@@ -299,6 +321,8 @@ dirty_is() { circle_is c 11 "$1"; }
 
 # Writes up to the cache's capacity go on while the origin fails, also right after it took the last one.
 # More than once: on its way from clean to free a slot may be missed.
+# faults: origin error writing
+# faults: origin return writing-back
 origin_away() { away 400 && away 100 && away 400 && away 100; }
 away()	# <first block>
 {
@@ -337,6 +361,7 @@ until_retired()
 }
 
 OPTS=/sys/bus/pseudo/drivers/scsi_debug/opts
+# faults: owner-ssd error writing
 scsi()
 {
 	local dev

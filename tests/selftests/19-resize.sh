@@ -145,6 +145,7 @@ record()
 		resized 5 $((1890 * BS))
 }
 
+# faults: owner-host power-loss idle
 judge()	# <entry> <mark before> <mark behind> <die>
 {
 	local n=${2#?} size

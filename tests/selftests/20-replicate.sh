@@ -37,10 +37,12 @@ ktap_test "dirty" test "$(circle_dirty c1)" -gt 0
 dmsetup status
 ktap_test "at risk is 0" wait_for 30 "no risk" circle_risk_is 1 0
 ktap_test "floor 1" circle_wait_counts 1 2
+# faults: owner-host power-loss idle
 ktap_test "node 1 is gone with its SSD" circle_node_die 1
 ktap_test "its SSD is blank" circle_node_wipe 1
 dmesg | tail -5
 ktap_test "without recover it is refused" circle_refused 1 1 "2 3"
+# faults: owner-host return idle
 ktap_test "recover" circle_recovers 1 circle_node_create 1 1 "2 3" "2 writeback recover"
 dmesg | tail -5
 ktap_test "nothing is lost" hist check /dev/mapper/c1 --allow all

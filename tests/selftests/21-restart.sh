@@ -53,7 +53,9 @@ hist init /dev/mapper/c1 --seed 6 || exit 1
 
 ktap_test "writes" history_goes_on
 ktap_test "and some that stay dirty" last_writes
+# faults: owner-host power-loss idle
 ktap_test "the owner dies" circle_node_die 1
+# faults: owner-host return idle
 ktap_test "and comes back with its SSD" circle_node_create 1 1 "2 3"
 ktap_test "in the end" circle_recovered 1
 ktap_test "complete" grep -q "recovery complete: [1-9]" <(dmesg)
@@ -61,7 +63,11 @@ ktap_test "every completed write is there" hist check /dev/mapper/c1 --allow all
 
 ktap_test "more writes" history_goes_on
 ktap_test "and some that stay dirty then" last_writes
+# faults: owner-host power-loss idle
+# faults: peer-host power-loss idle
 ktap_test "all die" all_dead
+# faults: owner-host return idle
+# faults: peer-host return idle
 ktap_test "all are back" all_back
 ktap_test "in the end, too" circle_recovered 1
 ktap_test "complete up to the last FLUSH" grep -q "complete up to the last FLUSH: [1-9]" <(dmesg)
@@ -109,6 +115,7 @@ ktap_test "drain" circle_drain c5
 ktap_test "the peer has nothing left" wait_for 60 "release" test_lent 4 0
 
 # To an origin that takes a second for a write 60 blocks one by one would take a minute.
+# faults: origin error writing
 sixty_dirty()
 {
 	dev_fail_writes org5 && dd if=/dev/urandom of=/tmp/sixty bs=64k count=60 status=none &&

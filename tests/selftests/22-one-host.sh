@@ -21,6 +21,8 @@ one()	# <N> <peer> [<features>]
 		"10 id $1 listen 127.0.0.1:700$1 degree 1 domain here peer $2@127.0.0.1:700$2")"
 }
 
+# faults: owner-ssd error idle
+# faults: owner-meta error idle
 ssd_is_lost()	# and its metadata: the device must be made anew
 {
 	dev_fail ssd1 && dev_fail meta1 && dmsetup remove --retry c1 && dev_heal ssd1 &&

@@ -96,6 +96,7 @@ head -c 6M /dev/urandom >/tmp/fill
 ktap_test "other blocks, which stay dirty" stay_dirty
 ktap_test "writes again" hist run c1 --resume --ops 40 --threads 2 --qd 8 --mix write=100
 ktap_test "and which 2 has" circle_wait_counts 1 1
+# faults: owner-host power-loss idle
 ktap_test "the owner dies" circle_node_die 1
 R="say recover to take it over" ktap_test "without recover: refused" refused 3 2 '1 writeback' org1
 ktap_test "another takes over: it finds the label" circle_recovers 3 node 3 2 '3 writeback recover fenced' org1

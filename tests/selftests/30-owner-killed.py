@@ -15,6 +15,7 @@ RUN = "--zero --threads 4 --qd 2 --overlap --hot 50 --seconds 200"
 LOGGED = 100000         # bytes of history: the writer is in the middle of it
 
 
+# faults: owner-host power-loss writing
 def kill(h, c1):
     """Write, and die in the middle of it."""
     wait = c1.node.spawn(c1.history("run", f"{RUN} --seed {h.seed % 1000000}"), 250)
@@ -42,6 +43,7 @@ def test():
         ktap.check("no completed write is lost", *taker.check())
         rc, out = taker.node.try_sh(taker.history("run", "--resume --threads 2 --seconds 3"), 90)
         ktap.check("the new owner writes", rc == 0, out)
+        # faults: owner-host return idle
         c1.node.start()
         rc, out = c1.try_create()
         ktap.check("the old owner is refused", rc and "taken over" in out, out)

@@ -17,6 +17,10 @@ AGAIN = "--resume " + MIX
 LOGGED = 100000         # bytes of history: the writer is in the middle of it
 
 
+# faults: owner-host power-loss writing
+# faults: owner-ssd power-loss writing
+# faults: owner-meta power-loss writing
+# faults: owner-host return idle
 def outage(h, c1, args):
     """n1 writes and loses power; it starts again with the same line."""
     was = c1.logged()

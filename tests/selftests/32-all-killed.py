@@ -19,6 +19,11 @@ RUN = ("--zero --threads 4 --qd 2 --overlap --hot 50 --seconds 200 "
 LOGGED = 50000          # bytes of each history: the writers are in the middle of it
 
 
+# faults: owner-host power-loss writing
+# faults: owner-ssd power-loss writing
+# faults: owner-meta power-loss writing
+# faults: peer-host power-loss writing
+# faults: peer-ssd power-loss writing
 def outage(h):
     """All three write, then are dark."""
     waits = [c.node.spawn(c.history("run", f"{RUN} --seed {h.seed % 1000000 + c.number}"), 250)
@@ -33,6 +38,8 @@ def outage(h):
     ktap.check("all die in the middle of writing", [w()[0] for w in waits] == [125] * 3)
 
 
+# faults: owner-host return idle
+# faults: peer-host return recovering
 def restart(h):
     """The nodes boot, the circle devices come back in an order that the seed says.
 

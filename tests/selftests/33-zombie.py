@@ -91,6 +91,7 @@ class Watch:
             return answer.result()
 
 
+# faults: owner-host hang writing
 def pause(h, c1):
     """The owner stops, in the middle of writing, with nothing on its way to the origin; or it is False.
 
@@ -148,6 +149,7 @@ def take_over(h, taker, c1):
     return True
 
 
+# faults: owner-host return writing
 def wake(taker, c1, writers):
     """The old owner must notice."""
     c1.node.resume()

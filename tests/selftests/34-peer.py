@@ -13,6 +13,9 @@ import peer_loss                        # noqa: E402
 from peer_loss import back, event       # noqa: E402
 
 
+# faults: peer-host power-loss writing
+# faults: peer-host hang writing
+# faults: peer-host return writing
 def events(h, c1):
     """n2 dies and starts again; n2 stops for a while."""
     c2 = h.circles[2]
@@ -28,4 +31,5 @@ def events(h, c1):
     back(c1, "resumed")
 
 
+# faults: owner-host power-loss writing
 ktap.main(lambda: peer_loss.test(events))

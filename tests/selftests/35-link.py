@@ -13,6 +13,8 @@ import peer_loss                        # noqa: E402
 from peer_loss import back, event       # noqa: E402
 
 
+# faults: link hang writing
+# faults: link return writing
 def events(h, c1):
     """n1 loses sight of n3, then of both, while all reach their origins."""
     h.net.cut(1, 3)
@@ -25,4 +27,5 @@ def events(h, c1):
     back(c1, "links joined")
 
 
+# faults: owner-host power-loss writing
 ktap.main(lambda: peer_loss.test(events))

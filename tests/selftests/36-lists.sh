@@ -157,11 +157,13 @@ ktap_test "the owner" circle_node_create 1 1 2
 ktap_test "its peer" circle_node_create 2 0 ""
 ktap_test "which lends all it has" put 2 lend 100
 ktap_test "the owner counts it" circle_wait_counts 1 1
+# faults: origin error writing
 ktap_test "nothing goes to the origin" dev_fail_writes org1
 begin=$(now_ms)
 ktap_test "$BLOCKS blocks are written" fill
 echo "# took $(($(now_ms) - begin)) ms"
 ktap_test "all are replicas" all_replicated
+# faults: owner-host power-loss idle
 ktap_test "the owner is lost, its SSD too" circle_node_die 1
 ktap_test "lists are counted" count_lists
 ktap_test "another node recovers" circle_recovers 3 recover || exit 1

@@ -105,6 +105,7 @@ same_again()
 }
 ktap_test "a clean page of a block that is held" clean_but_held
 ktap_test "is discarded, and read" discarded
+# faults: owner-host power-loss writing-back
 ktap_test "the owner dies" circle_node_die 1
 circle_node_wipe 1
 ktap_test "it is taken over" circle_recovers 1 circle_node_create 1 1 "2" "$RECOVER"

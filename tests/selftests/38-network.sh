@@ -35,11 +35,15 @@ netem()	# <N> <words for netem>: in both directions
 
 # States: <name> on, and off again.
 slow() { if [ "$1" = on ]; then each netem delay 100ms; else each netem; fi; }
+# faults: link error writing,flushing
 lossy() { if [ "$1" = on ]; then each netem loss 1%; else each netem; fi; }
 disordered() { if [ "$1" = on ]; then each netem delay 10ms reorder 25% 50%; else each netem; fi; }
+# faults: link hang writing,flushing
 gone() { if [ "$1" = on ]; then each link_down; else each link_up; fi; }
 refusing() { if [ "$1" = on ]; then dmsetup remove c2 c3 c4; else each peer; fi; }
 full() { if [ "$1" = on ]; then each put lend 0; else each put lend 50; fi; }
+# faults: link hang writing
+# faults: link return writing
 flap()
 {
 	local p
@@ -63,6 +67,7 @@ flapping()
 	fi
 }
 # The peers have forgotten the connection, and could not say so.
+# faults: link error writing
 half_open()
 {
 	[ "$1" = on ] || return 0

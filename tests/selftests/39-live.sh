@@ -45,11 +45,14 @@ circle_node_create 2 0 "" && peer_back || exit 1
 ktap_test "an owner" owner
 hist init --seed $((RANDOM + 1)) || exit 1
 
+# faults: owner-host power-loss idle
 ktap_test "the owner is lost" lost
 ktap_test "taken over, and live" takes_over
 ktap_test "nothing is at risk: all has a holder" circle_risk_is 1 0
 ktap_test "writes in the middle of it" writes
+# faults: owner-host power-loss recovering
 ktap_test "another death in the middle of it" dies_again
+# faults: owner-host return recovering
 ktap_test "taken over again" takes_over
 ktap_test "everything can be read meanwhile" reads
 ktap_test "the end" fast
@@ -63,6 +66,8 @@ ktap_test "removal meanwhile, and a restart" removed
 ktap_test "the peers count once more" counts
 
 # A FLUSH of the origin fails in the middle, and takes what it was to make durable with it.
+# faults: origin error recovering
+# faults: origin return recovering
 flush_fails()
 {
 	is_live && dev_fail_writes org1 && wait_for 60 "it to be known that the origin fails" refused_some &&
@@ -90,16 +95,19 @@ errors_not_hangs()
 }
 ktap_test "the owner is lost, the fourth time" lost
 ktap_test "and live" takes_over
+# faults: peer-host power-loss recovering
 ktap_test "a holder dies, and nobody waits for it" circle_node_die 3
 ktap_test "what it has is at risk" wait_for 60 "at_risk" risk_is_known
 ktap_test "it is said that it does not come back" wait_for 120 "the report" gave_up
 ktap_test "then what it has gives errors, the rest is read" errors_not_hangs
+# faults: peer-host return recovering
 ktap_test "it comes back, with all that it had" peer_back
 ktap_test "the end of that" fast
 ktap_test "the peers count" counts
 
 # Nobody can read what the holders have: an error, listed, until it is written anew. Of 192 blocks 64 are
 # written back when the owner dies (dev_hold).
+# faults: peer-ssd error recovering
 holders_fail() { is_live && bad_sectors ssd2 0 131072 && bad_sectors ssd3 0 131072; }
 reads_fail() { ! reads_as /tmp/before 191 1; }
 is_listed() { dmsetup message c1 0 lost >/tmp/lost && head -n 3 /tmp/lost && grep -q "^$((191 * 128))+128$" /tmp/lost; }
@@ -124,12 +132,15 @@ ktap_test "all again, with degree 2" again
 hist init --seed $((RANDOM + 1)) || exit 1
 ktap_test "it is lost" lost
 ktap_test "and live" takes_over
+# faults: peer-host power-loss recovering
 ktap_test "a holder dies meanwhile" peer_gone
+# faults: peer-host return recovering
 ktap_test "and comes back" peer_back
 ktap_test "the end" fast
 ktap_test "both count" counts
 
 # A copy that cannot be read: the other holder is asked.
+# faults: peer-ssd error recovering
 one_fails() { is_live && bad_sectors ssd2 0 131072 && read_all; }
 ktap_test "lost once more" lost
 ktap_test "and live" takes_over
@@ -141,6 +152,8 @@ again_2() { dmsetup remove c2 && circle_node_wipe 2 && circle_node_create 2 0 ""
 ktap_test "it gets new metadata, and counts" again_2
 
 # It answered when it was told, and is gone when its list is asked for.
+# faults: link hang recovering
+# faults: link return recovering
 silent_peer()
 {
 	local rc pid

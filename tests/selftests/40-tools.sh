@@ -192,7 +192,9 @@ others_are_left()
 }
 
 all_at_origin() { hist check /dev/mapper/org1 --allow all; }
+# faults: owner-host return idle
 as_before() { circle_node_create 1 1 "2" && hist check /dev/mapper/c1 --allow all --record; }
+# faults: owner-host power-loss idle
 died_dirty()
 {
 	hist run /dev/mapper/c1 --resume --ops 300 --threads 2 && stays_dirty &&

@@ -25,7 +25,9 @@ SMALL=65536
 # Reads of the metadata take long, so that a load is still under way when it is held up.
 slow() { __dev_table meta delay "${DEV_LOWER[meta]}" 0 150 "${DEV_LOWER[meta]}" 0 0; }
 
+# faults: owner-meta hang recovering
 hold() { dmsetup suspend --nolockfs --noflush meta && loading; }
+# faults: owner-meta return recovering
 release() { dmsetup resume meta; }
 
 # write_now <block> <word>: it does not wait for the load
@@ -83,6 +85,7 @@ once()
 }
 
 begin() { slow && create && hold; }
+# faults: owner-host power-loss recovering
 crashed() { crash c ssd meta && begin; }
 
 # meanwhile <command...>: it begins while the load is held up, and ends when that goes on
@@ -101,6 +104,7 @@ removed() { meanwhile dmsetup remove c && begin; }
 flushed() { within 60 dd of=/dev/mapper/c count=0 conv=fsync status=none; }
 
 # The rest cannot be read: nothing that is not loaded is believed any more.
+# faults: owner-meta error recovering
 fails()
 {
 	local a

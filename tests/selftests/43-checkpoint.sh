@@ -28,6 +28,8 @@ EDIT=$REPO/tests/tools/disk_edit.py
 M=/dev/mapper/meta
 
 # after: a full cache that crashed in a checkpoint, served, was written to and flushed, and crashed again
+# faults: origin error writing
+# faults: owner-host power-loss idle
 after()
 {
 	local what slot block later='' _
@@ -101,6 +103,7 @@ map_fails()
 }
 
 # It is only a hint: the metadata are as well without.
+# faults: owner-meta error idle
 no_map_written()
 {
 	local mark
@@ -129,6 +132,8 @@ only_journal()
 }
 
 # The origin gets shorter; of what is clean beyond its end nothing stays, durably.
+# faults: owner-host power-loss idle
+# faults: owner-meta error recovering
 torn_then_resized()
 {
 	local -a mb

@@ -82,6 +82,8 @@ later_flush()
 }
 
 # Not believed by the write-back, either.
+# faults: origin hang writing-back
+# faults: origin error writing-back
 later_batch()
 {
 	local before early dirty
@@ -119,6 +121,8 @@ two_places()
 		END
 }
 both_are_out() { [ "$(stat_of drops 5)" -gt "$1" ] && dev_held_writes refuses 1; }
+# faults: origin error writing-back
+# faults: origin power-loss writing-back
 away_in_between()
 {
 	local none=/dev/mapper/none low=${DEV_LOWER[org]} before
@@ -177,6 +181,9 @@ flush_fails()
 		wait_for 60 "nothing to be dirty" is health bare && wait "$pid" && is lost_pages 0
 }
 
+# faults: owner-ssd error flushing,writing-back
+# faults: owner-ssd power-loss writing-back
+# faults: owner-ssd return writing-back
 batch_under_way()
 {
 	dropped 1 && dmsetup message c1 0 drain && wait_for 30 "the batch" dev_held_writes org1 1 &&
@@ -184,6 +191,8 @@ batch_under_way()
 }
 
 # Page 1 cannot be read, so the slot is given up; the place of page 0 is well, but has the old data.
+# faults: owner-ssd error flushing,writing-back
+# faults: owner-ssd return writing-back
 save_under_way()
 {
 	local pid
@@ -211,6 +220,8 @@ RECOVER="3 writeback recover fenced"
 peer_fails() { dev_fail_writes ssd2 && (flush c2); dev_heal ssd2; }
 
 # The owner hears of it.
+# faults: peer-ssd error idle
+# faults: peer-ssd power-loss idle
 peer_not_counted()
 {
 	circle_wait_counts 1 1 && dev_hold org1 1 600000 && dev_drop_writes ssd2 && pages c 0 1 && is dirty_pages 1 &&

@@ -44,6 +44,8 @@ crowd()
 mixed() { crowd 1 && run --ops 150 --overlap --sizes 512,4096,16384,32768 --mix write=60,fua=5,flush=2,read=33 && check "$N"; }
 
 # Such writes are under way when the origin begins to fail. As many more as there is room for.
+# faults: origin error writing
+# faults: origin return idle
 origin_fails()
 {
 	local pid seen

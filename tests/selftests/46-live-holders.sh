@@ -34,12 +34,14 @@ wrong_store()
 }
 right_store() { dmsetup remove c3 && peer 3; }
 not_back() { said "peer 3 does not come back: [1-9][0-9]* blocks"; }
+# faults: owner-host power-loss idle
 ktap_test "the owner is lost" live_lost random_blocks /tmp/before
 ktap_test "and live" takes_over
 ktap_test "a holder comes with another store" wrong_store
 ktap_test "what it had is at risk" wait_for 60 "at_risk" risk_is_known
 ktap_test "it is said that it is not back" wait_for 120 "the report" not_back
 ktap_test "nothing is lost" nothing_lost
+# faults: peer-host return recovering
 ktap_test "it comes with its own" right_store
 ktap_test "the end" ends
 ktap_test "all is there" all_is_read
@@ -57,9 +59,11 @@ x_is_lost() { x_fails && x_is_listed; }
 ktap_test "lost again" live_lost random_blocks /tmp/before
 ktap_test "it is known who has a block" find_holder
 ktap_test "live again" takes_over
+# faults: peer-ssd error recovering
 ktap_test "its holder cannot read it" bad_place "$HOLDER"
 ktap_test "a read of it fails" x_fails
 ktap_test "it is listed as lost" wait_for 60 "the list" x_is_listed
+# faults: owner-host power-loss recovering
 ktap_test "the host dies, its devices stay" dies
 ktap_test "and the other peer is away" dmsetup remove "c$OTHER"
 ktap_test "a restart is refused" refused_as "recovery refused: each dirty page has 1 holders" owner
@@ -67,6 +71,7 @@ dmsetup remove c1 2>/dev/null
 ktap_test "the peer is back" peer "$OTHER"
 ktap_test "who has not these metadata is refused" refused_as "recovery refused: pages are lost" taker
 dmsetup remove c4 2>/dev/null
+# faults: owner-host return recovering
 ktap_test "a restart goes on" restarts
 ktap_test "what is lost stays so" x_is_lost
 ktap_test "all else is there" all_but_x
@@ -81,6 +86,8 @@ ktap_test "all again, with degree 2" again
 
 # The second holder has restarted: it has what was flushed, which is all.
 restarted() { dmsetup remove c3 && peer 3; }
+# faults: peer-ssd error recovering
+# faults: peer-ssd return recovering
 for_a_moment()
 {
 	local pid rc
@@ -110,11 +117,13 @@ ktap_test "both count again" counts
 
 # It is away when the lists are made, and comes later.
 ktap_test "lost, with two holders" live_lost random_blocks /tmp/before
+# faults: link hang recovering
 ktap_test "one of them is away" link_down 3
 ktap_test "live" slow_take
 ktap_test "the other cannot read a block" bad_place 2
 ktap_test "a read of it fails" x_fails
 ktap_test "but it is not lost" nothing_lost
+# faults: link return recovering
 ktap_test "the first one is there again" link_up 3
 ktap_test "then it is read" wait_for 120 "the page" x_is_read
 ktap_test "the end of that" ends

@@ -56,16 +56,19 @@ node_add 1 && dev_null ssd1 64 && dev_null meta1 8 && dev_null org1 65 volatile 
 DEGREE=1
 circle_node_create 2 0 "" && circle_node_create 3 0 "" || exit 1
 ktap_test "an owner" owner
+# faults: owner-host power-loss idle
 ktap_test "is lost" live_lost random_blocks /tmp/before
 
 # Nothing of it is at the origin, nothing is to be flushed; then the host's FLUSH is the first, and fails when
 # drainers wait for theirs, of which that of the first is under way.
+# faults: origin hang recovering
 takes_over_slowly()
 {
 	local FEATURES=$RECOVER
 	MARK=$(log_mark)
 	dev_hold org1 1 120000 && owner && is_live && in_parts
 }
+# faults: origin hang flushing
 host_flush()
 {
 	dd if=/dev/urandom of=/dev/mapper/c1 bs=64k seek=600 count=1 oflag=direct conv=notrunc status=none &&
@@ -75,6 +78,7 @@ host_flush()
 	wait_for 30 "the FLUSH" flush_under_way
 }
 writers=()
+# faults: origin power-loss recovering
 write_and_forget()
 {
 	local n
@@ -88,6 +92,8 @@ write_and_forget()
 	done
 	wait_for 60 "all to be written" all_drained && works
 }
+# faults: origin error flushing,recovering
+# faults: origin return recovering
 fails_once() { flush_fails && wait_for 30 "the failure" origin_failed && flush_works; }
 they_end()
 {
@@ -108,6 +114,7 @@ ktap_test "nothing is lost" nothing_lost
 ktap_test "the peers count" counts
 
 # All FLUSHes fail: who waits for one is told so.
+# faults: origin error recovering
 fails_in_vain()
 {
 	works && flush_fails || return 1

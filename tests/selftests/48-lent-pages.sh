@@ -23,6 +23,8 @@ resent() { node_exec 1 nstat -asz TcpRetransSegs | awk '/TcpRetransSegs/ { print
 lost_peers() { log_since "$MARK" | grep -cE 'peer 2: (ready|.*connection reset)'; }
 
 # The origin takes no writes, so that all that is dirty stays with the holder alone.
+# faults: link error writing
+# faults: origin error writing
 writes()
 {
 	local before after
@@ -34,6 +36,7 @@ writes()
 }
 
 none_lost() { [ "$(lost_peers)" = 0 ] && circle_counts 1 1; }
+# faults: owner-host power-loss idle
 dies() { circle_node_die 1 && circle_node_wipe 1; }
 
 circle_timeout 30000

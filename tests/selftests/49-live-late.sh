@@ -44,13 +44,16 @@ ktap_test "an owner" owner
 
 # The only copy cannot be read: that is no copy, before it is called lost.
 reader=
+# faults: peer-ssd error recovering
 waits_for_x()
 {
 	x_is_read &
 	reader=$!
 	wait_for 60 "at_risk" risk_is_known && nothing_lost
 }
+# faults: peer-ssd return recovering
 reader_ends() { wait "$reader"; }
+# faults: owner-host power-loss idle
 ktap_test "the owner is lost, with a holder each" live_lost random_blocks /tmp/before
 ktap_test "it is known who has a block" find_holder
 ktap_test "live" takes_over
@@ -64,6 +67,7 @@ ktap_test "nothing is lost" all_is_read
 ktap_test "the peers count" counts
 
 # A part of the origin refuses: the rest of it gets on, and there nobody waits without end.
+# faults: origin error recovering
 part_refuses()
 {
 	local lower=${DEV_LOWER[org1]} all=${DEV_SECTORS[org1]} from=$((184 * 128)) to=$((190 * 128))
@@ -81,6 +85,7 @@ ktap_test "a part of the origin refuses" part_refuses
 ktap_test "the rest is read" rest_is_read
 ktap_test "what is refused gives errors" refused_fails
 ktap_test "it is still live" is_live
+# faults: origin return recovering
 ktap_test "the end, when all is taken" ends
 ktap_test "all is there" all_is_read
 ktap_test "the peers count" counts
@@ -89,14 +94,18 @@ DEGREE=2
 # One is away when the lists are made; then the taker restarts.
 ktap_test "all again, with degree 2" again
 ktap_test "lost, with two holders" live_lost random_blocks /tmp/before
+# faults: link hang recovering
 ktap_test "one of them is away" link_down 3
 ktap_test "live" slow_take
 ktap_test "the other cannot read a block" bad_place 2
 ktap_test "a read of it fails" x_fails
+# faults: owner-host power-loss recovering
 ktap_test "the taker dies" dies
+# faults: owner-host return recovering
 ktap_test "and goes on" restarts
 ktap_test "a read fails still" x_fails
 ktap_test "but it is not lost" nothing_lost
+# faults: link return recovering
 ktap_test "the first one is there again" link_up 3
 ktap_test "then it is read" x_comes
 ktap_test "the end of it" ends
@@ -107,6 +116,7 @@ ktap_test "both count" counts
 
 # What it gave is read when it is gone once more.
 ktap_test "lost, with two holders" live_lost random_blocks /tmp/before
+# faults: link hang recovering
 ktap_test "one of them is away" link_down 3
 ktap_test "live" slow_take
 ktap_test "the other cannot read a block" bad_place 2
@@ -114,7 +124,9 @@ ktap_test "a read of it fails" x_fails
 ktap_test "the first one is there" link_up 3
 ktap_test "it is read" x_comes
 ktap_test "the first one is away again" link_down 3
+# faults: owner-host power-loss recovering
 ktap_test "the taker dies" dies
+# faults: owner-host return recovering
 ktap_test "and goes on" restarts
 ktap_test "it is read" x_is_read
 ktap_test "the end of it" ends
@@ -126,9 +138,12 @@ ktap_test "both count" counts
 # It was there, and the label went on without it while it was away.
 ktap_test "lost, with two holders" live_lost random_blocks /tmp/before
 ktap_test "live" takes_over
+# faults: link hang recovering
 ktap_test "one of them is away" link_down 3
 ktap_test "which is not waited for" wait_for 120 "the label" without 3
+# faults: owner-host power-loss recovering
 ktap_test "the taker dies" dies
+# faults: link return recovering
 ktap_test "the first one is there again" link_up 3
 ktap_test "the taker goes on" restarts
 ktap_test "the other cannot read a block" bad_place 2
@@ -145,8 +160,10 @@ comes_back() { link_up 3 && wait_for 60 "peer 3 to be up" is_up 3; }
 ktap_test "a third peer" three
 ktap_test "lost" live_lost random_blocks /tmp/before
 ktap_test "live" takes_over
+# faults: link hang recovering
 ktap_test "one is away" link_down 3
 ktap_test "which is not waited for" wait_for 120 "the label" without 3
+# faults: link return recovering
 ktap_test "it is back" comes_back
 ktap_test "another goes" link_down 2
 ktap_test "the origin is less slow" dev_hold org1 1 500

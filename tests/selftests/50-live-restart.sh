@@ -34,11 +34,15 @@ peer 2 && peer 3 || exit 1
 ktap_test "an owner" owner
 hist init --seed $((RANDOM + 1)) || exit 1
 
+# faults: owner-host power-loss idle
 ktap_test "the owner dies" dirty_and_dies
+# faults: owner-host return idle
 ktap_test "it is back with its SSD, and live" restarts
 ktap_test "nothing is at risk: all has a holder" circle_risk_is 1 0
 ktap_test "writes in the middle of it" writes
+# faults: owner-host power-loss recovering
 ktap_test "another death in the middle of it" dies
+# faults: owner-host return recovering
 ktap_test "live again" restarts
 ktap_test "everything can be read meanwhile" reads
 ktap_test "the end" ends_well
@@ -93,6 +97,9 @@ one_dirty_page()
 }
 another_page() { page b 2 && "$IO" fdatasync /dev/mapper/c1 && is_live; }
 # At once: when its origin goes, what is held there ends, and would be forgotten on the SSD.
+# faults: owner-host power-loss recovering
+# faults: peer-host power-loss recovering
+# faults: owner-host return recovering
 ssd_alone()
 {
 	dev_freeze meta1 && circle_node_die 1 && circle_node_die 2 && circle_node_die 3 && owner && [ "$(letter 0)$(letter 2)" = ab ]
@@ -107,6 +114,8 @@ ktap_test "the peers are counted, too" counts
 # A block that is written while it recovers is forgotten by the SSD first: when all hosts restart, and the
 # SSD is believed (R6), its old version does not come back.
 written() { head -c 12M /dev/urandom >/tmp/after && copy_blocks /tmp/after "$X" 1 && is_live; }
+# faults: owner-host power-loss recovering
+# faults: owner-host return recovering
 all_restart()
 {
 	crashes && dmsetup remove --retry c2 c3 && peer 2 && peer 3 && restarts &&
@@ -127,6 +136,7 @@ all_read() { dev_hold org1 1 100 && all_is_read; }
 complete() { said "recovery complete: "; }
 ktap_test "it dies with what was flushed" dirty_and_dies flushed
 ktap_test "and is live with that" restarts
+# faults: peer-host power-loss recovering
 ktap_test "a holder dies" circle_node_die 3
 ktap_test "what it has is at risk" wait_for 60 "at_risk" risk_is_known
 ktap_test "what it had comes from the SSD" wait_for 120 "the SSD's" from_ssd
@@ -138,7 +148,10 @@ ktap_test "the holder is back" peer 3
 ktap_test "and counts" counts
 
 # The same, and the SSD cannot read one of them: an error, until the holder is back.
+# faults: owner-ssd error recovering
+# faults: peer-host power-loss recovering
 nobody_has_it() { find_holder && bad_place 1 && circle_node_die "$HOLDER"; }
+# faults: peer-host return recovering
 holder_back() { peer "$HOLDER" && wait_for 60 "the block" x_is_read; }
 ktap_test "it dies once more with what was flushed" dirty_and_dies flushed
 ktap_test "and is live once more" restarts

@@ -52,7 +52,9 @@ first()	# <features>
 }
 
 takeover() { first "$RECOVER" && TAKEOVER+=("$TOOK"); }
+# faults: owner-host return idle
 restart() { first "1 writeback" && RESTART+=("$TOOK"); }
+# faults: owner-host power-loss idle
 dies() { circle_node_die 1 && dev_hold org1 1 "$SLOW"; }
 all_there()
 {

@@ -31,6 +31,8 @@ slow_under_load()
 
 # The answers of one that takes copies do not come, and no label can be written without it: it may have
 # them, and counts. So a write of such a block is not complete before the label is. The origin is there.
+# faults: link hang healing
+# faults: label error healing
 lost_answers()
 {
 	circle_drain c1 && dev_hold org1 1 2500 && run --ops 80 --qd 32 --hot 80 --mix write=100 --sizes 4096 &&
@@ -40,6 +42,7 @@ lost_answers()
 }
 is_down() { [ "$(circle_get 1 "peers/$1/state")" = down ]; }
 # More than the copies that can be under way. What is complete then is noted, the rest ends with the owner.
+# faults: label error writing
 writes_go_on()
 {
 	local seen
@@ -50,6 +53,7 @@ writes_go_on()
 }
 wrote() { [ "$(stat_of org1 5)" -ge "$1" ]; }
 # What waits ends with an error, in a suspend; what comes after that too.
+# faults: owner-host power-loss writing,healing
 owner_is_killed()
 {
 	local d sectors
@@ -69,12 +73,14 @@ owner_is_killed()
 }
 
 # The copies are slow; who takes them is lost in their midst, and another has to.
+# faults: link hang healing
 taker_lost()
 {
 	link_delay 3 60 && link_delay 4 60 && HEALED=$(healed) && leaves 2 &&
 		wait_for 60 "a copy" heals_on "$HEALED" && ! circle_risk_is 1 0 && link_down 3 &&
 		link_delay 4 0 && wait_for 60 "one peer left" circle_view_is 1 1 && heal 1 1
 }
+# faults: link return idle
 taker_back() { link_delay 3 0 && link_up 3; }
 
 slow_heal() { link_delay 3 60 && HEALED=$(healed) && leaves 2 && wait_for 60 "a copy" heals_on "$HEALED"; }
@@ -111,7 +117,9 @@ done
 hist init --zero --dev /dev/mapper/org1 --seed $((RANDOM + 1)) || exit 1
 
 ktap_test "one holder" owner 1 "2 3"
+# faults: origin hang healing
 ktap_test "a peer leaves: its blocks are copied" eval "leaves 2 && heal 1 1"
+# faults: owner-host power-loss idle
 ktap_test "the owner dies: nothing is lost" owner_dies 1 "2 3"
 ktap_test "the peer is back" peer 2
 

@@ -42,6 +42,8 @@ dirty()	# much of it, that write-back does not get rid of
 		[ "$(circle_dirty "$N")" -gt 20 ]
 }
 
+# faults: owner-ssd error writing,writing-back
+# faults: owner-meta error writing,writing-back
 holds_out()
 {
 	MARK=$(log_mark)
@@ -53,6 +55,7 @@ holds_out()
 }
 drained() { dev_heal org1 && wait "$RUNS" && bare && check; }
 
+# faults: owner-ssd return writing
 under_load()
 {
 	run --ops 150 --overlap --mix write=60,read=30,fua=5,flush=5 &
@@ -60,6 +63,7 @@ under_load()
 }
 sysfs_is() { [ "$(circle_get 1 state)" = "$1" ]; }
 cached_again() { counts 2 && dirty org1 && dev_heal org1 && check; }
+# faults: owner-host power-loss idle
 owner_dies()	# <suffix>
 {
 	local org=org1
@@ -75,6 +79,7 @@ planned()
 		exchange b && check
 }
 # With its metadata as they were when it was taken out.
+# faults: owner-ssd return idle
 old_one_refused()
 {
 	local mark
@@ -86,6 +91,8 @@ old_one_refused()
 }
 
 # No label can be written then: the new one must not serve, however often it is asked to.
+# faults: label error idle
+# faults: label return idle
 no_label()
 {
 	close_it b && wipe "" && load "" && dev_fail_writes org1 && MARK=$(log_mark) || return 1
@@ -111,6 +118,10 @@ local_dirty() { dirty org && MARK=$(log_mark) && refused_load local_load b && de
 local_exchange() { local_close "" && local_load b && resume && check && run --ops 100 && check; }
 local_old() { dmsetup remove c && refused 'another cache took their place' "$(local_line "")" && dmsetup create c --table "$(local_line b)" && check; }
 # Nothing can say of the old one that it counts no more.
+# faults: owner-ssd error idle
+# faults: owner-meta error idle
+# faults: owner-ssd return idle
+# faults: owner-meta return idle
 local_fails()
 {
 	local_close b && wipe_local && local_load "" && dev_fail_writes ssdb && dev_fail_writes metab && MARK=$(log_mark) || return 1
@@ -119,6 +130,8 @@ local_fails()
 		dev_heal ssdb && dev_heal metab && local_load b && resume && check && run --ops 50 && check
 }
 # The whole SSD is dead, and nothing was dirty: by force.
+# faults: owner-ssd error idle
+# faults: owner-meta error idle
 local_forced()
 {
 	local_close b && wipe_local && local_load "" && dev_fail ssdb && dev_fail metab || return 1

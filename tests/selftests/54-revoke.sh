@@ -55,6 +55,7 @@ less()	# <percent> <slots at most>
 	end_busy
 	return "$r"
 }
+# faults: owner-host power-loss idle
 owner_dies()
 {
 	circle_node_die 1 && circle_node_wipe 1 &&

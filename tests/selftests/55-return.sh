@@ -19,6 +19,7 @@ parked() { circle_get "$1" parked; }
 bytes_sent() { cat /sys/class/net/v1/statistics/rx_bytes; }
 some_revived() { [ "$(revived)" -gt "$REVIVED" ]; }
 
+# faults: link hang idle
 lost()
 {
 	DIRTY=$(circle_dirty c1) REVIVED=$(revived) HEALED=$(healed)
@@ -26,6 +27,7 @@ lost()
 		circle_patient 1 "$PATIENT_MS"
 }
 # back <N> <peers> <floor>: it gets what it has to, and some of it is not sent.
+# faults: link return idle
 back()
 {
 	local before rest
@@ -38,6 +40,7 @@ back()
 }
 nothing_is_sent() { back "$@" && [ "$SENT" -lt 300000 ] && [ "$(healed)" = "$((HEALED + $(revived) - REVIVED))" ]; }
 
+# faults: link hang writing
 written_alone()
 {
 	put 1 degree 0 && wait_for 30 "degree 0" circle_is c1 degree 0 &&
@@ -45,12 +48,16 @@ written_alone()
 		put 1 degree 1 && wait_for 30 "degree 1" circle_is c1 degree 1
 }
 # Of blocks that are dirty elsewhere, too: those pages must not come back.
+# faults: link hang writing
 written_through() { run --ops 80 --qd 16 --hot 90 --mix write=90,discard=10 --sizes 512,4096,8192; }
 hot() { run --ops 60 --qd 32 --hot 90 --mix write=100 --sizes 4096,8192 && circle_risk_is 1 0; }
+# faults: link hang writing-back
 written_back() { dev_hold org1 1 1000 && wait_for 60 "fewer dirty blocks" fewer && dev_hold org1 1 2500; }
 fewer() { [ "$(circle_dirty c1)" -lt "$DIRTY" ]; }
 
 # Each time in the midst of writes: what was sent and not answered may be there or not, and in part.
+# faults: link hang writing
+# faults: link return writing
 flaps()
 {
 	local i pid
@@ -71,6 +78,8 @@ restarts()
 	run --ops 60 --hot 50 --qd 8 --mix write=100 --sizes 512,4096,8192 && REVIVED=$(revived) HEALED=$(healed) &&
 		dmsetup remove c2 && wait_for 60 "a view without 2" circle_view_is 1 0 && peer 2 && nothing_is_sent 2 1 1
 }
+# faults: peer-host power-loss idle
+# faults: peer-host return idle
 crashes()
 {
 	run --ops 60 --hot 50 --qd 8 --mix write=100 --sizes 512,4096,8192 && REVIVED=$(revived) HEALED=$(healed) &&
@@ -78,6 +87,8 @@ crashes()
 		wait_for 60 "peer 2" whole 1 1 && heals_on "$HEALED" && [ "$(revived)" = "$REVIVED" ]
 }
 # Not tidy when it was loaded, it must not be called so by a stop in order.
+# faults: peer-host power-loss idle
+# faults: peer-host return idle
 crashes_and_restarts()
 {
 	REVIVED=$(revived) HEALED=$(healed)
@@ -87,6 +98,8 @@ crashes_and_restarts()
 }
 
 # What is parked is none on disk: it crashes and is back, before its owner can release anything.
+# faults: peer-host power-loss idle
+# faults: peer-host return idle
 parked_crashes()
 {
 	lost 2 0 && put 1 degree 0 && wait_for 30 "degree 0" circle_is c1 degree 0 && link_up 2 &&
@@ -114,6 +127,7 @@ hist init --zero --dev /dev/mapper/org1 --seed $((RANDOM + 1)) || exit 1
 ktap_test "one peer" owner 1 2
 ktap_test "its link is lost" lost 2 0
 ktap_test "it is back: nothing is sent" nothing_is_sent 2 1 1
+# faults: owner-host power-loss idle
 ktap_test "the owner dies: it has all" owner_dies 1 2
 
 ktap_test "again" owner 1 2
