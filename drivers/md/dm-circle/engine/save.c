@@ -305,9 +305,8 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 		.doubts = atomic_read(&node->meta->data_errors),
 	};
 	int losses = circle_origin_losses(node);
-	u64 dirty = find(&v) & pages, left, unused;
+	u64 dirty = find(&v) & pages, left;
 
-	unreadable = unreadable ?: &unused;
 	*unreadable = v.unreadable & pages;
 	if (refused)
 		*refused = 0;
