@@ -32,6 +32,7 @@ struct circle_io {
 	bool hit;
 	u8 tries;			/* a write's, to find a free slot */
 	u8 again;			/* tried anew, since the origin was away or refused it */
+	u8 saves;			/* the same, of circle_save() */
 	bool believed;			/* durable metadata may call what it dropped valid */
 	bool cold;			/* the policy does not want it cached */
 	bool direct;			/* step may run where the last part ends: any context */
@@ -50,8 +51,22 @@ struct circle_io {
 
 struct bio *circle_io_bio(struct circle_io *io);
 
-/* How often a write is begun anew on account of an origin that fails, or comes and goes. */
+/* How often a request is begun anew on account of an origin that fails, or comes and goes. */
 #define CIRCLE_IO_AGAIN	8
+
+#define CIRCLE_IO_SAVES	2	/* and its circle_save(), which may take long each time */
+
+/*
+ * Any context. circle_save() was in vain: nothing is lost, but the origin refused something, or was
+ * away for anybody meanwhile. To be tried anew?
+ */
+static inline bool circle_io_save_again(struct circle_io *io, u64 lost, u64 refused)
+{
+	if (lost || !refused || io->saves == CIRCLE_IO_SAVES)
+		return false;
+	io->saves++;
+	return true;
+}
 
 /* Any context: a write that has no slot may get one by a commit, or an eviction and a commit. */
 bool circle_write_hopes(const struct circle_io *io);

@@ -88,6 +88,7 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->hit = false;
 	io->tries = 0;
 	io->again = 0;
+	io->saves = 0;
 	io->believed = false;
 	io->cold = false;
 	io->direct = false;

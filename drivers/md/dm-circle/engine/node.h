@@ -88,7 +88,6 @@ enum circle_node_state {
 struct circle_repair {
 	struct delayed_work work;
 	bool active;		/* there are sick slots; READ_ONCE */
-	bool origin_failed;	/* in this round the origin did not take something */
 	u32 retired;		/* since the table was loaded */
 	atomic_t errors;	/* since `since` */
 	unsigned long since;	/* jiffies */

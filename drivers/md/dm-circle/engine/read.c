@@ -215,6 +215,8 @@ static void from_holders(struct circle_io *io)
 		circle_io_end(io);
 	} else if (!circle_save(node, io->block, io->touched, 0, &lost, &refused)) {
 		from_origin(io);
+	} else if (circle_io_save_again(io, lost, refused)) {
+		circle_io_continue(io, from_holders);
 	} else if (lost | refused) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);

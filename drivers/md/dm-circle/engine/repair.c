@@ -126,7 +126,7 @@ static bool __give_up(struct circle_node *node, struct circle_shard *sh, u32 n, 
 }
 
 /* Reads go on meanwhile, writes wait, as for a write-back. False: one is under way. */
-static bool save_shared(struct circle_node *node, u64 block, u64 *unreadable)
+static bool save_shared(struct circle_node *node, u64 block, u64 *unreadable, u64 *refused)
 {
 	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
 	struct circle_range range = { .block = block, .mask = ~0ull };
@@ -137,7 +137,9 @@ static bool save_shared(struct circle_node *node, u64 block, u64 *unreadable)
 	spin_unlock_irq(&sh->lock);
 	if (!got)
 		return false;
-	circle_save(node, block, ~0ull, CIRCLE_SAVE_BACKGROUND, unreadable, NULL);
+	circle_save(node, block, ~0ull, CIRCLE_SAVE_BACKGROUND, unreadable, refused);
+	if (*refused)		/* once more: it may have been away for somebody else */
+		circle_save(node, block, ~0ull, CIRCLE_SAVE_BACKGROUND, unreadable, refused);
 	circle_range_unlock(&range);
 	return true;
 }
@@ -173,15 +175,17 @@ static bool conclude(struct circle_node *node, u64 block, u64 unreadable)
 
 enum treated { CURED, BUSY, ILL };
 
-static enum treated treat(struct circle_node *node, u32 n)
+/* *origin_failed is set if it did not take something. */
+static enum treated treat(struct circle_node *node, u32 n, bool *origin_failed)
 {
 	u64 block = circle_slot_block(&node->slots->slot[n]);	/* looked at again */
-	u64 unreadable;
+	u64 unreadable, refused;
 
 	if (block >= node->nr_blocks)
 		return CURED;
-	if (!save_shared(node, block, &unreadable))
+	if (!save_shared(node, block, &unreadable, &refused))
 		return BUSY;
+	*origin_failed |= refused;
 	return conclude(node, block, unreadable) ? CURED : ILL;
 }
 
@@ -190,21 +194,21 @@ static void repair_work(struct work_struct *work)
 	struct circle_node *node = container_of(work, struct circle_node, repair.work.work);
 	struct circle_slots *s = node->slots;
 	enum treated worst = CURED;
+	bool origin_failed = false;
 	u32 n;
 
 	if (circle_is_behind(node))
 		return;			/* active as it is: behind.c begins it again */
 	WRITE_ONCE(node->repair.active, false);
-	WRITE_ONCE(node->repair.origin_failed, false);
 	for (n = 0; n < s->nr && !READ_ONCE(node->bg_stop); n++) {
 		if (!READ_ONCE(s->slot[n].owner) &&
 		    (READ_ONCE(s->slot[n].flags) & CIRCLE_SLOT_SICK))
-			worst = max(worst, treat(node, n));
+			worst = max(worst, treat(node, n, &origin_failed));
 		if (!(n & 0xfff))
 			cond_resched();
 	}
 	/* As after a write-back that failed. */
-	if (READ_ONCE(node->repair.origin_failed) && READ_ONCE(node->meta->voided))
+	if (origin_failed && READ_ONCE(node->meta->voided))
 		circle_drain_end(node, -EIO);
 	circle_commit_kick(node);
 	circle_event_post(node);

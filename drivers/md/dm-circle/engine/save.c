@@ -317,8 +317,6 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 		save_pages(&v, dirty, 0);
 		if (v.shaken && v.saved)
 			losses = save_anew(&v);
-		if (v.not_taken)
-			WRITE_ONCE(node->repair.origin_failed, true);
 	}
 	put_buf(&v);
 	lose_refusers(&v);

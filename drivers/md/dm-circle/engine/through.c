@@ -216,8 +216,6 @@ static bool written(struct circle_io *io)
 	return false;
 }
 
-static void save_parts(struct circle_io *io);
-
 /* A part of a page could not be saved from the cache device: perhaps a holder has it. */
 static void from_holders(struct circle_io *io)
 {
@@ -227,8 +225,9 @@ static void from_holders(struct circle_io *io)
 		return;
 	if (!circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, &lost, &refused)) {
 		io->status = BLK_STS_OK;
-		io->cache_failed = false;
 		save_parts(io);		/* nothing is left to save: for lease and losses */
+	} else if (circle_io_save_again(io, lost, refused)) {
+		circle_io_continue(io, from_holders);
 	} else if (lost | refused) {
 		circle_io_end(io);
 	} else {			/* a label has to say something */
@@ -268,11 +267,16 @@ static void save_parts(struct circle_io *io)
 	io->origin_away = atomic_read(&io->node->origin_away);
 	io->doubts = atomic_read(&io->node->meta->data_errors);
 	io->settled = false;
+	io->cache_failed = false;
 	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
 	if (parts && circle_slot_doubted(io->node, &io->node->slots->slot[io->slot])) {
 		if (circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, &lost, &refused)) {
 			if (!(lost | refused)) {
 				circle_unsure_wait(io, save_parts);
+				return;
+			}
+			if (circle_io_save_again(io, lost, refused)) {
+				circle_io_continue(io, save_parts);
 				return;
 			}
 			io->status = BLK_STS_IOERR;
