@@ -67,8 +67,9 @@ static struct frame *frame_alloc(u32 len, bool flat)
 {
 	unsigned int nr = flat ? 0 : DIV_ROUND_UP(len, PAGE_SIZE);
 	struct frame *fr = kzalloc(struct_size(fr, bv, nr), GFP_KERNEL);
-	struct page *page;
-	u32 n;
+	unsigned int order = get_order(len);
+	struct page *page, *run = NULL;
+	u32 n, i;
 
 	if (!fr)
 		return NULL;
@@ -78,8 +79,16 @@ static struct frame *frame_alloc(u32 len, bool flat)
 		if (!fr->flat)
 			goto out_free;
 	}
+	/* Of odd numbers the pages lie next to one another, so that conn makes one piece of them. */
+	if (nr & 1 && order)
+		run = alloc_pages(GFP_KERNEL | __GFP_NOWARN, order);
+	if (run) {
+		split_page(run, order);
+		for (i = nr; i < 1u << order; i++)
+			__free_page(run + i);
+	}
 	for (; fr->nr < nr; fr->nr++, len -= n) {
-		page = alloc_page(GFP_KERNEL);
+		page = run ? run + fr->nr : alloc_page(GFP_KERNEL);
 		if (!page)
 			goto out_free;
 		n = min_t(u32, len, PAGE_SIZE);

@@ -20,7 +20,9 @@ struct task_struct;
 
 enum {
 	CIRCLE_CONN_HEADER = sizeof(struct circle_wire_header),
-	CIRCLE_CONN_BVECS = 33,		/* payloads of up to so many go out with their header */
+	CIRCLE_CONN_BVECS = 33,		/* payloads of up to so many are merged, and sent with
+					 * their header
+					 */
 	CIRCLE_CONN_NAME = 32,
 	CIRCLE_CONN_PEER_NAME = 64,
 };
@@ -53,7 +55,8 @@ struct circle_conn {
 	unsigned long last_rx;
 	unsigned long last_tx;
 	void (*write_space)(struct sock *sk);	/* the socket's own callback */
-	u8 rx_header[CIRCLE_CONN_HEADER];	/* the receiver's own */
+	u8 rx_header[CIRCLE_CONN_HEADER];	/* the receiver's own, as is rx_bv */
+	struct bio_vec rx_bv[CIRCLE_CONN_BVECS];	/* where the payload goes, if that fits */
 
 	struct mutex tx_lock;		/* who sends; covers tx_*; only tried, but by tx_task */
 	struct circle_msg *tx_msg;	/* sent in part, or NULL; READ_ONCE */
@@ -62,6 +65,7 @@ struct circle_conn {
 	bool tx_lend;			/* the payload goes by itself, not copied */
 	struct iov_iter tx_iter;	/* what is left of header or payload */
 	struct kvec tx_vec;
+	unsigned int tx_nr_bv;		/* of the payload in tx_bv; 0: as the message has it */
 	struct bio_vec tx_bv[1 + CIRCLE_CONN_BVECS];	/* header and payload, if that fits */
 	unsigned long tx_since;		/* jiffies when TCP took something, or tx_msg began */
 	bool tx_over;			/* the socket is not to be sent to any more */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * conn_rx: frames from TCP to the callbacks, in the receiver's thread. It alone touches
- * c->rx_header. What comes in is a stranger's: nothing is believed before it was decoded.
+ * c->rx_header and c->rx_bv. What comes in is a stranger's: nothing is believed before it was
+ * decoded.
  */
 #define pr_fmt(fmt) "circle: " fmt
 
@@ -49,15 +50,21 @@ static int recv_header(struct circle_conn *c, struct circle_frame *f)
 
 static int recv_payload(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
 {
+	unsigned int nr = rx->nr_bv;
+	struct bio_vec *bv = rx->bv;
 	struct iov_iter it;
 	struct kvec vec;
 	int err;
 
-	circle_payload_iter(&it, ITER_DEST, rx->bv, rx->nr_bv, rx->buf, f->length, &vec);
+	if (nr > 1 && nr <= CIRCLE_CONN_BVECS) {
+		bv = c->rx_bv;
+		nr = circle_payload_merge(bv, rx->bv, nr);
+	}
+	circle_payload_iter(&it, ITER_DEST, bv, nr, rx->buf, f->length, &vec);
 	err = recv_all(c, &it);
 	if (err)
 		return err;
-	if (circle_payload_crc(rx->bv, rx->nr_bv, rx->buf, f->length) == f->data_crc)
+	if (circle_payload_crc(bv, nr, rx->buf, f->length) == f->data_crc)
 		return 0;
 	pr_warn_ratelimited("%s: data of a frame arrived damaged\n", c->peer);
 	return -EBADMSG;

@@ -19,6 +19,7 @@ enum {
 	NO_MEMORY_MS = 20,	/* TCP has room but no memory: when to try again */
 	PUSH_MAX = 32,		/* messages that one sender sends, its own and others' */
 	LEND_MIN = 16384,	/* bytes; below, a second call to TCP costs more than a copy */
+	REASON_MS = 100,	/* for the receiver to say what TCP has told it */
 };
 
 static void write_space(struct sock *sk)
@@ -114,11 +115,10 @@ static bool waiting(struct circle_conn *c)
 static void aim(struct circle_conn *c, const struct circle_msg *m)
 {
 	c->tx_lend = CIRCLE_COMPAT_SPLICE && m->lent && m->f.length >= LEND_MIN;
-	if (m->nr_bv && m->nr_bv <= CIRCLE_CONN_BVECS && !c->tx_lend) {
+	if (c->tx_nr_bv && !c->tx_lend) {
 		bvec_set_page(&c->tx_bv[0], virt_to_page(c->tx_header), CIRCLE_CONN_HEADER,
 			      offset_in_page(c->tx_header));
-		memcpy(&c->tx_bv[1], m->bv, m->nr_bv * sizeof(*m->bv));
-		iov_iter_bvec(&c->tx_iter, ITER_SOURCE, c->tx_bv, 1 + m->nr_bv,
+		iov_iter_bvec(&c->tx_iter, ITER_SOURCE, c->tx_bv, 1 + c->tx_nr_bv,
 			      CIRCLE_CONN_HEADER + m->f.length);
 		c->tx_payload = 0;
 		return;
@@ -126,6 +126,16 @@ static void aim(struct circle_conn *c, const struct circle_msg *m)
 	c->tx_vec = (struct kvec){ c->tx_header, CIRCLE_CONN_HEADER };
 	iov_iter_kvec(&c->tx_iter, ITER_SOURCE, &c->tx_vec, 1, CIRCLE_CONN_HEADER);
 	c->tx_payload = m->f.length;
+}
+
+static void aim_payload(struct circle_conn *c, const struct circle_msg *m)
+{
+	if (c->tx_nr_bv)
+		iov_iter_bvec(&c->tx_iter, ITER_SOURCE, &c->tx_bv[1], c->tx_nr_bv, c->tx_payload);
+	else
+		circle_payload_iter(&c->tx_iter, ITER_SOURCE, m->bv, m->nr_bv, (void *)m->buf,
+				    c->tx_payload, &c->tx_vec);
+	c->tx_payload = 0;
 }
 
 /* tx_lock held. The next message becomes c->tx_msg; false: there is none. */
@@ -139,8 +149,11 @@ static bool next(struct circle_conn *c)
 	spin_unlock_irq(&c->lock);
 	if (!m)
 		return false;
+	c->tx_nr_bv = m->nr_bv > CIRCLE_CONN_BVECS ? 0 :
+		      circle_payload_merge(&c->tx_bv[1], m->bv, m->nr_bv);
 	if (!m->has_crc)
-		m->f.data_crc = circle_payload_crc(m->bv, m->nr_bv, m->buf, m->f.length);
+		m->f.data_crc = circle_payload_crc(c->tx_nr_bv ? &c->tx_bv[1] : m->bv, m->nr_bv,
+						   m->buf, m->f.length);
 	circle_frame_encode(&m->f, c->tx_header, circle_crc32c);
 	aim(c, m);
 	c->tx_since = jiffies;
@@ -192,9 +205,7 @@ static int transmit(struct circle_conn *c, unsigned int *left)
 			return err;
 		m = c->tx_msg;
 		if (c->tx_payload) {
-			circle_payload_iter(&c->tx_iter, ITER_SOURCE, m->bv, m->nr_bv,
-					    (void *)m->buf, c->tx_payload, &c->tx_vec);
-			c->tx_payload = 0;
+			aim_payload(c, m);
 			continue;
 		}
 		c->tx_msg = NULL;
@@ -226,7 +237,7 @@ void circle_conn_push(struct circle_conn *c)
 			err = transmit(c, &left);
 		mutex_unlock(&c->tx_lock);
 	}
-	if (err == -EAGAIN || !left)
+	if (err == -EAGAIN || err == -EPIPE || !left)
 		wake_up(&c->wait);
 	else if (err && err != -EBUSY)
 		circle_conn_close(c, err);
@@ -251,6 +262,15 @@ void circle_conn_fail_queue(struct circle_conn *c)
 	} while (m);
 }
 
+/* TCP says why to one of us, and to the other only that it is over. */
+static void failed(struct circle_conn *c, int err)
+{
+	if (err == -EPIPE)
+		wait_event_idle_timeout(c->wait, circle_conn_closing(c),
+					msecs_to_jiffies(REASON_MS));
+	circle_conn_close(c, err);
+}
+
 int circle_conn_tx_thread(void *conn)
 {
 	unsigned int noio = memalloc_noio_save(), left;
@@ -269,7 +289,7 @@ int circle_conn_tx_thread(void *conn)
 			mutex_unlock(&c->tx_lock);
 		}
 		if (err && err != -EAGAIN)
-			circle_conn_close(c, err);
+			failed(c, err);
 	}
 	circle_sock_abort(c->sock);
 	mutex_lock(&c->tx_lock);

@@ -14,17 +14,38 @@ u32 circle_crc32c(u32 crc, const void *data, unsigned int len)
 	return crc32c(crc, data, len);
 }
 
-static u32 crc_bvec(const struct bio_vec *bvs, u32 len)
+/* Also as struct pages: whoever walks a vector counts those on. Mapped so is lowmem only. */
+static bool continues(const struct bio_vec *a, const struct bio_vec *b)
 {
-	struct bvec_iter start = { .bi_size = len };
-	struct bvec_iter i;
-	struct bio_vec bv;
-	u32 crc = ~0;
-	void *p;
+	unsigned int end = a->bv_offset + a->bv_len;
 
-	for_each_bvec(bv, bvs, i, start) {	/* one page at a time */
-		p = bvec_kmap_local(&bv);
-		crc = crc32c(crc, p, bv.bv_len);
+	return !IS_ENABLED(CONFIG_HIGHMEM) && b->bv_offset == offset_in_page(end) &&
+	       b->bv_page == a->bv_page + (end >> PAGE_SHIFT) &&
+	       page_address(b->bv_page) == page_address(a->bv_page) + (end & PAGE_MASK);
+}
+
+unsigned int circle_payload_merge(struct bio_vec *dst, const struct bio_vec *src, unsigned int nr)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (n && continues(&dst[n - 1], &src[i]))
+			dst[n - 1].bv_len += src[i].bv_len;
+		else
+			dst[n++] = src[i];
+	}
+	return n;
+}
+
+static u32 crc_bvec(const struct bio_vec *bv, u32 len)
+{
+	u32 crc = ~0, n;
+	char *p;
+
+	for (; len; bv++, len -= n) {
+		n = min(len, bv->bv_len);
+		p = kmap_local_page(bv->bv_page);
+		crc = crc32c(crc, p + bv->bv_offset, n);
 		kunmap_local(p);
 	}
 	return crc;
