@@ -270,9 +270,10 @@ static void multi_done(struct circle_call *call, int err, const struct circle_fr
 		m->answered(m, call->peer, &call->msg.f, answer);
 	/*
 	 * A holder that cannot do as it is told holds nothing that counts: it leaves the view, and
-	 * the floor with it. Only "no space" is an ordinary answer.
+	 * the floor with it. Only "no space" for new data is an ordinary answer.
 	 */
-	if (!err && !ok && answer->status != CIRCLE_WS_NO_SPACE)
+	if (!err && !ok && (answer->status != CIRCLE_WS_NO_SPACE ||
+			    call->msg.f.type != CIRCLE_WT_REPLICATE))
 		circle_peer_lost(call->peer, "could not store, flush or release");
 	else if (!err)
 		settle(m, 1u << call->peer->nr, ok);
