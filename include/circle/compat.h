@@ -8,6 +8,7 @@
 
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
+#include <linux/file.h>
 #include <linux/version.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -37,6 +38,39 @@ static inline void circle_compat_sk_hold_net(struct sock *sk)
 #else
 #define CIRCLE_COMPAT_RW	(FMODE_READ | FMODE_WRITE)
 #endif
+
+/*
+ * Opens a device for reading, beside whoever has it, by number; process context, may sleep. Close
+ * it in a kernel thread: it is closed on return. 6.9 has files for it.
+ */
+struct circle_compat_bdev {
+	struct block_device *bdev;
+	struct file *file;
+};
+
+static inline int circle_compat_bdev_open(struct circle_compat_bdev *b, dev_t dev)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+	b->file = bdev_file_open_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(b->file))
+		return PTR_ERR(b->file);
+	b->bdev = file_bdev(b->file);
+#else
+	b->bdev = blkdev_get_by_dev(dev, FMODE_READ, NULL);
+	if (IS_ERR(b->bdev))
+		return PTR_ERR(b->bdev);
+#endif
+	return 0;
+}
+
+static inline void circle_compat_bdev_close(struct circle_compat_bdev *b)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+	__fput_sync(b->file);
+#else
+	blkdev_put(b->bdev, FMODE_READ);
+#endif
+}
 
 /* 6.5 can send a page without copying it; some older ones have the name alone. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)

@@ -16,7 +16,7 @@ ktap_header
 
 SIZE=33554432
 TRACE=/sys/kernel/tracing
-COMMON="cache_errors dirty_bytes drain_eta free_slots generation mode state used_slots lost_bytes origin_errors retired_slots"
+COMMON="cache_errors dirty_bytes drain_eta free_slots generation hung mode state used_slots lost_bytes origin_errors retired_slots"
 CIRCLE="at_risk_bytes degree degree_now floor healed lend lent_bytes parked replicas_held revived role timeout_ms view"
 PEER="address bit in_view lost space state wanted"
 

@@ -295,6 +295,8 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 	struct circle_node *before = NULL;
 	int r = 0;
 
+	circle_hung_devices(node, dev);
+	circle_hung_begin(node, "resume");
 	if (first)
 		r = circle_hand_over(node, dev, conf, &before);
 	else if (circle_node_is_replaced(node))
@@ -312,6 +314,7 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 	else if (before && !before->circle)
 		circle_node_keep(before);
 	mutex_unlock(&node->admin);
+	circle_hung_end(node);
 	memalloc_noio_restore(noio);
 	return r;
 }
@@ -340,20 +343,24 @@ void circle_node_stop(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_server *srv;
-	bool sure;
+	bool sure, told;
 
 	if (!c || !node->meta)
 		return;
+	told = circle_hung_begin(node, "removal");
 	circle_deactivate(node);
 	srv = c->server;
 	WRITE_ONCE(c->server, NULL);
 	flush_workqueue(node->commit_wq);	/* the committer uses it */
 	sure = circle_server_stop(srv);
 	clean_again(node, srv, sure);
+	if (told)
+		circle_hung_end(node);
 }
 
 void circle_node_live(struct circle_node *node)
 {
+	circle_hung_end(node);		/* of a suspend that was undone */
 	node->state = CIRCLE_NODE_LIVE;
 	WRITE_ONCE(node->last_io, jiffies);
 	WRITE_ONCE(node->bg_stop, false);
@@ -372,6 +379,7 @@ void circle_node_presuspend(struct circle_node *node, bool requeue)
 {
 	if (node->state != CIRCLE_NODE_LIVE)
 		return;
+	circle_hung_begin(node, "suspend");	/* until postsuspend: dm waits in between, too */
 	circle_behind_finish(node);
 	circle_live_pause(node);
 	circle_steward_end_waits(node, requeue);
@@ -417,4 +425,5 @@ void circle_node_suspend(struct circle_node *node)
 		circle_degrade_suspend(node, !before);
 	node->state = CIRCLE_NODE_QUIET;
 	mutex_unlock(&node->admin);
+	circle_hung_end(node);
 }

@@ -51,6 +51,7 @@ static void destroy(struct circle_node *node)
 	vfree(node->policy_mem);
 	kfree(node->wb.batch);
 	circle_save_exit(node);
+	circle_hung_exit(node);
 	kfree(node);
 }
 
@@ -70,6 +71,7 @@ static int init(struct circle_node *node)
 	circle_reclaim_init(node);
 	circle_repair_init(node);
 	circle_behind_init(node);
+	circle_hung_init(node);
 	r = circle_writeback_init(node);
 	if (!r)
 		r = circle_save_init(node);

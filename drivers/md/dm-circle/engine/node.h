@@ -22,6 +22,7 @@
 #include "../store/meta.h"
 #include "../store/slots.h"
 #include "behind.h"
+#include "hung.h"
 #include "writeback.h"
 
 #define CIRCLE_END_MS	5000	/* what waits ends after so long when the node suspends (P7) */
@@ -125,6 +126,7 @@ struct circle_node {
 	struct circle_committer commit;
 	struct circle_event event;
 	struct circle_behind behind;
+	struct circle_hung hung;
 	struct circle_writeback wb;
 	struct work_struct reclaim;
 	struct circle_policy policy;	/* needs no lock */

@@ -42,6 +42,7 @@ static unsigned int faults(struct circle_node *node, char *result, unsigned int 
 {
 	static const char *const health[] = { "well", "failing", "draining", "bare" };
 	unsigned int sz = 0;
+	char hung[CIRCLE_HUNG_NAMES];
 
 	DMEMIT("health %s caching %s ", health[circle_node_health(node)],
 	       circle_node_through(node) ? "off" : "on");
@@ -50,6 +51,8 @@ static unsigned int faults(struct circle_node *node, char *result, unsigned int 
 	       circle_stat_sum(node->stats, CIRCLE_STAT_ORIGIN_ERROR),
 	       atomic_read(&node->slots->nr_retired), (u64)atomic64_read(&node->slots->lost_pages),
 	       circle_is_behind(node));
+	circle_hung_names(node, hung, sizeof(hung));
+	DMEMIT("hung %s ", hung);
 	return sz;
 }
 
@@ -59,7 +62,7 @@ static unsigned int ours(struct circle_node *node, char *result, unsigned int ma
 	s64 eta = circle_writeback_eta(node);
 	unsigned int sz = 0;
 
-	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 40 : 24,
+	DMEMIT("circle %u generation %u free %u dirty_pages %lld ", node->circle ? 42 : 26,
 	       node->gen, node->slots->nr_free, (s64)atomic64_read(&node->slots->dirty_pages));
 	if (eta < 0)
 		DMEMIT("drain_eta - ");

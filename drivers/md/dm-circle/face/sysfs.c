@@ -140,10 +140,21 @@ static ssize_t lost_bytes_show(struct circle_dir *d, char *buf)
 
 FILE_RO(lost_bytes);
 
+static ssize_t hung_show(struct circle_dir *d, char *buf)
+{
+	char names[CIRCLE_HUNG_NAMES];
+
+	circle_hung_names(d->node, names, sizeof(names));
+	return sysfs_emit(buf, "%s\n", names);
+}
+
+FILE_RO(hung);
+
 static struct attribute *node_attrs[] = {
 	&generation_file.attr, &state_file.attr, &mode_file.attr, &dirty_bytes_file.attr,
 	&drain_eta_file.attr, &free_slots_file.attr, &used_slots_file.attr, &cache_errors_file.attr,
-	&origin_errors_file.attr, &retired_slots_file.attr, &lost_bytes_file.attr, NULL
+	&origin_errors_file.attr, &retired_slots_file.attr, &lost_bytes_file.attr, &hung_file.attr,
+	NULL
 };
 ATTRIBUTE_GROUPS(node);
 

@@ -7,6 +7,7 @@
 
 #include <linux/module.h>
 #include <circle/compat.h>
+#include "../engine/hung.h"
 #include "../engine/map.h"
 #include "../log.h"
 #include "sysfs.h"
@@ -147,12 +148,20 @@ static struct target_type circle_target = {
 
 static int __init circle_init(void)
 {
-	return dm_register_target(&circle_target);
+	int r = circle_hung_setup();
+
+	if (r)
+		return r;
+	r = dm_register_target(&circle_target);
+	if (r)
+		circle_hung_teardown();
+	return r;
 }
 
 static void __exit circle_exit(void)
 {
 	dm_unregister_target(&circle_target);
+	circle_hung_teardown();
 }
 
 module_init(circle_init);
