@@ -75,6 +75,14 @@ tools_check:
 policy-sim:
 	$(Q)$(MAKE) -C tests/sim/policy TRACES="$(abspath $(TRACES))" ARGS="$(ARGS)"
 
+# Hostile frames at a node in a VM, in five attacks of so many SECONDS.
+.PHONY: fuzz-live
+fuzz-live: modules
+	$(Q)$(MAKE) -C tests/tools
+	$(Q)KVER=$(KVER) REPO=$(CURDIR) tests/vm/run-one --kver $(KVER) --mem 1536 --smp 2 --modules dm-circle,null_blk \
+		--timeout $$((600 + 20 * $(or $(SECONDS),60))) -- tests/selftests/56-garbage.sh \
+		SECONDS_EACH=$(or $(SECONDS),60) $(SEED:%=SEED=%)
+
 # The rules, with spin: all cases, or those that make check runs; T="pattern..." selects by name.
 .PHONY: model model-short
 model model-short:
@@ -134,6 +142,7 @@ help:
 	@echo "tools_install [DESTDIR=] [PREFIX=]  install them and the udev rule"
 	@echo "deps              packages and test kernels that the rest needs (root)"
 	@echo "lint unit fuzz    checks without a VM"
+	@echo "fuzz-live [SECONDS=] [SEED=]  hostile frames at a node in a VM"
 	@echo "policy-sim [TRACES=]  hit ratios of caching policies over block traces"
 	@echo "model [T=pattern] [JOBS=]  Promela models of the rules, an hour or two; model-short: a minute"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
