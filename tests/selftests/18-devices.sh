@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1024 smp=2 timeout=900 modules=dm-circle,null_blk,dm-flakey kernels=newest
+# needs: mem=1024 smp=2 timeout=900 modules=dm-circle,null_blk,dm-flakey kernels=newest cpu=60
 #
 # Devices of a local cache that fail: metadata, cache, origin, one or several, at load, write, flush,
 # write-back, checkpoint, suspend and reload. No error reaches the host that one device alone

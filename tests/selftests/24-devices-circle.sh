@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk,dm-flakey kernels=newest
+# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk,dm-flakey kernels=newest cpu=60
 #
 # Devices of a node that fail in a circle: the owner's metadata (the label says so, its SSD counts no
 # more), the owner's SSD (holders have what is dirty), a peer's. No error reaches the host, nothing

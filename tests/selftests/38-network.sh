@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk kernels=newest cpu=60
 #
 # Degree 3, and networks and peers that are bad in every way: slow, lossy, out of order, flapping,
 # gone, half open, full. In each the host's I/O goes on without an error, suspend and removal end,

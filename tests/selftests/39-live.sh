@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=1800 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=1800 modules=dm-circle,null_blk kernels=newest cpu=60
 #
 # A takeover serves its host before what was dirty is at the origin, which is slow here: reads and
 # writes of it, another death in the middle, suspend and removal, peers that die or cannot read.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=1500 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=1500 modules=dm-circle,null_blk kernels=newest cpu=60
 #
 # Holders in a recovery that is live: one that is back with another store, pages of which one holder has
 # a bad sector while the other has restarted or is away, and pages that are lost, when the label is all

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=1800 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=1800 modules=dm-circle,null_blk kernels=newest cpu=60
 #
 # Holders that a live recovery goes on without: one that was away when the lists were made, or for a
 # while, has what nobody else can give, also after the taker restarted. And an origin that takes some

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=1200 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=1200 modules=dm-circle,null_blk kernels=newest cpu=60
 #
 # An owner that comes back with its SSD serves its host before what is dirty is at the origin, which is
 # slow here. The peers have what was completed, the SSD what was flushed: it is asked when they cannot be.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk kernels=newest cpu=60
 #
 # Dirty blocks that have lost a holder are copied to another peer, while the origin takes nothing. Then
 # the owner dies with its SSD, and what the copies say is what was written: with one holder and with two,

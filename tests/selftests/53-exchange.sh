@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk kernels=newest
+# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk kernels=newest cpu=60
 #
 # A new SSD by a reload of the table, with new metadata: in the place of one that failed, and of one that
 # is well and has dirty blocks; under load, in a circle and in a local cache. What is not at the origin yet
