@@ -42,7 +42,7 @@ attack()
 	THROWN=$((THROWN + 1))
 	throw "$1" "$3" at "$(node_addr "$3")" 7000 "$2" "$3" $((SEED + THROWN)) "$SECONDS_EACH" "${@:4}"
 }
-# fake <node> <seconds> [<answers that are right>]
+# fake <node> <seconds> [<answers that are right> [full]]
 fake() { throw "$1" "$1" as "$(node_addr "$1")" 7000 "$1" 1 $((SEED + 100 + $1)) "$2" "${@:3}"; }
 stop_fake()
 {
@@ -151,6 +151,18 @@ fakes()
 		circle_node_create 1 1 "2 3 4" && circle_patient 1 2000 && run --seconds $((SECONDS_EACH * 3)) && check &&
 		all_ended 3 4 && some 3 REPLICATE OK && some 4 REPLICATE OK
 }
+# It stores, and has no space for a FLUSH: it is done without, and the host is told no error.
+no_space()
+{
+	local rc=0
+	fake 3 600 1000000 full
+	LOST=0
+	circle_node_create 1 1 3 && circle_wait_counts 1 1 && LOST=$(lost_of 3) && run --ops 60 --mix write=70,fua=15,flush=15 &&
+		circle_wait_counts 1 1 && run --ops 10 --mix write=100 && circle_drain c1 && check || rc=1
+	[ "$(lost_of 3)" -gt "$LOST" ] || rc=1
+	stop_fake
+	within_awake 15 dmsetup remove c1 && return "$rc"
+}
 over_again() { circle_wait_counts 1 1 && circle_drain c1 && check && dmsetup remove c1; }
 
 # Another set.
@@ -205,6 +217,8 @@ ktap_test "much is dirty" dirty
 ktap_test "the owner dies: its peer has all" owner_dies 1 "2 3"
 ktap_test "peers that answer garbage: the host goes on" fakes
 ktap_test "they have gone: nothing is lost" over_again
+ktap_test "another set" anew
+ktap_test "a peer that has no space for what needs none" no_space
 ktap_test "a recovery from one that answers garbage ends" lied_to
 ktap_test "another owner" eval "anew && owner"
 ktap_test "removal and unload under attack" ends

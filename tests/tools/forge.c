@@ -20,12 +20,12 @@
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include <fcntl.h>
-#include <nmmintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "copymap.h"
+#include "crc.h"
 #include "disk.h"
 
 #define CHUNK	256		/* metadata blocks */
@@ -46,21 +46,6 @@ static void die(const char *what)
 {
 	perror(what);
 	exit(1);
-}
-
-/* The CPU's own: millions of pages are to be summed in an emulator. */
-__attribute__((target("sse4.2"))) static u32 crc(u32 c, const void *data, unsigned int len)
-{
-	const u8 *p = data;
-	u64 sum = c, v;
-
-	for (; len >= 8; len -= 8, p += 8) {
-		memcpy(&v, p, 8);
-		sum = _mm_crc32_u64(sum, v);
-	}
-	for (; len; len--)
-		sum = _mm_crc32_u8(sum, *p++);
-	return sum;
 }
 
 static u32 hash(u64 v)

@@ -417,7 +417,7 @@ int main(int argc, char **argv)
 	struct conn c = { };
 	u64 i, v;
 
-	if (argc < 8 || argc > 9 || (!listens && strcmp(argv[1], "at")) ||
+	if (argc < 8 || argc > 9 + listens || (!listens && strcmp(argv[1], "at")) ||
 	    !inet_aton(argv[2], &addr.sin_addr)) {
 		fputs("circle-throw: see tests/tools/README.rst\n", stderr);
 		return 1;
@@ -436,7 +436,7 @@ int main(int argc, char **argv)
 	if (argv[8] && !listens)
 		read_owner(argv[8]);
 	if (listens)
-		listen_as(argv[8] ? strtoull(argv[8], NULL, 10) : 0);
+		listen_as(argv[8] ? strtoull(argv[8], NULL, 10) : 0, argc > 9);
 	else
 		attack_all();
 	report();

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "crc.h"
 #include "disk.h"
 #include "wire.h"
 
@@ -57,7 +58,6 @@ bool over(void);		/* time is up */
 u64 rand64(struct conn *c);
 bool one_in(struct conn *c, u32 n);
 u64 odd_value(struct conn *c);
-u32 crc(u32 sum, const void *data, unsigned int len);
 
 /* A frame that the other end must not send. */
 void complain(const char *what, const struct circle_frame *f);
@@ -73,6 +73,7 @@ const u8 *some_junk(struct conn *c);
 void hello_of(struct conn *c, u8 *buf);
 int new_socket(void);
 
-void listen_as(u64 right);	/* throw_fake.c; so many answers are right at least */
+/* throw_fake.c; so many answers are right at least. full: but there is no space for a FLUSH. */
+void listen_as(u64 right, bool full);
 
 #endif

@@ -23,6 +23,8 @@ static void guard(struct circle_frame *f, u64 gen)
 		f->generation = gen ? gen - 1 : 0;
 }
 
+static bool no_space;	/* for a FLUSH, which needs none */
+
 #define ITEMS	32
 
 /* What it says to have of an older generation, which is junk. Returns how many bytes. */
@@ -71,6 +73,9 @@ static const u8 *rightly(struct conn *c, const struct circle_frame *req, struct 
 		break;
 	case CIRCLE_WT_RELEASE:
 		f->pages = 0;
+		break;
+	case CIRCLE_WT_FLUSH:
+		f->status = no_space ? CIRCLE_WS_NO_SPACE : f->status;
 		break;
 	case CIRCLE_WT_REPLICATE:
 		f->flags |= one_in(c, 2) ? CIRCLE_WF_DURABLE : 0;
@@ -198,12 +203,13 @@ static void begin(int fd, u64 number, u64 right)
 		die("thread");
 }
 
-void listen_as(u64 right)
+void listen_as(u64 right, bool full)
 {
 	int fd = new_socket();
 	struct pollfd p = { fd, POLLIN, 0 };
 	u64 k = 0;
 
+	no_space = full;
 	if (bind(fd, (void *)&addr, sizeof(addr)) || listen(fd, 8))
 		die("listen");
 	while (!over())

@@ -3,7 +3,6 @@
  * throw_wire: see throw.h. Nothing here knows which side it is of.
  */
 #include <netinet/tcp.h>
-#include <nmmintrin.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -38,20 +37,6 @@ u64 odd_value(struct conn *c)
 	case 5: return rand64(c) % 300;
 	default: return rand64(c);
 	}
-}
-
-__attribute__((target("sse4.2"))) u32 crc(u32 sum, const void *data, unsigned int len)
-{
-	const u8 *p = data;
-	u64 v;
-
-	for (; len >= 8; len -= 8, p += 8) {
-		memcpy(&v, p, 8);
-		sum = _mm_crc32_u64(sum, v);
-	}
-	for (; len; len--)
-		sum = _mm_crc32_u8(sum, *p++);
-	return sum;
 }
 
 static void take(struct conn *c, const u8 *p, size_t n)
