@@ -28,8 +28,9 @@ static inline bool circle_slot_doubted(const struct circle_node *node, const str
  * save.c. Process context, the range of these pages held, so that nothing is written to them;
  * others may save them at the same time. Tries to bring what is dirty in them to the origin, from
  * the device or the holders. Returns which of them are dirty still; *unreadable: of which no copy
- * can be read; *refused (or NULL): of which the origin did not take one. The others may be saved
- * later: ask again. Waits for local I/O, the origin, and holders (bounded). how: CIRCLE_SAVE_
+ * can be read; *refused: of which the origin did not take one, or may have lost it since: it was
+ * away, perhaps for somebody else. The others may be saved later: ask again. Waits for local I/O,
+ * the origin, and holders (bounded). how: CIRCLE_SAVE_
  */
 u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how, u64 *unreadable,
 		u64 *refused);

@@ -308,8 +308,7 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 	u64 dirty = find(&v) & pages, left;
 
 	*unreadable = v.unreadable & pages;
-	if (refused)
-		*refused = 0;
+	*refused = 0;
 	if (!dirty)
 		return *unreadable | (v.under_way & pages);
 	get_buf(&v);
@@ -331,8 +330,7 @@ u64 circle_save(struct circle_node *node, u64 block, u64 pages, unsigned int how
 	left = circle_slot_dirty(s, v.slot) & pages;
 	spin_unlock_irq(&sh->lock);
 	*unreadable = v.unreadable & left;
-	if (refused)
-		*refused = v.not_taken & left;
+	*refused = v.not_taken & left;
 	return left;
 }
 
