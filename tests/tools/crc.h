@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * crc: crc32c by the CPU's own instruction, for what core/ wants one for: in an emulator millions of
- * pages are summed.
+ * crc: crc32c by an instruction of the CPU, for what core/ wants one for: in an emulator millions
+ * of pages are summed.
  */
 #ifndef TOOLS_CRC_H
 #define TOOLS_CRC_H

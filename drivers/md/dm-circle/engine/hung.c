@@ -146,6 +146,7 @@ static void look_work(struct work_struct *work)
 	struct circle_hung *h = container_of(work, struct circle_hung, work.work);
 	unsigned int i;
 
+	h->looked = true;
 	for (i = 0; i < CIRCLE_HUNG_DEVICES; i++)
 		if (h->lower[i].dev)
 			look(h, i, &h->lower[i]);
@@ -179,6 +180,7 @@ bool circle_hung_begin(struct circle_node *node, const char *what)
 	if (h->what)
 		return false;
 	h->what = what;
+	h->looked = false;
 	for (i = 0; i < CIRCLE_HUNG_DEVICES; i++)
 		h->lower[i].told = false;
 	queue_delayed_work(system_unbound_wq, &h->work, BEGIN);
@@ -188,12 +190,14 @@ bool circle_hung_begin(struct circle_node *node, const char *what)
 void circle_hung_end(struct circle_node *node)
 {
 	struct circle_hung *h = &node->hung;
-	unsigned long left = HZ;	/* lest who has just answered is found to be in use */
+	unsigned long left = 0;
 	unsigned int i;
 
 	if (!h->what)
 		return;
 	cancel_delayed_work_sync(&h->work);
+	if (h->looked)
+		left = HZ;	/* lest who has just answered is found to be in use */
 	for (i = 0; i < CIRCLE_HUNG_DEVICES; i++) {
 		struct circle_lower *l = &h->lower[i];
 

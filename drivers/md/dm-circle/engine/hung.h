@@ -29,6 +29,7 @@ struct circle_lower {
 struct circle_hung {
 	struct delayed_work work;
 	const char *what;		/* lasts; NULL: nothing does */
+	bool looked;			/* since it began */
 	struct circle_lower lower[CIRCLE_HUNG_DEVICES];
 };
 
@@ -44,8 +45,9 @@ void circle_hung_devices(struct circle_node *node, const struct circle_devices *
  * A device that does not answer stays in use by its probe until it does, whatever becomes of the
  * node.
  *
- * Process context. what: a constant, "suspend". begin: false if something lasts already. end: waits
- * 1 s at most, for probes that are about to be answered; without begin it does nothing.
+ * Process context. what: a constant, "suspend". begin: false if something lasts already. end: if it
+ * has lasted so long, waits 1 s at most, for probes that are about to be answered; without begin it
+ * does nothing.
  */
 bool circle_hung_begin(struct circle_node *node, const char *what);
 void circle_hung_end(struct circle_node *node);
