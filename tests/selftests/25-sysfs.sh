@@ -17,8 +17,8 @@ ktap_header
 SIZE=33554432
 TRACE=/sys/kernel/tracing
 COMMON="cache_errors dirty_bytes drain_eta free_slots generation hung mode state used_slots lost_bytes origin_errors retired_slots"
-CIRCLE="at_risk_bytes degree degree_now floor healed lend lent_bytes parked replicas_held revived role timeout_ms view"
-PEER="address bit in_view lost space state wanted"
+CIRCLE="at_risk_bytes degree degree_now floor healed leaving lend lent_bytes parked relied_on replicas_held revived role timeout_ms view"
+PEER="address away bit in_view lost space state wanted"
 
 disk_of() { dm_dir "$1" && echo "${REPLY##*/}"; }
 dir() { dm_dir "c$1" && echo "$REPLY/circle"; }

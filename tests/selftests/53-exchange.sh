@@ -55,11 +55,34 @@ holds_out()
 }
 drained() { dev_heal org1 && wait "$RUNS" && bare && check; }
 
+# All of sysfs, over and over: the old node's server ends before its directory.
+reads_sysfs()
+{
+	local dir=$REPLY/circle
+	local f line
+	while [ -e /tmp/reading ]; do
+		for f in "$dir"/* "$dir"/peers/*/*; do
+			read -r line 2>/dev/null <"$f"
+		done
+	done
+	: "$line"
+}
+
 # faults: owner-ssd return writing
 under_load()
 {
+	local rc readers pid
+	: >/tmp/reading
+	dm_dir c1 || return 1
+	reads_sysfs &
+	readers=$!
 	run --ops 150 --overlap --mix write=60,read=30,fua=5,flush=5 &
-	exchange "$1" && wait $!
+	pid=$!
+	exchange "$1" && wait "$pid"
+	rc=$?
+	rm -f /tmp/reading
+	wait "$readers"
+	return "$rc"
 }
 sysfs_is() { [ "$(circle_get 1 state)" = "$1" ]; }
 cached_again() { counts 2 && dirty org1 && dev_heal org1 && check; }

@@ -52,6 +52,7 @@ static const u8 *rightly(struct conn *c, const struct circle_frame *req, struct 
 	f->length = 0;
 	f->data_crc = 0;
 	f->space = 4096;
+	f->away = 0;
 	f->aux = 0;
 	switch (f->type) {
 	case CIRCLE_WT_HELLO:

@@ -120,7 +120,7 @@ bool put_frame(struct conn *c, const struct circle_frame *f, const void *data, u
 static const struct { size_t at, size; } fields[] = {
 	FIELD(version), FIELD(type), FIELD(flags), FIELD(status), FIELD(length), FIELD(data_crc),
 	FIELD(id), FIELD(generation), FIELD(activation), FIELD(block), FIELD(seq), FIELD(pages),
-	FIELD(sector), FIELD(sectors), FIELD(space), FIELD(aux),
+	FIELD(sector), FIELD(sectors), FIELD(space), FIELD(away), FIELD(aux),
 };
 
 void mutate(struct conn *c, struct circle_frame *f)
@@ -143,7 +143,7 @@ const u8 *some_junk(struct conn *c)
 void hello_of(struct conn *c, u8 *buf)
 {
 	struct circle_hello h = { .version_min = 1, .version_max = CIRCLE_WIRE_VERSION,
-		.features = CIRCLE_HF_WANTS | CIRCLE_HF_KEEPS, .node_id = self, .peer_id = other,
+		.features = CIRCLE_HF_WANTS | CIRCLE_HF_KEEPS | CIRCLE_HF_LEAVES, .node_id = self, .peer_id = other,
 		.instance = seed, .block_sectors = BLOCK, .page_sectors = PAGE,
 		.origin_sectors = 65536 };
 

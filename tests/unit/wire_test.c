@@ -17,7 +17,7 @@ static struct circle_frame some_frame(void)
 		.version = 1, .type = CIRCLE_WT_REPLICATE, .flags = CIRCLE_WF_FILL, .length = 4096,
 		.data_crc = 0xdeadbeef, .id = 0x0102030405060708, .generation = 3,
 		.activation = 0xa1a2a3a4a5a6a7a8, .block = 0x99, .seq = 0x77, .pages = 0xf0,
-		.sector = 16, .sectors = 8, .space = 0x55, .aux = 0x1234,
+		.sector = 16, .sectors = 8, .space = 0x55, .away = 0x31, .aux = 0x1234,
 	};
 
 	return f;
@@ -45,6 +45,7 @@ TEST(wire, frame_round_trip)
 	CHECK_EQ(b.sector, a.sector);
 	CHECK_EQ(b.sectors, a.sectors);
 	CHECK_EQ(b.space, a.space);
+	CHECK_EQ(b.away, a.away);
 	CHECK_EQ(b.aux, a.aux);
 }
 
@@ -54,9 +55,9 @@ TEST(wire, frame_golden)
 
 	f.flags = CIRCLE_WF_FILL;
 	circle_frame_encode(&f, buf, t_crc32c);
-	CHECK_HEX(buf, 96, "4349524c 332350a6 0100 0200 0400 0000 00100000 efbeadde"
+	CHECK_HEX(buf, 96, "4349524c 369f5bbc 0100 0200 0400 0000 00100000 efbeadde"
 		  "0807060504030201 0300000000000000 a8a7a6a5a4a3a2a1 9900000000000000"
-		  "7700000000000000 f000000000000000 10000000 08000000 55000000 00000000"
+		  "7700000000000000 f000000000000000 10000000 08000000 55000000 31000000"
 		  "3412000000000000");
 }
 

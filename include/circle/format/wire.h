@@ -54,6 +54,7 @@ enum circle_wire_type {
  */
 #define CIRCLE_HF_WANTS		0x1
 #define CIRCLE_HF_KEEPS		0x2	/* of a server: it knows KEEP and REVIVE */
+#define CIRCLE_HF_LEAVES	0x4	/* of a server: away of its answers is meant */
 
 enum circle_wire_status {
 	CIRCLE_WS_OK = 0,		/* stored, released, ... */
@@ -87,7 +88,7 @@ struct circle_wire_header {
 	__le32	sector;			/* first sector within the block */
 	__le32	sectors;
 	__le32	space;			/* answers: slots still lent to this set */
-	__le32	reserved;
+	__le32	away;			/* answers: seconds for which it leaves, in order; 0: not */
 	__le64	aux;
 } __packed;
 

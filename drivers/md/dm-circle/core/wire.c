@@ -65,6 +65,7 @@ void circle_frame_encode(const struct circle_frame *f, void *buf96, circle_crc_f
 	d->sector = cpu_to_le32(f->sector);
 	d->sectors = cpu_to_le32(f->sectors);
 	d->space = cpu_to_le32(f->space);
+	d->away = cpu_to_le32(f->away);
 	d->aux = cpu_to_le64(f->aux);
 	d->crc = cpu_to_le32(header_sum(d, crc));
 }
@@ -87,6 +88,7 @@ static void header_decode(const struct circle_wire_header *d, struct circle_fram
 	f->sector = le32_to_cpu(d->sector);
 	f->sectors = le32_to_cpu(d->sectors);
 	f->space = le32_to_cpu(d->space);
+	f->away = le32_to_cpu(d->away);
 	f->aux = le64_to_cpu(d->aux);
 }
 

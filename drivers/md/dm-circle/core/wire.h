@@ -11,7 +11,7 @@ struct circle_frame {			/* host-endian circle_wire_header */
 	u16 version, type, flags, status;
 	u32 length, data_crc;
 	u64 id, generation, activation, block, seq, pages;
-	u32 sector, sectors, space;
+	u32 sector, sectors, space, away;
 	u64 aux;
 };
 

@@ -353,8 +353,9 @@ static bool beats(const struct circle_label *a, const struct circle_label *b)
 }
 
 /* A taker got no further than its first label: what counts is the label of the owner before. */
-static int last_owner(struct circle_circle *c)
+static int last_owner(struct circle_node *node)
 {
+	struct circle_circle *c = node->circle;
 	struct circle_label *l = &c->label;	/* take_label() fills it anew */
 	struct circle_label *scratch = kmalloc(sizeof(*scratch), GFP_KERNEL);
 	u64 my_seq = c->label.seq;
@@ -373,7 +374,19 @@ static int last_owner(struct circle_circle *c)
 	kfree(scratch);
 	c->label.seq = my_seq;
 	c->start = CIRCLE_START_TAKE;		/* our SSD has no part in it */
-	return got ? 0 : -EINVAL;
+	if (!got)
+		return -EINVAL;
+	/*
+	 * Ours: the next one would stand in its place, so it could not be UNSEEN; and if the other
+	 * taker went on meanwhile, the next recovery would go by ours, and not know of what that
+	 * has completed.
+	 */
+	if (c->found.node_id == node->conf.id && c->seen.node_id != node->conf.id) {
+		CIRCLE_ERR("node %u has begun to take this origin over from node %u, generation %llu: let it go on, or recover with an id that the label does not name",
+			   c->seen.node_id, node->conf.id, c->seen.generation);
+		return -EBUSY;
+	}
+	return 0;
 }
 
 /* Who hears another owner is asked before the long wait: what a hello said grows old. */
@@ -425,7 +438,7 @@ int circle_activate(struct circle_node *node)
 	c->was_unseen = c->start != CIRCLE_START_FRESH && (c->seen.flags & CIRCLE_LBF_UNSEEN);
 	c->found = c->seen;
 	if (c->was_unseen)
-		r = last_owner(c);
+		r = last_owner(node);
 	if (!r && c->start != CIRCLE_START_FRESH)
 		r = add_label_peers(c);
 	if (!r)
@@ -473,6 +486,9 @@ void circle_deactivate(struct circle_node *node)
 	for (i = 0; i < c->nr_peers; i++)
 		circle_peer_reset(&c->peer[i]);
 	c->nr_peers = 0;		/* the next attempt's table says who they are */
+	c->away = 0;
+	c->label_unsure = false;
+	c->copy_unsure = false;
 	c->old_view = 0;
 	c->asked = 0;
 }

@@ -349,8 +349,10 @@ void circle_node_stop(struct circle_node *node)
 		return;
 	told = circle_hung_begin(node, "removal");
 	circle_deactivate(node);
+	spin_lock_irq(&c->lock);	/* sysfs looks at it with that held */
 	srv = c->server;
 	WRITE_ONCE(c->server, NULL);
+	spin_unlock_irq(&c->lock);
 	flush_workqueue(node->commit_wq);	/* the committer uses it */
 	sure = circle_server_stop(srv);
 	clean_again(node, srv, sure);

@@ -7,6 +7,7 @@
 #include "circle.h"
 
 #include "../log.h"
+#include "away.h"
 #include "peer.h"
 #include "steward.h"
 
@@ -122,6 +123,8 @@ int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struc
 		peer->refused = f->status;
 		if ((peer->features & CIRCLE_HF_WANTS) && f->type != CIRCLE_WT_HELLO)
 			first = heard_wanted(peer, f->aux);
+		if (peer->features & CIRCLE_HF_LEAVES)
+			__circle_away_heard(peer, f->away);
 	}
 	spin_unlock_irq(&peer->lock);
 	if (!call)

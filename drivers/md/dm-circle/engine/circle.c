@@ -137,6 +137,8 @@ void circle_peer_reset(struct circle_peer *p)
 	p->instance = 0;
 	p->counted = 0;
 	p->failures = 0;
+	p->leaves = false;
+	p->let_go = false;
 	p->undurable = 0;
 	p->flushed = 0;
 }

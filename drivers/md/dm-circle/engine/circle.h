@@ -62,6 +62,9 @@ struct circle_peer {
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
 	u32 features, wanted;		/* of its hello; slots that it wants back, as last heard */
+	bool leaves;			/* in order, as last heard (away.h); READ_ONCE */
+	bool let_go;			/* it was, and was not READY since; READ_ONCE */
+	unsigned long away_until;	/* jiffies; valid once it left; READ_ONCE */
 	u32 kept;			/* blocks that it has parked, as last heard; READ_ONCE */
 	u32 in_vain;			/* ... of which it had none that was asked for, in a row */
 	u16 refused;			/* wire status of the last refusal */
@@ -168,6 +171,9 @@ struct circle_circle {
 	u32 wait;			/* peers that a write waits for: view, view in flight */
 	u32 floor;			/* of the durable label */
 	u32 departures;			/* how often peers left the view */
+	u32 away;			/* peers out of it in order, expected back; READ_ONCE */
+	bool leaving;			/* we are, as a server; READ_ONCE */
+	unsigned long leave_until;	/* jiffies; valid with leaving */
 	u32 in_vain;			/* peers that a suspend waits for no longer */
 	bool hurry;			/* who starts it was killed; WRITE_ONCE */
 	struct list_head multis;
@@ -183,6 +189,7 @@ struct circle_circle {
 	struct circle_label found;	/* as it was when we came */
 	struct circle_label seen;	/* as last read; like label */
 	bool label_unsure;		/* the last write of the label failed, or may have */
+	bool copy_unsure;		/* label_copy may have been written, and not be durable */
 	bool label_refused[2];		/* the last read, write of it was */
 	unsigned int label_copy;	/* of our place, to be written next */
 	void *area;			/* CIRCLE_LABEL_AREA bytes, vmalloc'ed; the steward's own */
@@ -227,23 +234,17 @@ unsigned int circle_patience_ms(const struct circle_circle *c);
 struct circle_circle *circle_circle_create(struct circle_node *node);
 void circle_circle_destroy(struct circle_circle *c);
 int circle_circle_config(struct circle_circle *c, const struct circle_config *conf);
-
 /* May the owner write to origin or label, or acknowledge a write-through (R5)? Any context. */
 bool circle_lease_ok(const struct circle_node *node);
 
 /* Known already, or a new one; NULL when there are too many. Activation alone. */
 struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id,
 				    const struct circle_addr *addr);
-
 void circle_peer_reset(struct circle_peer *peer);
 
 /* steward.c */
-u64 circle_at_risk(struct circle_node *node);	/* process context: bytes; a round over all slots */
-int circle_steward_start(struct circle_node *node);
-void circle_steward_stop(struct circle_node *node);
 /* From presuspend on, until the node is live again. requeue: host requests are tried again. */
 void circle_steward_end_waits(struct circle_node *node, bool requeue);
 void circle_steward_go_on(struct circle_node *node);	/* live again */
 void circle_steward_kick(struct circle_node *node);	/* any context */
-void circle_fenced(struct circle_node *node, u64 gen);	/* any context: gen exists */
 #endif

@@ -9,6 +9,7 @@
 #include "heal_impl.h"
 
 #include <linux/slab.h>
+#include "away.h"
 #include "pace.h"
 #include "steward.h"
 
@@ -17,9 +18,14 @@
 #define BACKOFF		HZ		/* after a round in vain; each time twice as long, */
 #define BACKOFF_MAX	(30 * HZ)	/* but no longer, and anew when the view changes */
 
-bool circle_heal_able(const struct circle_node *node)
+bool circle_heal_tries(const struct circle_node *node)
 {
-	return node->heal && READ_ONCE(node->heal->able);
+	return node->heal && READ_ONCE(node->heal->tries);
+}
+
+bool circle_heal_unable(const struct circle_node *node)
+{
+	return !(node->heal && READ_ONCE(node->heal->able)) && !circle_away_expected(node);
 }
 
 /* Any context. Has anybody room for a copy, as far as is known? */
@@ -47,7 +53,7 @@ bool circle_heal_wanted(const struct circle_node *node)
 	return !READ_ONCE(node->bg_stop) && READ_ONCE(node->circle->role) == CIRCLE_ROLE_OWNER &&
 	       !circle_node_through(node) && !circle_is_behind(node) &&
 	       !READ_ONCE(node->wb.drain) && strcmp(node->conf.policy, "cleaner") &&
-	       too_few(node->circle);
+	       too_few(node->circle) && !circle_away_expected(node);
 }
 
 static bool may_heal(const struct circle_node *node)
@@ -198,6 +204,7 @@ static void queue(struct circle_heal *h, unsigned long delay)
 static void rest(struct circle_heal *h)
 {
 	WRITE_ONCE(h->able, false);
+	WRITE_ONCE(h->tries, false);
 	circle_writeback_kick(h->node);
 	begin_round(h);
 	free_bufs(h);
@@ -241,8 +248,10 @@ static void heal_work(struct work_struct *work)
 	copied = atomic_read(&h->copied);
 	h->round += copied;
 	set_able(h, copied * 2 >= h->nr);
-	if (copied)
+	if (copied) {
 		h->backoff = BACKOFF;
+		WRITE_ONCE(h->tries, true);
+	}
 	/* A busy host has as much time as it took. */
 	queue(h, busy ? min_t(unsigned long, jiffies - since + 1, ROOM_MAX) : 0);
 }
@@ -258,6 +267,7 @@ void circle_heal_anew(struct circle_node *node)
 	if (!node->heal)
 		return;
 	WRITE_ONCE(node->heal->anew, true);
+	WRITE_ONCE(node->heal->tries, true);
 	if (!READ_ONCE(node->bg_stop))
 		mod_delayed_work(node->bg_wq, &node->heal->work, 0);
 }

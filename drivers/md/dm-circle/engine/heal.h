@@ -25,7 +25,10 @@ void circle_heal_anew(struct circle_node *node);
 void circle_heal_start(struct circle_node *node);
 void circle_heal_stop(struct circle_node *node);
 
-/* Any context: it gets on, so that write-back need not hurry with what is exposed. */
-bool circle_heal_able(const struct circle_node *node);
+/* Any context: it gets on, or is about to. */
+bool circle_heal_tries(const struct circle_node *node);
+
+/* Any context: it does not get on, nor is a peer expected back: exposed blocks are write-back's. */
+bool circle_heal_unable(const struct circle_node *node);
 
 #endif

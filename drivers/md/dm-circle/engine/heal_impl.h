@@ -47,6 +47,7 @@ struct circle_heal {
 	unsigned long backoff;		/* jiffies */
 	bool anew;			/* a new round; WRITE_ONCE */
 	bool able;			/* READ_ONCE */
+	bool tries;			/* not known yet to be in vain; READ_ONCE */
 };
 
 /* Any context. Holders are missing, and what is dirty is not drained anyway. */

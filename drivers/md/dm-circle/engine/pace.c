@@ -58,7 +58,7 @@ static bool few_holders(const struct circle_node *node)
 {
 	const struct circle_circle *c = node->circle;
 
-	return c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now) && !circle_heal_able(node);
+	return c && READ_ONCE(c->floor) < READ_ONCE(c->degree_now) && circle_heal_unable(node);
 }
 
 bool circle_pace_futile(const struct circle_node *node)

@@ -8,6 +8,7 @@
  * is healing's to revive, block by block (heal_copy.c).
  */
 #include "peer.h"
+#include "away.h"
 #include "replicate.h"
 #include "steward.h"
 
@@ -60,22 +61,44 @@ static const struct circle_conn_ops ops = {
 	.closed = closed,
 };
 
+/* A reference to the connection, if it has not ended. peer->lock held. */
+static struct circle_conn *__get_conn(struct circle_peer *p)
+{
+	if (!p->conn || circle_conn_closing(p->conn))
+		return NULL;
+	circle_conn_get(p->conn);
+	return p->conn;
+}
+
 void circle_peer_lost(struct circle_peer *p, const char *why)
 {
-	struct circle_conn *conn = NULL;
+	struct circle_conn *conn;
 	unsigned long flags;
 
 	spin_lock_irqsave(&p->lock, flags);
-	if (p->conn && !circle_conn_closing(p->conn)) {
-		conn = p->conn;
-		circle_conn_get(conn);
-	}
+	conn = __get_conn(p);
 	spin_unlock_irqrestore(&p->lock, flags);
 	if (!conn)
 		return;
 	if (why)
 		CIRCLE_WARN_LIMIT("peer %u: %s, connection reset", p->id, why);
 	circle_conn_close(conn, -ETIMEDOUT);
+	circle_conn_put(conn);
+}
+
+void circle_peer_let_go(struct circle_peer *p)
+{
+	struct circle_conn *conn;
+
+	spin_lock_irq(&p->lock);
+	conn = __get_conn(p);
+	if (conn)
+		WRITE_ONCE(p->let_go, true);
+	spin_unlock_irq(&p->lock);
+	if (!conn)
+		return;
+	CIRCLE_INFO("peer %u leaves in order: what it has is not healed for a time", p->id);
+	circle_conn_close(conn, -ESHUTDOWN);
 	circle_conn_put(conn);
 }
 
@@ -157,6 +180,9 @@ static int hello_answer(struct circle_peer *p, const struct circle_call *call, c
 	p->heard = call->answer.aux;
 	p->features = h.features;
 	WRITE_ONCE(p->wanted, 0);
+	spin_lock_irq(&p->lock);
+	__circle_away_heard(p, p->features & CIRCLE_HF_LEAVES ? call->answer.away : 0);
+	spin_unlock_irq(&p->lock);
 	smp_store_release(&p->greeted, true);	/* who sees it sees what the peer said */
 	if (call->answer.generation > p->node->gen)
 		circle_fenced(p->node, call->answer.generation);
@@ -293,6 +319,7 @@ static void set_state(struct circle_peer *p, enum circle_peer_state state)
 		p->state = state;
 		if (state == CIRCLE_PEER_READY) {
 			p->ready_instance = p->instance;
+			WRITE_ONCE(p->let_go, false);
 			p->turn += p->turn == U32_MAX ? 2 : 1;	/* never 0 */
 		}
 	}
@@ -327,6 +354,8 @@ static int set_up(struct circle_peer *p)
 	if (!call || !buf)
 		goto out;
 	r = greet(p, call, buf);
+	if (!r && circle_away_let_go(p))
+		r = -EAGAIN;	/* it is not to be counted on */
 	if (!r)
 		r = hold(p, call, may_fence);
 	if (!r)
@@ -397,7 +426,7 @@ static int manage(void *data)
 		if (!set_up(p)) {
 			CIRCLE_INFO("peer %u: ready", p->id);
 			watch(p);
-			p->nr_lost++;
+			p->nr_lost += !READ_ONCE(p->let_go);
 		}
 		disconnect(p);
 		if (time_after(jiffies, since + 10 * HZ))

@@ -30,6 +30,8 @@ void circle_peer_keeps(struct circle_peer *peer, u64 blocks, bool found);
 /* Any context: its connection is to end, which says the rest. why: for the log; NULL: it is meant.
  */
 void circle_peer_lost(struct circle_peer *peer, const char *why);
+/* Process context, does not sleep: the same for one that leaves in order (away.h). */
+void circle_peer_let_go(struct circle_peer *peer);
 
 /* Process context, does not sleep: a call of this turn found its connection ended: it is not READY
  * from now on, if nobody has said so yet.

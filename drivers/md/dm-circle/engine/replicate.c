@@ -15,6 +15,7 @@
 #include <linux/device-mapper.h>
 #include "../core/place.h"
 #include "../trace.h"
+#include "away.h"
 #include "repair.h"
 
 #define DIRECT_SECTORS	64	/* longer writes are copied and sent by a worker */
@@ -339,7 +340,8 @@ static u32 choose(struct circle_write *w, const struct circle_slot *sl, bool dir
 	if (sl->holders)
 		return hweight32(sl->holders & able) >= w->degree &&
 		       hweight32(sl->holders) <= w->max_calls ? sl->holders : 0;
-	if (dirty || c->floor < w->degree || w->degree > w->max_calls)
+	if (dirty || w->degree > w->max_calls ||
+	    (c->floor < w->degree && !circle_away_expected(w->io->node)))
 		return 0;
 	__circle_candidates(c, able, cand);
 	return circle_place_choose(cand, c->nr_peers, w->degree, c->domain, c->place_next++);

@@ -13,6 +13,7 @@
 #include "../core/recover.h"
 #include "../log.h"
 #include "../net/listener.h"
+#include "away.h"
 #include "circle.h"
 
 #define SPARE_BUFS	2
@@ -130,7 +131,8 @@ u32 circle_serve_space(struct circle_server *srv)
 	int clean = circle_slots_clean(s);
 	int left = (int)circle_serve_limit(srv) - atomic_read(&s->nr_lent);
 
-	if (circle_serve_wanted(srv) || circle_reclaim_starves(srv->node))
+	if (circle_serve_wanted(srv) || circle_reclaim_starves(srv->node) ||
+	    circle_away_left(srv->node))
 		return 0;
 	return clamp_t(s64, (s64)READ_ONCE(s->nr_free) + max(clean, 0), 0, max(left, 0));
 }
@@ -384,4 +386,17 @@ void circle_server_stats(struct circle_server *srv, struct circle_server_stats *
 	st->lent = max(atomic_read(&srv->node->slots->nr_lent), 0);
 	st->limit = circle_serve_limit(srv);
 	st->sessions = READ_ONCE(srv->nr_sessions);
+}
+
+u32 circle_server_owners(struct circle_server *srv)
+{
+	struct circle_session *s;
+	unsigned long flags;
+	u32 nr = 0;
+
+	spin_lock_irqsave(&srv->lock, flags);
+	list_for_each_entry(s, &srv->sessions, link)
+		nr += s->epoch && !circle_conn_closing(s->conn);
+	spin_unlock_irqrestore(&srv->lock, flags);
+	return nr;
 }

@@ -53,5 +53,7 @@ struct circle_server_stats {
 };
 
 void circle_server_stats(struct circle_server *srv, struct circle_server_stats *st);
+/* Any context: sessions that have fenced and are not over: owners that may count on us. */
+u32 circle_server_owners(struct circle_server *srv);
 
 #endif

@@ -14,6 +14,7 @@
 #include "session.h"
 
 #include "../log.h"
+#include "away.h"
 #include "circle.h"
 
 #define SPACE_TRIES	3
@@ -156,7 +157,7 @@ static u16 __new_slot(struct circle_req *req, struct circle_shard *sh)
 	if (refused(req->s, block))
 		return CIRCLE_WS_NO_SPACE;
 	if (atomic_read(&slots->nr_lent) >= (int)circle_serve_limit(srv) ||
-	    circle_serve_wanted(srv) || circle_reclaim_starves(node))
+	    circle_serve_wanted(srv) || circle_reclaim_starves(node) || circle_away_left(node))
 		goto no;
 	n = circle_slot_pop(slots, keep(req));
 	if (n == CIRCLE_NO_SLOT) {

@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 #include "../log.h"
 #include "../net/sock.h"
+#include "away.h"
 #include "circle.h"
 
 #define MAX_SESSIONS	64
@@ -113,6 +114,7 @@ void circle_req_answer(struct circle_req *req, u16 status)
 		status = name_fencer(req);
 	f->status = status;
 	f->space = circle_serve_space(req->s->srv);
+	f->away = circle_away_left(req->s->srv->node);
 	if (f->type != CIRCLE_WT_HELLO)
 		f->aux = circle_serve_wanted(req->s->srv);
 	if (!req->msg.nr_bv && req->buf) {
@@ -234,7 +236,7 @@ static u16 judge(struct circle_session *s, const struct circle_hello *h, u32 *ot
 		return CIRCLE_WS_NOT_ADMITTED;
 	}
 	if (!admit(s, h, other)) {
-		CIRCLE_WARN_LIMIT("node %u: replicas of %u sets are stored already: not admitted",
+		CIRCLE_WARN_LIMIT("node %u: %u sets are known here already: not admitted; restart this node to forget those of which it stores nothing",
 				  h->node_id, CIRCLE_MAX_OWNERS);
 		return CIRCLE_WS_NOT_ADMITTED;
 	}
@@ -247,7 +249,7 @@ static void encode_own(struct circle_session *s, u32 client)
 	struct circle_hello h = {
 		.version_min = CIRCLE_WIRE_VERSION_MIN,
 		.version_max = CIRCLE_WIRE_VERSION,
-		.features = CIRCLE_HF_WANTS | CIRCLE_HF_KEEPS,
+		.features = CIRCLE_HF_WANTS | CIRCLE_HF_KEEPS | CIRCLE_HF_LEAVES,
 		.node_id = node->conf.id,
 		.peer_id = client,
 		.instance = READ_ONCE(node->circle->instance),

@@ -12,6 +12,7 @@
 #include "../log.h"
 #include "../store/label.h"
 #include "../trace.h"
+#include "away.h"
 #include "degrade.h"
 #include "heal.h"
 #include "live.h"
@@ -77,7 +78,9 @@ static int look(struct circle_node *node)
 		circle_fenced(node, cur->generation);
 		return -ESTALE;
 	}
-	c->label_copy = v.my_copy;
+	/* One that may not be durable is not the one to keep. */
+	if (!c->copy_unsure)
+		c->label_copy = v.my_copy;
 	if (!circle_lease_renew(node, losses, begin))
 		return -EAGAIN;
 	circle_lease_wake(node);
@@ -125,9 +128,11 @@ int circle_label_store(struct circle_node *node)
 	int r;
 
 	c->label.seq++;
+	c->copy_unsure = true;
 	r = write_label(node);
 	if (r)
 		return r;
+	c->copy_unsure = false;
 	c->label_copy ^= 1;
 	return circle_label_look(node);
 }
@@ -209,21 +214,26 @@ static u32 exposed(struct circle_slots *s, u32 n, u32 view, u32 degree, bool *an
 	return hweight64(dirty);
 }
 
-/* One round over our blocks. */
-u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *dirty)
+/* One round over our blocks, until so many were found. */
+static u64 count_exposed(struct circle_node *node, u32 view, u32 degree, u64 enough, bool *dirty)
 {
 	struct circle_slots *s = node->slots;
 	u64 pages = 0;
 	u32 n;
 
 	*dirty = false;
-	for (n = 0; n < s->nr; n++) {
+	for (n = 0; n < s->nr && pages < enough; n++) {
 		if (!READ_ONCE(s->slot[n].owner))
 			pages += exposed(s, n, view, degree, dirty);
 		if (!(n & 0xfff))
 			cond_resched();
 	}
 	return pages;
+}
+
+u64 circle_exposed_pages(struct circle_node *node, u32 view, u32 degree, bool *dirty)
+{
+	return count_exposed(node, view, degree, U64_MAX, dirty);
 }
 
 u64 circle_at_risk(struct circle_node *node)
@@ -244,7 +254,7 @@ static bool may_raise(struct circle_node *node, u32 view, u32 degree)
 	unsigned int i;
 	bool dirty;
 
-	if (hweight32(view) < degree || circle_exposed_pages(node, view, degree, &dirty))
+	if (hweight32(view) < degree || count_exposed(node, view, degree, 1, &dirty))
 		return false;
 	for (i = 0; dirty && i < c->nr_peers; i++)
 		if ((view >> i & 1) && circle_peer_flush(&c->peer[i]))
@@ -305,6 +315,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	gone = c->wait & ~view;
 	if (gone)
 		c->departures++;
+	__circle_away_view(c, view, gone);
 	c->view = view;
 	c->floor = floor;
 	c->degree_now = degree;
@@ -333,7 +344,10 @@ static void keep_view(struct circle_node *node)
 	u32 gone = c->view & ~ready, flags;
 
 	if (degree > c->degree_now) {
+		spin_lock_irq(&c->lock);
 		WRITE_ONCE(c->degree_now, degree);	/* asked of new writes at once */
+		__circle_away_forget(c);
+		spin_unlock_irq(&c->lock);
 		circle_heal_anew(node);
 	}
 	floor = c->floor > hweight32(gone) ? c->floor - hweight32(gone) : 0;
@@ -448,6 +462,7 @@ static void round_of(struct circle_node *node, unsigned long *looked)
 		circle_live_round(node);
 	else
 		keep_view(node);
+	circle_away_round(node);
 out:
 	WRITE_ONCE(c->at_label, false);
 }

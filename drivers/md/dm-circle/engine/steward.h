@@ -28,4 +28,12 @@ bool circle_holders_left(const struct circle_node *node);
 
 u32 circle_ready_peers(const struct circle_circle *c);	/* any context: just now */
 
+u64 circle_at_risk(struct circle_node *node);	/* process context: bytes; a round over all slots */
+
+void circle_fenced(struct circle_node *node, u64 gen);	/* any context: gen exists */
+
+/* The thread's life: activation. */
+int circle_steward_start(struct circle_node *node);
+void circle_steward_stop(struct circle_node *node);
+
 #endif

@@ -89,7 +89,7 @@ static bool exposed(struct circle_node *node, const struct circle_slot *sl)
 	struct circle_circle *c = node->circle;
 
 	return c && hweight32(sl->holders & READ_ONCE(c->view)) < READ_ONCE(c->degree_now) &&
-	       !circle_heal_able(node);
+	       circle_heal_unable(node);
 }
 
 /*

@@ -6,11 +6,12 @@
  */
 #include "face.h"
 
+#include "../engine/away.h"
 #include "../engine/invalidate.h"
 #include "../engine/repair.h"
 #include "../log.h"
 
-#define KNOWN "migration_threshold <sectors>, invalidate_cblocks [<block>|<begin>-<end>]*, drain, undrain, lost, retry_lost"
+#define KNOWN "migration_threshold <sectors>, invalidate_cblocks [<block>|<begin>-<end>]*, drain, undrain, lost, retry_lost, leave [<seconds>], stay"
 
 static int set_key(struct circle_table *t, const char *key, const char *value)
 {
@@ -83,6 +84,33 @@ static int ours(struct circle_table *t, unsigned int argc, char **argv)
 	return 0;
 }
 
+/* R7. -ENOENT: none of these. */
+static int of_leaving(struct circle_table *t, unsigned int argc, char **argv)
+{
+	bool leave = !strcasecmp(argv[0], "leave");
+	unsigned int seconds = leave ? CIRCLE_LEAVE_SECONDS : 0;
+
+	if (!leave && strcasecmp(argv[0], "stay"))
+		return -ENOENT;
+	if (!t->node->circle) {
+		CIRCLE_ERR("message %s: this cache is in no circle: nobody relies on it", argv[0]);
+		return -EINVAL;
+	}
+	if (argc > 1 + leave) {
+		CIRCLE_ERR("message %s: %u words too many: leave [<seconds>], stay", argv[0],
+			   argc - 1 - leave);
+		return -EINVAL;
+	}
+	if (argc == 2 && (kstrtouint(argv[1], 10, &seconds) || !seconds ||
+			  seconds > CIRCLE_LEAVE_MAX)) {
+		CIRCLE_ERR("message leave %s: how long it will be away is a number of seconds, 1 to %u",
+			   argv[1], CIRCLE_LEAVE_MAX);
+		return -EINVAL;
+	}
+	circle_away_leave(t->node, seconds);
+	return 0;
+}
+
 /* A line for each run of sectors of which no copy is left: <first>+<number> */
 static void list_lost(struct circle_table *t, char *result, unsigned int maxlen)
 {
@@ -126,6 +154,9 @@ int circle_message(struct dm_target *ti, unsigned int argc, char **argv, char *r
 	if (!argc)
 		return -EINVAL;
 	r = ours(t, argc, argv);
+	if (r != -ENOENT)
+		return r;
+	r = of_leaving(t, argc, argv);
 	if (r != -ENOENT)
 		return r;
 	r = of_lost(t, argc, argv, result, maxlen);

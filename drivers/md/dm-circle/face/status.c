@@ -9,6 +9,7 @@
 #include "../engine/live.h"
 #include "../engine/degrade.h"
 #include "../engine/repair.h"
+#include "../engine/steward.h"
 
 static const char *const mode_name[] = { "writeback", "writethrough", "passthrough" };
 

@@ -13,9 +13,11 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
+#include "../engine/away.h"
 #include "../engine/circle.h"
 #include "../engine/repair.h"
 #include "../engine/serve.h"
+#include "../engine/steward.h"
 #include "../log.h"
 
 /* One directory. Its end is waited for: it is embedded, and its release is the module's code. */
@@ -331,11 +333,34 @@ static ssize_t revived_show(struct circle_dir *d, char *buf)
 
 FILE_RO(revived);
 
+static ssize_t leaving_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", circle_away_left(d->node));
+}
+
+FILE_RO(leaving);
+
+static ssize_t relied_on_show(struct circle_dir *d, char *buf)
+{
+	struct circle_circle *c = d->node->circle;
+	u32 owners = 0;
+
+	/* While a cache is exchanged, the old node's server ends before this directory. */
+	spin_lock_irq(&c->lock);
+	if (c->server)
+		owners = circle_server_owners(c->server);
+	spin_unlock_irq(&c->lock);
+	return sysfs_emit(buf, "%u\n", owners);
+}
+
+FILE_RO(relied_on);
+
 static struct attribute *circle_attrs[] = {
 	&degree_file.attr, &timeout_ms_file.attr, &lend_file.attr, &degree_now_file.attr,
 	&floor_file.attr, &role_file.attr, &at_risk_bytes_file.attr, &replicas_held_file.attr,
 	&lent_bytes_file.attr, &view_file.attr, &healed_file.attr,
-	&revived_file.attr, &parked_file.attr, NULL
+	&revived_file.attr, &parked_file.attr, &leaving_file.attr, &relied_on_file.attr,
+	NULL
 };
 
 static const struct attribute_group circle_group = { .attrs = circle_attrs };
@@ -393,9 +418,16 @@ FILE_RO(address);
 FILE_RO(lost);
 FILE_RO(bit);
 
+static ssize_t away_show(struct circle_dir *d, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", circle_away_due(d->peer));
+}
+
+FILE_RO(away);
+
 static struct attribute *peer_attrs[] = {
 	&peer_state_file.attr, &space_file.attr, &wanted_file.attr, &in_view_file.attr,
-	&address_file.attr, &lost_file.attr, &bit_file.attr, NULL
+	&address_file.attr, &lost_file.attr, &bit_file.attr, &away_file.attr, NULL
 };
 ATTRIBUTE_GROUPS(peer);
 
