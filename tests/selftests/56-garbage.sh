@@ -151,6 +151,15 @@ fakes()
 		circle_node_create 1 1 "2 3 4" && circle_patient 1 2000 && run --seconds $((SECONDS_EACH * 3)) && check &&
 		all_ended 3 4 && some 3 REPLICATE OK && some 4 REPLICATE OK
 }
+# sets <output> <number>: fenced by a stranger
+sets() { throw 4 "$1" sets "$(node_addr 2)" 7000 4 2 $((SEED + RANDOM)) "$2" && all_ended "$1"; }
+sets_fill_it() { sets 4 40 && some 4 FENCE OK && some 4 HELLO NOT_ADMITTED && sets 5 1 && some 5 HELLO NOT_ADMITTED && circle_counts 1 1; }
+# What it stores is of a set that it still knows.
+restart_makes_room()
+{
+	dmsetup remove c2 && circle_node_create 2 0 '1 3' && circle_wait_counts 1 1 && sets 4 1 && some 4 FENCE OK
+}
+
 # It stores, and has no space for a FLUSH: it is done without, and the host is told no error.
 no_space()
 {
@@ -213,6 +222,8 @@ ktap_test "memory was bounded" memory_was_bounded
 ktap_test "the peer counts again" circle_wait_counts 1 1
 ktap_test "the peer crashes, and comes back with what it was given" eval "crash c2 org2 ssd2 meta2 && circle_node_create 2 0 '1 3'"
 ktap_test "it counts again" circle_wait_counts 1 1
+ktap_test "sets that are no more have filled its table" sets_fill_it
+ktap_test "a restart makes room" restart_makes_room
 ktap_test "much is dirty" dirty
 ktap_test "the owner dies: its peer has all" owner_dies 1 "2 3"
 ktap_test "peers that answer garbage: the host goes on" fakes

@@ -4,11 +4,12 @@
  *
  *	circle-throw at ADDRESS PORT ID TO SEED SECONDS [METADATA]
  *	circle-throw as ADDRESS PORT ID TO SEED SECONDS [RIGHT]
+ *	circle-throw sets ADDRESS PORT ID TO SEED NUMBER
  *
  * at: connects to node TO again and again, as node ID. as: listens as node ID, to which node TO
  * connects, and answers RIGHT requests of a connection and some more as it should, then badly. Each
  * connection plays by a number drawn from SEED, so the same seed plays the same, but for what the
- * other end does. METADATA: of the owner of a set, which half of the connections name; they do all
+ * other end does. sets: fences so many sets that nobody has heard of, as it should. METADATA: of the owner of a set, which half of the connections name; they do all
  * but what takes a set from its owner by design, which is a FENCE with its activation, or with a
  * higher generation. Exit code 2: a node did what it must not do.
  */
@@ -164,6 +165,7 @@ static void answered(struct conn *c, const struct circle_frame *f)
 		      f->type == CIRCLE_WT_FLUSH || f->type == CIRCLE_WT_REVIVE;
 
 	count(&counts.of[f->type][f->status]);
+	count(&counts.answers);
 	if (!(f->flags & CIRCLE_WF_ANSWER))
 		complain("a server asks", f);
 	if (f->status == CIRCLE_WS_OK &&
@@ -341,6 +343,46 @@ static void play_many(struct conn *c)
 		close(all[i].fd);
 }
 
+static bool talk(struct conn *c, struct circle_frame *f, const u8 *data)
+{
+	u64 before = counts.answers;
+
+	f->id = ++c->id;
+	if (!put_frame(c, f, data, f->length))
+		return false;
+	while (counts.answers == before && !over())
+		if (!drain(c, 100))
+			return false;
+	return true;
+}
+
+/* One after the other; none is left connected. */
+static void fence_sets(u64 number)
+{
+	struct circle_frame greeting = { .version = CIRCLE_WIRE_VERSION, .type = CIRCLE_WT_HELLO,
+					 .length = HELLO };
+	struct circle_frame fence = { .version = CIRCLE_WIRE_VERSION, .type = CIRCLE_WT_FENCE,
+				      .generation = 1 };
+	u8 hello[HELLO];
+	u64 i, v[2];
+
+	for (i = 0; i < number && !over(); i++) {
+		struct conn c = { .rand = seed + i, .got = answered, .fenced = true };
+
+		v[0] = rand64(&c);
+		v[1] = rand64(&c);
+		memcpy(c.uuid, v, sizeof(c.uuid));
+		if (!join(&c))
+			continue;
+		hello_of(&c, hello);
+		greeting.data_crc = crc(~0u, hello, sizeof(hello));
+		fence.activation = rand64(&c);
+		if (talk(&c, &greeting, hello))
+			talk(&c, &fence, NULL);
+		close(c.fd);
+	}
+}
+
 static void *attack(void *thread)
 {
 	static void (*const plays[])(struct conn *c) = {
@@ -414,10 +456,11 @@ static void report(void)
 int main(int argc, char **argv)
 {
 	bool listens = argc > 1 && !strcmp(argv[1], "as");
+	bool sets = argc == 8 && !strcmp(argv[1], "sets");
 	struct conn c = { };
 	u64 i, v;
 
-	if (argc < 8 || argc > 9 + listens || (!listens && strcmp(argv[1], "at")) ||
+	if (argc < 8 || argc > 9 + listens || (!listens && !sets && strcmp(argv[1], "at")) ||
 	    !inet_aton(argv[2], &addr.sin_addr)) {
 		fputs("circle-throw: see tests/tools/README.rst\n", stderr);
 		return 1;
@@ -428,7 +471,7 @@ int main(int argc, char **argv)
 	other = atoi(argv[5]);
 	seed = strtoull(argv[6], NULL, 10);
 	c.rand = seed;
-	end_ms = now_ms() + strtoull(argv[7], NULL, 10) * 1000;
+	end_ms = now_ms() + (sets ? 60 : strtoull(argv[7], NULL, 10)) * 1000;
 	for (i = 0; i < JUNK; i += sizeof(v)) {
 		v = rand64(&c);
 		memcpy(junk + i, &v, sizeof(v));
@@ -437,6 +480,8 @@ int main(int argc, char **argv)
 		read_owner(argv[8]);
 	if (listens)
 		listen_as(argv[8] ? strtoull(argv[8], NULL, 10) : 0, argc > 9);
+	else if (sets)
+		fence_sets(strtoull(argv[7], NULL, 10));
 	else
 		attack_all();
 	report();

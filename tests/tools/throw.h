@@ -41,7 +41,7 @@ struct conn {
 };
 
 struct count {			/* of the process */
-	u64 connections, sent, wrong;
+	u64 connections, answers, sent, wrong;
 	u64 of[CIRCLE_WT_NR][CIRCLE_WS_NR];	/* frames that came */
 };
 

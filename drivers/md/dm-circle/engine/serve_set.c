@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * serve_set: the foreign sets that this node stores replicas for, and which (generation,
- * activation) of each is rightful (R5). It must never forget one that it has answered for:
- * FENCE is answered when the superblock that names it is durable and nothing of an older epoch is
- * under way, so that what the fencer then lists does not change behind its back.
+ * activation) of each is rightful (R5). It must never forget one that it has answered for, while
+ * it has anything of it or is connected: FENCE is answered when the superblock that names it is
+ * durable and nothing of an older epoch is under way, so that what the fencer then lists does not
+ * change behind its back.
  *
  * set[] in memory is ahead of the superblock while a FENCE is under way: that only refuses more.
  */
@@ -18,6 +19,56 @@
 #define LIST_SCAN	BIT(20)	/* slots looked at for one request */
 #define DRAIN_POLL	(HZ / 10 + 1)	/* to see that the connection is gone */
 
+static bool is_free(const struct circle_set *set)
+{
+	return !memchr_inv(set->o.uuid, 0, CIRCLE_UUID_SIZE);
+}
+
+/* Of which sets there is a slot. */
+static u64 sets_in_slots(struct circle_slots *s)
+{
+	u64 mask = 0;
+	u32 n;
+
+	static_assert(CIRCLE_MAX_OWNERS <= 64);
+	for (n = 0; n < s->nr; n++) {
+		u8 owner = READ_ONCE(s->slot[n].owner);
+
+		if (owner)
+			mask |= 1ull << (owner - 1);
+		if (!(n & 0xfff))
+			cond_resched();
+	}
+	return mask;
+}
+
+/*
+ * Lest sets that are no more fill the table for good: when many are known, those of which nothing
+ * was loaded are forgotten. No connection is left from before. An owner that comes back, of any
+ * generation, counts on us only after a label that it wrote without us, for which it has looked at
+ * all others: so a stale one finds out there (R3, R5).
+ */
+static void forget_some(struct circle_server *srv)
+{
+	struct circle_node *node = srv->node;
+	u32 i, known = 0;
+	u64 there;
+
+	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
+		known += !is_free(&srv->set[i]);
+	/* What the device says of slots is what we see: no index may mean two sets there. */
+	if (known <= CIRCLE_MAX_OWNERS / 2 || !circle_meta_settled(node->meta))
+		return;
+	there = sets_in_slots(node->slots);
+	mutex_lock(&node->meta->lock);
+	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
+		if (!(there >> i & 1)) {
+			memset(&srv->set[i].o, 0, sizeof(srv->set[i].o));
+			node->meta->sb.owner[i] = srv->set[i].o;
+		}
+	mutex_unlock(&node->meta->lock);
+}
+
 void circle_set_load(struct circle_server *srv)
 {
 	struct circle_meta *m = srv->node->meta;
@@ -27,11 +78,7 @@ void circle_set_load(struct circle_server *srv)
 	for (i = 0; i < CIRCLE_MAX_OWNERS; i++)
 		srv->set[i].o = m->sb.owner[i];
 	mutex_unlock(&m->lock);
-}
-
-static bool is_free(const struct circle_set *set)
-{
-	return !memchr_inv(set->o.uuid, 0, CIRCLE_UUID_SIZE);
+	forget_some(srv);
 }
 
 u16 __circle_set_find(struct circle_server *srv, const u8 *uuid)
@@ -177,8 +224,13 @@ static u16 remember(struct circle_server *srv, u16 owner)
 	if (m->failed) {
 		err = -EIO;
 	} else if (!same(&m->sb.owner[owner - 1], o)) {
+		/* No copy may say of a slot that it is another set's. */
+		bool both = memcmp(m->sb.owner[owner - 1].uuid, o->uuid, CIRCLE_UUID_SIZE);
+
 		m->sb.owner[owner - 1] = *o;
 		err = __circle_meta_write_super(m);
+		if (!err && both)
+			err = __circle_meta_write_super(m);
 	}
 	mutex_unlock(&m->lock);
 	return err ? CIRCLE_WS_IO : CIRCLE_WS_OK;
