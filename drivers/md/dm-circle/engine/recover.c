@@ -3,7 +3,8 @@
  * recover: what is dirty of this set, wherever it is, goes to the origin before anything is served
  * (R6): lists from all peers of the view that can be reached and the own SSD; the copies that the
  * verdict believes; for each block the one with the highest tag; origin FLUSH; then all copies are
- * dropped. A crash at any point just starts it again: nothing is dropped before all is drained.
+ * dropped. A crash at any point just starts it again: nothing is dropped before all is drained, but
+ * what is at the origin already.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -104,13 +105,81 @@ static int list_peer(struct circle_recovery *r, struct circle_peer *p)
 	return err;
 }
 
+/*
+ * What is clean on our SSD is at the origin, durably, up to its tag: who has that, or something
+ * older, since it lost power before the release, would undo what is newer there. A slot with
+ * nothing valid says nothing: the first write to it may have been under way.
+ */
+static bool is_at_origin(const struct circle_recovery *r, const struct circle_copy *copy)
+{
+	struct circle_slots *s = r->node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, copy->block);
+	struct circle_tag tag = { copy->gen, copy->seq };
+	bool yes;
+	u32 n;
+
+	spin_lock_irq(&sh->lock);
+	n = __circle_slot_find(s, sh, 0, copy->block);
+	yes = n != CIRCLE_NO_SLOT && circle_slot_valid(s, n) && !circle_slot_dirty(s, n) &&
+	      circle_tag_cmp(tag, circle_slot_tag(&s->slot[n])) <= 0;
+	spin_unlock_irq(&sh->lock);
+	return yes;
+}
+
+/* 0: it has it no more, durably. -EAGAIN: it went away. -EACCES: it does not do as it is told. */
+static int release_copy(const struct circle_recovery *r, struct circle_call *call,
+			const struct circle_copy *copy)
+{
+	memset(call, 0, sizeof(*call));
+	call->msg.f.type = CIRCLE_WT_RELEASE;
+	call->msg.f.block = copy->block;
+	call->msg.f.pages = U64_MAX;	/* seq 0 of our generation: all that is older */
+	if (circle_call_wait_up(&r->node->circle->peer[copy->from], call) ||
+	    call->instance != r->instance[copy->from])
+		return -EAGAIN;
+	return call->answer.status || call->answer.pages ? -EACCES : 0;
+}
+
+/*
+ * The release that they did not get, before the slot that proves it may go, and before the host
+ * may write anything newer; then they are not in the list any more.
+ */
+static int release_old(struct circle_recovery *r)
+{
+	struct circle_call *call = kzalloc(sizeof(*call), GFP_KERNEL);
+	u32 i, kept = 0;
+	int err = call ? 0 : -ENOMEM;
+
+	for (i = 0; !err && i < r->nr; i++) {
+		struct circle_copy *copy = &r->copy[i];
+
+		if (!(i & 0xfff))
+			cond_resched();
+		if (is_at_origin(r, copy)) {
+			err = fatal_signal_pending(current) ? -EINTR : release_copy(r, call, copy);
+			if (!err)
+				continue;
+			if (err != -EACCES)
+				break;
+			copy->believed = false;
+			r->unreleased = true;
+			err = 0;
+		}
+		r->copy[kept++] = *copy;
+	}
+	kfree(call);
+	if (!err)
+		r->nr = kept;
+	return err;
+}
+
 static int list_ssd(struct circle_recovery *r)
 {
 	struct circle_slots *s = r->node->slots;
 	struct circle_circle *c = r->node->circle;
 	bool believed = r->verdict == CIRCLE_WEAK && c->start == CIRCLE_START_RESTART &&
 			(c->found.flags & (CIRCLE_LBF_SSD | CIRCLE_LBF_VOID));	/* by force */
-	int err = 0;
+	int err = believed ? release_old(r) : 0;
 	u32 n;
 
 	for (n = 0; n < s->nr && !err; n++) {
@@ -380,7 +449,7 @@ static bool may_be_live(const struct circle_recovery *r)
 {
 	const struct circle_node *node = r->node;
 
-	if (!r->nr || node->conf.force)
+	if (!r->nr || node->conf.force || r->unreleased)
 		return false;
 	if (node->circle->start != CIRCLE_START_TAKE &&
 	    (node->circle->start != CIRCLE_START_RESTART ||
@@ -404,12 +473,13 @@ int circle_recover(struct circle_node *node)
 	err = collect(&r);
 	if (!err && r.forced)
 		say_what_may_be_lost(&r, r.missing);
-	if (!err && may_be_live(&r))
+	if (!err && may_be_live(&r)) {
 		err = circle_live_begin(node, &r);
+		if (err == -ENOMEM || err == -EACCES)
+			err = 0;	/* not live, then */
+	}
 	if (node->recovering)
 		goto out;
-	if (err == -ENOMEM || err == -EACCES)
-		err = 0;		/* not live, then */
 	if (!err)
 		err = circle_recover_drain(&r);
 	if (err == -ENODATA && r.verdict == CIRCLE_COMPLETE) {

@@ -20,6 +20,7 @@ struct circle_recovery {
 	u32 nr, room;
 	enum circle_verdict verdict;
 	u32 counted;			/* peers that the verdict counts on */
+	bool unreleased;		/* a peer does not let go what is at the origin */
 	bool forced;			/* it would have been refused, */
 	u32 missing;			/* since these have not all */
 	u64 instance[CIRCLE_MAX_PEERS];	/* which they were then */

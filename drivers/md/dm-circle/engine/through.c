@@ -132,11 +132,25 @@ static bool settled(const struct circle_io *io)
 	return !copies_left(io) && circle_node_settled(io->node);
 }
 
+/* FUA: what was written may be lost, if the origin was away before its FLUSH. */
+static void freed(struct circle_io *io)
+{
+	if (io->status || !io->flush_behind ||
+	    io->origin_away == atomic_read(&io->node->origin_away)) {
+		acknowledge(io);
+	} else if (io->again++ < CIRCLE_IO_AGAIN) {
+		circle_io_continue(io, save_parts);
+	} else {
+		io->status = BLK_STS_IOERR;
+		circle_io_end(io);
+	}
+}
+
 /* Its slot may have been evicted just now, and still stand in the durable metadata. */
 static void wait_for_freeing(struct circle_io *io)
 {
 	atomic_set(&io->pending, 1);
-	io->step = acknowledge;
+	io->step = freed;
 	if (io->flush_behind)
 		circle_io_flush_origin(io);
 	io->waiter.flush = false;
