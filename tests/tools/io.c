@@ -14,6 +14,7 @@
  *	circle-io status NAME [WHAT]
  *	circle-io line NAME
  *	circle-io table NAME [noflush] [nolockfs] <<<"TABLE"
+ *	circle-io nth NAME create|remove|reload FIRST STEP [DEV...] <<<"TABLE"
  *	circle-io log MARK
  */
 #include <errno.h>
@@ -291,7 +292,7 @@ static struct {
 	char data[LONG];
 } dm;
 
-static void dm_call(const char *name, unsigned long cmd, const char *what, uint32_t flags)
+static int dm_try(const char *name, unsigned long cmd, uint32_t flags)
 {
 	static int fd = -1;
 
@@ -302,8 +303,15 @@ static void dm_call(const char *name, unsigned long cmd, const char *what, uint3
 	dm.io.data_start = offsetof(typeof(dm), data);
 	dm.io.flags = flags;
 	snprintf(dm.io.name, sizeof(dm.io.name), "%s", name);
-	if (ioctl(fd, cmd, &dm))
-		die("%s of %s: %s", what, name, strerror(errno));
+	return ioctl(fd, cmd, &dm) ? errno : 0;
+}
+
+static void dm_call(const char *name, unsigned long cmd, const char *what, uint32_t flags)
+{
+	int r = dm_try(name, cmd, flags);
+
+	if (r)
+		die("%s of %s: %s", what, name, strerror(r));
 }
 
 static int first_target(const char *name, uint32_t flags)
@@ -350,7 +358,8 @@ static int status(char **arg)
 	return 0;
 }
 
-static void dm_load(const char *name)
+/* A table of stdin, where DM_TABLE_LOAD wants it. */
+static void dm_read(void)
 {
 	static char line[8192];
 	char *to = dm.data;
@@ -375,7 +384,6 @@ static void dm_load(const char *name)
 		to += spec->next;
 		dm.io.target_count++;
 	}
-	dm_call(name, DM_TABLE_LOAD, "load", 0);
 }
 
 /* Suspend, load, resume: what is in flight goes through the old table, what comes waits. */
@@ -393,9 +401,123 @@ static int table(char **arg)
 	}
 	dm_call(arg[0], DM_DEV_SUSPEND, "suspend", flags);
 	memset(&dm.io, 0, sizeof(dm.io));
-	dm_load(arg[0]);
+	dm_read();
+	dm_call(arg[0], DM_TABLE_LOAD, "load", 0);
 	memset(&dm.io, 0, sizeof(dm.io));
 	dm_call(arg[0], DM_DEV_SUSPEND, "resume", 0);
+	return 0;
+}
+
+/* From now on our nth allocation fails; 0: none. Returns how far off the last one still was. */
+static unsigned int arm(unsigned int nth)
+{
+	char text[16] = "";
+	int fd = open_dev("/proc/thread-self/fail-nth", O_RDWR);
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		die("fail-nth: %s", strerror(errno));
+	if (dprintf(fd, "%u", nth) < 0)
+		die("fail-nth: %s", strerror(errno));
+	close(fd);
+	return strtoul(text, NULL, 10);
+}
+
+static int dm_load_copy(const char *name)
+{
+	static typeof(dm) saved;
+
+	if (!saved.io.target_count) {
+		memset(&dm.io, 0, sizeof(dm.io));
+		dm_read();
+		saved = dm;
+	}
+	dm = saved;
+	return dm_try(name, DM_TABLE_LOAD, 0);
+}
+
+static int dm_simple(const char *name, unsigned long cmd, uint32_t flags)
+{
+	memset(&dm.io, 0, sizeof(dm.io));
+	return dm_try(name, cmd, flags);
+}
+
+static int load_and_resume(const char *name)
+{
+	int r = dm_load_copy(name);
+
+	return r ?: dm_simple(name, DM_DEV_SUSPEND, 0);
+}
+
+static void must(int r, const char *what)
+{
+	if (r)
+		die("%s: %s", what, strerror(r));
+}
+
+static void begin_of(char **dev)
+{
+	for (; *dev; dev++) {
+		int fd = open_dev(*dev, O_RDWR | O_DIRECT);
+
+		memset(buf, 0, sizeof(buf));
+		for (int i = 0; i < 4; i++)
+			write_at(fd, sizeof(buf), i * sizeof(buf));
+		close(fd);
+	}
+}
+
+/* With the nth allocation failing; what comes of it in *r. True: there was one that failed. */
+static bool once(const char *name, char what, unsigned int nth, int *r)
+{
+	unsigned int left;
+
+	if (what == 'l') {
+		*r = dm_simple(name, DM_DEV_SUSPEND, DM_SUSPEND_FLAG);
+		must(*r, "suspend");
+	} else {
+		must(dm_simple(name, DM_DEV_CREATE, 0), "create");
+	}
+	if (what == 'm')
+		must(load_and_resume(name), "create without a failure");
+	arm(nth);
+	*r = what == 'm' ? dm_simple(name, DM_DEV_REMOVE, 0) : load_and_resume(name);
+	left = arm(0);
+	return !left;
+}
+
+/*
+ * Create, remove, or reload, again and again, with the FIRST allocation of it failing, then the one
+ * STEP later, until there are no so many: that one must succeed. Zero the first MiB of each DEV before.
+ */
+static int nth(char **arg)
+{
+	unsigned int n = number(arg[2]), step = number(arg[3]), tried = 0, refused = 0;
+	char what = arg[1][2] == 'e' ? 'c' : arg[1][2];		/* create, reMove, reLoad */
+
+	for (;; n += step, tried++) {
+		bool failed;
+		int r;
+
+		begin_of(arg + 4);
+		failed = once(arg[0], what, n, &r);
+		if (r)
+			printf("# %u: %s\n", n, strerror(r));
+		refused += !!r;
+		if (!failed) {
+			if (r && what != 'l')
+				dm_simple(arg[0], DM_DEV_REMOVE, 0);
+			must(r, "without a failure");
+			break;
+		}
+		if (what == 'l') {
+			if (r)
+				must(load_and_resume(arg[0]), "reload after a failure");
+		} else if (what == 'c' || r) {
+			must(dm_simple(arg[0], DM_DEV_REMOVE, 0), "remove after a failure");
+		}
+		fflush(stdout);
+	}
+	printf("%s %u tried %u refused %u\n", arg[1], n, tried, refused);
 	return 0;
 }
 
@@ -442,6 +564,7 @@ static const struct {
 	{ "status", 1, 2, status },
 	{ "line", 1, 1, line_of },
 	{ "table", 1, 3, table },
+	{ "nth", 4, 8, nth },
 	{ "log", 1, 1, since },
 };
 

@@ -28,6 +28,8 @@ static const char *open_error(int r)
 		return "metadata need a check: see circle_check --clear-needs-check-flag";
 	case -ENOSPC:
 		return "metadata device is too small";
+	case -ENOMEM:
+		return "out of memory";
 	default:
 		return "metadata device cannot be read";
 	}
@@ -144,7 +146,7 @@ int circle_node_check(const struct circle_devices *dev, const struct circle_conf
 		r = lay_out(m, dev, conf, error);
 	} else {
 		*error = open_error(r);
-		r = -EINVAL;
+		r = r == -ENOMEM ? r : -EINVAL;
 	}
 	out->slots = m->sb.nr_slots;
 	out->meta_used = m->sb.table_start + 2 * m->sb.table_pages;
