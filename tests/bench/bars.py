@@ -88,6 +88,13 @@ class Bars:
             self.speed("degree 1: above every safe stack, volatile", "circle1-volatile", row, 1,
                        configs.SAFE, "-volatile")
 
+    def lending(self):
+        """What replicas cost the host that stores them."""
+        for row in configs.LENT:
+            self.bar(f"a host that stores replicas: {row} (p99)", lambda r=row: (
+                self.get("lender", "lend-" + r, "p99") / self.get("lender", r, "p99"), 1.5, False,
+                " x without"))
+
     def stall(self):
         """Writes over eight times the cache."""
         for origin in ("san", "disk"):
@@ -103,5 +110,6 @@ class Bars:
         """Every bar: [(verdict, text)]."""
         self.local()
         self.replicated()
+        self.lending()
         self.stall()
         return self.lines

@@ -9,6 +9,7 @@ WARM = ("write-1", "write-32", "sync", "seq", "read-1", "read-32", "mix")
 BACK = ("back-write-1", "back-write-32")
 FLUSHED = ("write-1", "sync")           # what a volatile cache of the SSDs changes
 STALL = ("stall-32",)
+LENT = ("write-1", "read-1", "mix")    # and the same while replicas are stored
 
 LOCAL = ("dmcache64", "dmcache256", "writecache", "bcache")
 SAFE = ("drbd_dmcache", "drbd_writecache", "md_writecache")
@@ -25,6 +26,7 @@ WHAT = {
     "circle0": "circle as a local cache",
     "circle1": "circle, degree 1",
     "circle2": "circle, degree 2",
+    "lender": "circle that stores replicas",
     "yardstick": "the least that a copy on another host can cost",
     "drbd_dmcache": "dm-cache on DRBD protocol C",
     "drbd_writecache": "dm-writecache on DRBD protocol C",
@@ -46,6 +48,8 @@ def everything():
             rows = WARM
         elif stack == "yardstick":
             rows = ("ping", *WARM)
+        elif stack == "lender":
+            rows = (*LENT, *("lend-" + row for row in LENT))
         elif stack in ("dmcache64", "dmcache256", "circle0", "circle1"):
             rows = (*EMPTY, *WARM, *BACK)
         else:

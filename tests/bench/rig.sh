@@ -50,9 +50,9 @@ rig_dev()
 	dd if=/dev/zero of="$(rig_path "$1")" bs=1M count="$2" oflag=direct conv=fsync status=none
 }
 
-rig_net()
+rig_net()	# [<rate>]
 {
-	modprobe sch_netem && tc qdisc replace dev lo root netem limit 100000 delay "$HALF_TRIP"
+	modprobe sch_netem && tc qdisc replace dev lo root netem limit 100000 delay "$HALF_TRIP" ${1:+rate "$1"}
 }
 
 rig_addr() { echo "127.0.0.$1"; }

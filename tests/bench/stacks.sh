@@ -15,6 +15,7 @@ TOP_MB=${TOP_MB:-96}
 META_MB=8
 TOP=
 MIRROR=()
+FIRST=()
 WATCH=()
 hold() { return 0; }
 write_back() { return 1; }
@@ -152,6 +153,33 @@ circle()	# <degree>: with as many peers
 
 stack_circle1() { circle 1; }
 stack_circle2() { circle 2; }
+
+# The host that is measured is a peer, and replicates nothing itself; another, with devices of its own, is
+# an owner that writes as fast as a link of 1 Gbit/s takes it.
+# All on one CPU: so the load of the host that is measured comes first, also while others are in the kernel.
+stack_lender()
+{
+	mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+	echo full >/sys/kernel/debug/sched/preempt || return 1
+	FIRST=(--first)
+	modprobe dm-circle && rig_net 1gbit && host_devices && rig_dev ssd1 "$SSD_MB" ssd "$VOLATILE" &&
+		rig_dev meta1 "$META_MB" ssd "$VOLATILE" && rig_dev org1 65 san &&
+		dmsetup create circle --table "$(circle_table_of 2 128 "$TOP_MB" "" "$(circle_words 2 0 1)")" &&
+		dmsetup create other --table "$(circle_table_of 1 128 64 1 "$(circle_words 1 1 2)")" || return 1
+	TOP=/dev/mapper/circle
+	counted() { [ "$(circle_status other floor)" = "$1" ]; }
+	wait_for 60 "the peer to count" counted 1
+	circle_drains
+}
+lends() { [ "$(circle_status circle lent)" -gt 64 ]; }
+lend()
+{
+	"$LOAD" run --name other --dev /dev/mapper/other --state /tmp/other --op write --bs 262144 --depth 8 \
+		--seq --span 33554432 --count 10000000 >/dev/null &
+	OTHER=$!
+	wait_for 60 "replicas" lends
+}
+lend_no_more() { kill "$OTHER"; wait "$OTHER"; return 0; }
 
 # ---------------------------------------------------------------- the yardstick
 
