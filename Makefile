@@ -75,6 +75,11 @@ tools_check:
 policy-sim:
 	$(Q)$(MAKE) -C tests/sim/policy TRACES="$(abspath $(TRACES))" ARGS="$(ARGS)"
 
+# Random schedules of a circle against an oracle, a million of them, all cores; see tests/sim/circle.
+.PHONY: sim
+sim:
+	$(Q)$(MAKE) -C tests/sim/circle $(COUNT:%=COUNT=%) $(SEED:%=SEED=%) $(JOBS:%=JOBS=%)
+
 # Hostile frames at a node in a VM, in five attacks of so many SECONDS.
 .PHONY: fuzz-live
 fuzz-live: modules
@@ -112,7 +117,17 @@ soak: modules
 .PHONY: check-debug
 check-debug: deps
 	$(Q)scripts/debug-kernel
+	$(Q)$(MAKE) -C tests/tools
 	$(Q)VM_SLOW=5 tests/selftests/run --kver debug $(or $(T),.sh)
+
+# Data races of ours, found by KCSAN under what does much at once, then for so many MINUTES of soak.
+RACY := 20-replicate 21-restart 28-locks 52-heal 55-return
+.PHONY: check-kcsan
+check-kcsan: deps
+	$(Q)scripts/debug-kernel kcsan
+	$(Q)$(MAKE) -C tests/tools
+	$(Q)VM_SLOW=3 tests/selftests/run --kver kcsan $(or $(T),$(RACY))
+	$(Q)VM_SLOW=3 tests/soak/run --kver kcsan --minutes $(or $(MINUTES),5) $(SEED:%=--seed %)
 
 .PHONY: demo
 demo: deps
@@ -130,7 +145,7 @@ clean:
 	$(Q)for v in $(KVERS) $(KVER); do rm -rf build/$$v; done
 	$(Q)rm -rf build/results build/model
 	$(Q)$(MAKE) -C tools clean
-	$(Q)$(MAKE) -C tests/sim/policy clean
+	$(Q)for d in policy circle; do $(MAKE) -C tests/sim/$$d clean; done
 	$(Q)for d in unit fuzz bench; do [ ! -e tests/$$d/Makefile ] || $(MAKE) -C tests/$$d clean; done
 
 .PHONY: help
@@ -144,11 +159,13 @@ help:
 	@echo "lint unit fuzz    checks without a VM"
 	@echo "fuzz-live [SECONDS=] [SEED=]  hostile frames at a node in a VM"
 	@echo "policy-sim [TRACES=]  hit ratios of caching policies over block traces"
+	@echo "sim [COUNT=] [SEED=] [JOBS=]  a million random schedules of a circle in memory, some ten minutes"
 	@echo "model [T=pattern] [JOBS=]  Promela models of the rules, an hour or two; model-short: a minute"
 	@echo "selftests [T=pattern] [KVER=]  tests in VMs"
 	@echo "check             all of it; the last line has the sums"
 	@echo "soak [MINUTES=] [SEED=] faults at random, upon one another, for so long (30)"
 	@echo "check-debug [T=]  selftests on a kernel with KASAN, lockdep, kmemleak (built first)"
+	@echo "check-kcsan [T=] [MINUTES=]  some selftests, and soak, on a kernel that finds data races"
 	@echo "crash-sweep [SEED=] [T=from-to] [JOBS=]  a local cache after a crash at every write of a workload"
 	@echo "bench [PATTERN=]  measure in virtual time, some 20 minutes; bench-short: against the baseline"
 	@echo "demo              see it work"

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """KTAP for tests that run on the host; the twin of tests/lib/ktap.sh."""
+import atexit
+import resource
 import sys
 import traceback
+
+import vm
 
 _count = {"n": 0, "failed": 0, "skipped": 0}
 
@@ -42,6 +46,16 @@ def check_splats(cluster, allow=None):
     """No kernel of the cluster complained, `allow` (a compiled pattern) apart."""
     bad = [s for s in cluster.splats() if not (allow and allow.search(s))]
     check("the kernel logs are clean", not bad, "\n".join(bad[:20]))
+
+
+def _tell_cpu():
+    """Of all machines, which have ended then."""
+    vm.kill_all()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"# {used.ru_utime + used.ru_stime:.0f} s of CPU", flush=True)
+
+
+atexit.register(_tell_cpu)
 
 
 def main(test):
