@@ -325,6 +325,9 @@ void activate_stored(struct head *h, int err)
 	case SAY:
 		h->phase = LIST;
 		break;
+	case EMPTY:
+		h->phase = GONE;
+		break;
 	default:
 		go_live(h);
 	}

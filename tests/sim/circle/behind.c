@@ -26,7 +26,7 @@ bool flush_begin(struct head *h)
 		return false;
 	m.op = op - h->op;
 	m.op_id = op->id;
-	oracle_covers(op->covers);
+	oracle_covers(op);
 	op_send(h, op, undurable(h), &m);
 	op->step = F_HOLDERS;
 	say("node %u: FLUSH, asks %x", HEAD_ID(h), op->await);

@@ -15,6 +15,7 @@
 	X(REFUSED, "refused") \
 	X(FOUND, "dirty blocks recovered") \
 	X(PEER_NEWER, "a holder newer than the SSD") \
+	X(RELEASED_OLD, "older copies released before a drain") \
 	X(OLDER_COPY, "an older copy not taken") \
 	X(LEVEL, "within the degree, and all there") \
 	X(ZOMBIE, "zombie owner") \

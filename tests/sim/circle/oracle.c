@@ -62,13 +62,15 @@ void oracle_flushed_pages(u8 block, u8 pages, const ver *v)
 			make_sure(&w.truth[block][p], v[p]);
 }
 
-void oracle_covers(ver covers[][PAGES])
+void oracle_covers(struct op *op)
 {
 	u32 b, p;
 
 	for (b = 0; b < w.nr_blocks; b++)
-		for (p = 0; p < w.nr_pages; p++)
-			covers[b][p] = w.truth[b][p].floor;
+		for (p = 0; p < w.nr_pages; p++) {
+			op->covers[b][p] = w.truth[b][p].floor;
+			op->kept[b][p] = w.truth[b][p].sure;
+		}
 }
 
 void oracle_flushed(const ver covers[][PAGES])
@@ -117,15 +119,11 @@ void oracle_landing(const struct flight *f, u8 page)
 
 static void forget_unflushed(struct head *h)
 {
-	u32 i, b, p;
+	u32 i;
 
 	for (i = 0; i < OPS; i++)
-		for (b = 0; h->op[i].kind == FLUSHING && b < w.nr_blocks; b++)
-			for (p = 0; p < w.nr_pages; p++) {
-				ver *v = &h->op[i].covers[b][p];
-
-				*v = min(*v, w.truth[b][p].floor);
-			}
+		if (h->op[i].kind == FLUSHING)
+			memcpy(h->op[i].covers, h->op[i].kept, sizeof(h->op[i].covers));
 }
 
 /* What was completed through, or shown from its cache, the origin may have lost. */

@@ -180,6 +180,15 @@ void peer_release_all(struct peer *p, u64 gen, bool keep)
 		peer_commit(p);
 }
 
+/* release_copy(): all of a block that is older than this generation. */
+bool peer_release_old(struct peer *p, struct head *h, u8 block)
+{
+	struct replica *r = &p->rep[block];
+	struct msg m = { .block = block, .pages = ~0, .gen = h->gen };
+
+	return release(p, r, &m) == OK && !r->here;
+}
+
 /* Of the data any page may have got out that the metadata speak of. */
 static void lose_unflushed(struct replica *r, struct replica *d)
 {

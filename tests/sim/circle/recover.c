@@ -121,10 +121,15 @@ static void list_peer(struct head *h, u32 peer)
 	}
 }
 
+static bool own_is_believed(const struct head *h)
+{
+	return h->verdict == CIRCLE_WEAK && h->start == RESTART &&
+	       (h->found.flags & (CIRCLE_LBF_SSD | CIRCLE_LBF_VOID));
+}
+
 static void list_ssd(struct head *h)
 {
-	bool believed = h->verdict == CIRCLE_WEAK && h->start == RESTART &&
-			(h->found.flags & (CIRCLE_LBF_SSD | CIRCLE_LBF_VOID));
+	bool believed = own_is_believed(h);
 	u32 b;
 
 	for (b = 0; b < w.nr_blocks; b++) {
@@ -133,7 +138,7 @@ static void list_ssd(struct head *h)
 					 .pages = s->dirty, .from = CIRCLE_FROM_SSD,
 					 .believed = believed };
 
-		if (s->mapped && (s->dirty || (s->valid && rule(R6_OWN_CLEAN))))
+		if (s->mapped && s->dirty)
 			add(h, &c);
 	}
 }
@@ -196,7 +201,44 @@ static bool list(struct head *h)
 	for (i = 0; i < w.nr_peers; i++)
 		if (h->counted >> i & 1)
 			list_peer(h, i);
+	h->phase = OLD;
+	return true;
+}
+
+/* What is clean here is at the origin up to its tag. */
+static bool is_at_origin(const struct head *h, const struct circle_copy *c)
+{
+	const struct slot *s = &h->slot[c->block];
+	struct circle_tag tag = { c->gen, c->seq }, own = { s->gen, s->seq };
+
+	return s->mapped && s->valid && !s->dirty && circle_tag_cmp(tag, own) <= 0;
+}
+
+/* release_old(): a copy a step */
+static bool release_old(struct head *h)
+{
+	u32 i;
+
+	for (i = 0; own_is_believed(h) && rule(R6_OWN_CLEAN) && i < h->nr_copies; i++) {
+		struct circle_copy *c = &h->copy[i];
+
+		if (!is_at_origin(h, c))
+			continue;
+		if (!as_judged(h, c->from) || chance(5))
+			return again(h);
+		meet(RELEASED_OLD);
+		if (!peer_release_old(&w.peer[c->from], h, c->block))
+			return again(h);
+		*c = h->copy[--h->nr_copies];
+		return true;
+	}
+	for (i = 0; i < w.nr_peers; i++)
+		if ((h->counted >> i & 1) && !as_judged(h, i))
+			return again(h);
 	list_ssd(h);
+	for (i = 0; i < w.nr_peers && h->nr_copies; i++)
+		if (h->counted >> i & 1)
+			peer_commit(&w.peer[i]);
 	qsort(h->copy, h->nr_copies, sizeof(*h->copy), circle_copy_order);
 	note_lists(h);
 	h->drained = 0;
@@ -212,10 +254,6 @@ static bool drain_one(struct head *h, const struct circle_copy *c)
 {
 	const ver *v = h->vis[c->block];
 
-	if (!c->pages) {		/* the origin has it */
-		h->drained |= bit(c->block);
-		return true;
-	}
 	if (c->from != CIRCLE_FROM_SSD) {
 		const struct replica *r = &w.peer[c->from].rep[c->block];
 
@@ -257,34 +295,88 @@ static bool drain(struct head *h)
 	return true;
 }
 
-/* What only is clean here stays: the origin has the same. */
-static bool goes(const struct head *h, u32 i)
+static bool wins_block(const struct head *h, u8 block)
 {
-	const struct circle_copy *c = &h->copy[i];
 	u32 k;
 
-	if (!c->pages)
-		return false;
 	for (k = 0; k < h->nr_copies; k++)
-		if (h->copy[k].block == c->block && wins(h, k) && !h->copy[k].pages)
+		if (h->copy[k].block == block && wins(h, k))
+			return true;
+	return false;
+}
+
+/* Nobody has anything newer, or that is believed: it stays, as what is there has been drained. */
+static bool stays(const struct head *h, u8 block)
+{
+	const struct slot *s = &h->slot[block];
+	struct circle_tag own = { s->gen, s->seq };
+	u32 k;
+
+	if (s->dirty || !s->valid || wins_block(h, block))
+		return false;
+	for (k = 0; k < h->nr_copies; k++) {
+		struct circle_tag tag = { h->copy[k].gen, h->copy[k].seq };
+
+		if (h->copy[k].block == block && circle_tag_cmp(tag, own) > 0)
 			return false;
+	}
 	return true;
 }
 
-/* drop_all(), and the label that opens */
-static bool drop(struct head *h)
+/* Slots of what was listed, but for what is dirty there if that is to be kept. */
+static void drop_slots(struct head *h, bool dirty)
 {
 	u32 i;
 
-	for (i = 0; i < h->nr_copies; i++)
-		if (goes(h, i))
-			h->slot[h->copy[i].block] = (struct slot){ };
+	for (i = 0; i < h->nr_copies; i++) {
+		struct slot *s = &h->slot[h->copy[i].block];
+
+		if ((dirty || !s->dirty) && !(rule(R6_KEEP) && stays(h, h->copy[i].block)))
+			*s = (struct slot){ };
+	}
 	ssd_commit(h);
+}
+
+static void say_empty(struct head *h)
+{
+	memset(h->label.peer, 0, sizeof(h->label.peer));
+	h->label.state = CIRCLE_LS_RECOVERING;
+	h->label.flags = (h->label.flags & CIRCLE_LBF_VOID) | CIRCLE_LBF_EMPTY;
+	h->label.floor = 0;
+	h->phase = EMPTY;
+	label_store(h);
+}
+
+/* drop_all(): what is older than what was drained; then a label by which nobody has anything. */
+static bool drop(struct head *h)
+{
 	if (h->gen >= w.top_gen)
 		oracle_drained(h);
-	for (i = 0; i < w.nr_peers; i++)
+	h->told = 0;
+	h->phase = GONE;
+	if (!rule(R6_EMPTY) || !h->nr_copies)
+		return true;
+	drop_slots(h, false);
+	say_empty(h);
+	return true;
+}
+
+static bool drop_rest(struct head *h)
+{
+	drop_slots(h, true);
+	h->phase = TELL;
+	return true;
+}
+
+static bool tell_one(struct head *h)
+{
+	u32 i = h->told++;
+
+	if (i < w.nr_peers) {
 		if (h->link[i].state >= UP)
 			link_release_all(h, i, false);
+		return true;
+	}
 	memset(h->label.peer, 0, sizeof(h->label.peer));
 	h->label.state = CIRCLE_LS_ACTIVE;
 	h->label.flags = (h->label.flags & CIRCLE_LBF_VOID) | CIRCLE_LBF_EMPTY;
@@ -300,10 +392,16 @@ bool recover_step(struct head *h)
 	switch (h->phase) {
 	case LIST:
 		return list(h);
+	case OLD:
+		return release_old(h);
 	case DRAIN:
 		return drain(h);
 	case DROP:
 		return drop(h);
+	case GONE:
+		return drop_rest(h);
+	case TELL:
+		return tell_one(h);
 	default:
 		return false;
 	}

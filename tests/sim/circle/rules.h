@@ -29,7 +29,7 @@
 	  "released without a FLUSH of the origin") \
 	X(R4_DURABLE, "R4-release-durable", 1861, \
 	  "a release is answered before it is durable") \
-	X(R4_ANSWER, "R4-sequence", 1846, \
+	X(R4_ANSWER, "R4-sequence", 918, \
 	  "an answer to a release counts though something was sent since") \
 	X(R4_MARK, "R4-dirty-mark", 390, \
 	  "a dirty mark goes with the write, before the FLUSH") \
@@ -45,17 +45,17 @@
 	  "an owner that finds a higher generation goes on") \
 	X(R5_FENCE, "R5-peers-refuse", 15299, \
 	  "peers serve an owner that was replaced") \
-	X(R5_LEASE, "R5-lease", 4466, \
+	X(R5_LEASE, "R5-lease", 15471, \
 	  "an owner writes without a young look at the label") \
 	X(R5_TAKER, "R5-lease-wait", 0, \
 	  "a taker does not wait for the lease") \
 	X(R5_READ, "R5-read-others", 21150, \
 	  "who has written its label does not read the others") \
-	X(R5_BACK, "R5-look-back", 33259, \
+	X(R5_BACK, "R5-look-back", 55009, \
 	  "a taker goes by the view that it read first") \
-	X(R5_UNSEEN, "R5-unseen", 23958, \
+	X(R5_UNSEEN, "R5-unseen", 22167, \
 	  "a taker's first label hides the old owner's") \
-	X(R5_BETWEEN, "R5-unseen-between", 450330, \
+	X(R5_BETWEEN, "R5-unseen-between", 0, \
 	  "a node takes over by its own old label while another has just begun to") \
 	X(R5_COPIES, "R5-copies", 264, \
 	  "a label is written over the newest copy") \
@@ -65,7 +65,7 @@
 	  "what cannot be proved is called complete") \
 	X(R6_RESTARTED, "R6-continuous", 43, \
 	  "a peer that restarted counts as one that did not") \
-	X(R6_BELIEVE, "R6-believe", 2079, \
+	X(R6_BELIEVE, "R6-believe", 0, \
 	  "also who restarted is believed when it is complete") \
 	X(R6_STORE, "R6-store", 203, \
 	  "a peer with another store counts as restarted") \
@@ -76,12 +76,16 @@
 	X(R6_WEAK, "R6-weak", 0, \
 	  "the label does not say that a weak recovery began") \
 	X(R6_OWN_CLEAN, "R6-own-clean", 0, \
-	  "a restart does not list what its SSD durably calls clean") \
+	  "what a restart finds durably clean does not tell which copies are older") \
+	X(R6_EMPTY, "R6-empty", 0, \
+	  "what was drained is dropped under a label with holders") \
+	X(R6_KEEP, "R6-keep-clean", 0, \
+	  "what is clean goes though nobody has anything that counts") \
 	X(R7_FLOOR, "R7-lower-floor-first", 96, \
 	  "the label without a holder keeps the floor") \
 	X(R7_RAISE, "R7-raise", 157, \
 	  "the floor rises whatever holders there are") \
-	X(R7_DURABLE, "R7-raise-flush", 6776, \
+	X(R7_DURABLE, "R7-raise-flush", 13246, \
 	  "the floor rises before the holders are durable") \
 	X(R7_DEGREE, "R7-degree", 0, \
 	  "a lower degree is in force before its label") \

@@ -112,11 +112,13 @@ struct op {
 	u8 await, ok, rejected, degree, peer;
 	u64 seq;
 	ver v[PAGES];			/* of a write */
-	ver covers[BLOCKS][PAGES];	/* of a FLUSH */
+	ver covers[BLOCKS][PAGES];	/* of a FLUSH; */
+	ver kept[BLOCKS][PAGES];	/* ... if the origin's cache forgets */
 };
 
 enum phase {
-	OFF = 0, FIND, CLAIM, CLAIM2, WAIT, SAY, LIST, DRAIN, DROP, OPEN, LIVE, FENCED,
+	OFF = 0, FIND, CLAIM, CLAIM2, WAIT, SAY, LIST, OLD, DRAIN, DROP, EMPTY, GONE, TELL, OPEN, LIVE,
+	FENCED,
 };
 
 enum start { FRESH = 0, ADOPT, RESTART, TAKE };
@@ -147,7 +149,7 @@ struct head {
 	struct op op[OPS];
 	/* recovery */
 	enum circle_verdict verdict;
-	u8 counted, drained, flying, nr_copies;
+	u8 counted, drained, flying, nr_copies, told;
 	u64 judged[PEERS];
 	u32 drain_away;
 	struct circle_copy copy[COPIES];
