@@ -342,6 +342,17 @@ int circle_label_open(struct circle_node *node)
 	return circle_label_store(node);
 }
 
+int circle_label_empty(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	memset(c->label.peer, 0, sizeof(c->label.peer));
+	c->label.state = CIRCLE_LS_RECOVERING;
+	c->label.flags = (c->label.flags & CIRCLE_LBF_VOID) | CIRCLE_LBF_EMPTY;
+	c->label.floor = 0;
+	return circle_label_store(node);
+}
+
 /* Of two labels of one generation one that is only taking has withdrawn, or will. */
 static bool beats(const struct circle_label *a, const struct circle_label *b)
 {

@@ -47,6 +47,12 @@ bool circle_recover_wants(struct circle_node *node, u32 here);
 int circle_label_open(struct circle_node *node);
 
 /*
+ * activate.c: all that was dirty is at the origin, durably, and no page is lost: whatever copies
+ * there still are count no more. Activation, within its recovery.
+ */
+int circle_label_empty(struct circle_node *node);
+
+/*
  * recover.c: lists, decision, drain (R6), unless it goes live before. The label says that we are
  * taking. -EAGAIN: a peer went away or restarted meanwhile, nothing was dropped.
  */

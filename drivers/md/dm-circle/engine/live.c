@@ -42,8 +42,9 @@ static bool write_last_label(struct circle_live *l)
 	spin_unlock_irq(&l->lock);
 	if (!ready)
 		return false;
-	if (!circle_live_own_end(l) && circle_lease_ok(node) && !circle_label_open(node))
-		return true;
+	if (circle_lease_ok(node) && !circle_live_label_empty(l) && !circle_live_own_end(l) &&
+	    circle_lease_ok(node) && !circle_label_open(node))
+		return true;		/* not so: next time with what was got through remembered */
 	spin_lock_irq(&l->lock);
 	l->over = false;
 	spin_unlock_irq(&l->lock);
@@ -421,14 +422,14 @@ int circle_live_begin(struct circle_node *node, struct circle_recovery *r)
 		return -ENOMEM;
 	err = count_on(l, own);
 	if (!err)
-		err = circle_live_flush_peers(l, &l->drainer[0].call);
+		err = circle_recover_flush_peers(&l->r, &l->drainer[0].call, true);
 	/* What the old owner wrote through may be in the origin's cache alone: no list has it. */
 	if (!err && circle_origin_flush(node))
 		err = -EIO;
-	if (!err && own && circle_live_own_prepare(r))
-		err = -EACCES;
 	if (!err)
 		err = circle_live_label(l, l->r.counted, l->floor);
+	if (!err && own && circle_live_own_prepare(r))
+		err = -EACCES;
 	if (err) {
 		destroy(l);
 		return err;

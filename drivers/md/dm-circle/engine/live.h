@@ -15,7 +15,8 @@ struct circle_io;
  * preresume, all lists are in; the verdict is COMPLETE, or circle_live_own_can(): writes the label
  * that counts the peers that are believed, after FLUSHes there and at the origin. Sleeps. On 0 r's
  * copies are its own, and node->recovering is set. -ENOMEM, -EACCES (what is believed is too
- * little, or cannot be flushed, or the SSD's metadata not be written): it is to be drained instead;
+ * little, or cannot be flushed, or, behind the label, the SSD's metadata not be written): it is to
+ * be drained instead;
  * -EAGAIN: to be judged anew; -EIO, -ESTALE.
  */
 int circle_live_begin(struct circle_node *node, struct circle_recovery *r);

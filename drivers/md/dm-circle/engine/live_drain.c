@@ -107,20 +107,27 @@ static int any_blocked(const struct circle_live *l, const struct circle_copy *wo
 	return err;
 }
 
-/* The own SSD, and every peer that the label counts, has forgotten the block, durably. */
+/*
+ * Every peer that the label counts, and the own SSD, has forgotten the block, durably; the newest
+ * copy last: who starts again in between must not take an older one for it (R6).
+ */
 static int release_block(struct circle_live *l, struct circle_call *call,
 			 const struct circle_live_job *job)
 {
-	const struct circle_copy *c, *won = &l->r.copy[job->i], *end = l->r.copy + l->r.nr;
+	const struct circle_copy *won = &l->r.copy[job->i];
 	int err = any_blocked(l, won);	/* before a FLUSH for nothing */
+	u32 i;
 
 	if (!err)
 		err = make_durable(l, job) ?: any_blocked(l, won);	/* that may take long */
-	if (!err)		/* first: it may have an older version than the peers have */
-		err = circle_live_own_forget(l, job->i);
-	for (c = won; !err && c < end && c->block == won->block; c++)
-		if (circle_recover_counts(&l->r, c))
-			err = READ_ONCE(l->r.err) ? -ECANCELED : release(l, call, c);
+	for (i = circle_live_copies(l, job->i); !err && i--;) {
+		if (READ_ONCE(l->r.err))
+			err = -ECANCELED;
+		else if (won[i].from == CIRCLE_FROM_SSD)
+			err = circle_live_own_forget(l, job->i);
+		else if (circle_recover_counts(&l->r, &won[i]))
+			err = release(l, call, &won[i]);
+	}
 	return err;
 }
 
@@ -433,24 +440,4 @@ void circle_live_drain(struct work_struct *work)
 			queue_work(l->r.node->bg_wq, &d->work);
 		spin_unlock_irq(&l->lock);
 	}
-}
-
-int circle_live_flush_peers(struct circle_live *l, struct circle_call *call)
-{
-	struct circle_circle *c = l->r.node->circle;
-	unsigned int i;
-	int err = 0;
-
-	for (i = 0; i < c->nr_peers && !err; i++) {
-		if (!(l->r.counted >> i & 1))
-			continue;
-		memset(call, 0, sizeof(*call));
-		call->msg.f.type = CIRCLE_WT_FLUSH;
-		err = circle_call_wait_up(&c->peer[i], call) ? -EAGAIN : 0;
-		if (!err && call->answer.status)
-			err = -EACCES;
-		if (!err && call->instance != l->r.instance[i])
-			err = -EAGAIN;
-	}
-	return err;
 }

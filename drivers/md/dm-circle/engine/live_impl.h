@@ -104,6 +104,7 @@ struct circle_live {
 	unsigned long seen[CIRCLE_MAX_PEERS];	/* jiffies; the same */
 	unsigned long retried, reread, renewed, looked;	/* the same; retried: or when it may be */
 	int refused;			/* origin_away when it looked last; the steward's own */
+	bool empty;			/* the label counts nobody, durably; the steward's */
 	bool own;			/* the own SSD is one that may be asked; live_own.c */
 	u32 own_next;			/* where its sweep goes on; the steward's */
 };
@@ -163,16 +164,16 @@ void circle_live_read_again(struct circle_live *l);
 bool circle_live_same(const struct circle_copy *a, const struct circle_copy *b);
 bool circle_live_alike(const struct circle_copy *a, const struct circle_copy *b);
 void circle_live_drain(struct work_struct *work);	/* a drainer's */
-/* Sleeps. What the old owner completed is durable at the peers: before a FLUSH of ours says so. */
-int circle_live_flush_peers(struct circle_live *l, struct circle_call *call);
 /* Any context: as circle_live_reachable(), or the own SSD, which is believed. */
 bool circle_live_can_be_asked(const struct circle_live *l, const struct circle_copy *c);
 /* Any context. The label says WEAK before anything of that kind is believed (R6). -EAGAIN: soon. */
 int circle_live_may_be_weak(struct circle_live *l);
 
-/* live_own.c, a restart with the SSD; sleep. prepare, before the label: what the SSD has and nobody
- * needs is durably dropped; -errno: it could not be. keep, behind the label: what is dirty there
- * is OLD from now on; undo: what still is so is dirty again.
+/* live_own.c. How many copies the winner's block has, with the winner. */
+u32 circle_live_copies(const struct circle_live *l, u32 won);
+/* A restart with the SSD; sleep. Behind the first label, before anything is served: prepare: what
+ * the SSD has and nobody needs is durably dropped; -errno: it could not be. keep: what is dirty
+ * there is OLD from now on; undo: what still is so is dirty again.
  */
 int circle_live_own_prepare(struct circle_recovery *r);
 void circle_live_own_keep(struct circle_live *l);
@@ -181,7 +182,9 @@ void circle_live_own_undo(struct circle_live *l);
 bool circle_live_own_counts(const struct circle_live *l);
 /* The job's block is DURABLE: its slot is durably gone. -EAGAIN: not yet. */
 int circle_live_own_forget(struct circle_live *l, u32 won);
-/* The steward: slots of what is at the origin are given back; at the end all, durably. */
+/* The steward: slots of what is at the origin are given back, unless a holder that counts has an
+ * older copy (R6): such are released before if none is free. end: all, durably.
+ */
 void circle_live_own_sweep(struct circle_live *l);
 int circle_live_own_end(struct circle_live *l);
 /* Writes a block, or its sectors [from, to), which are that page, to the origin. -ENODATA: it
@@ -202,6 +205,10 @@ u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers);
 u32 circle_live_there(const struct circle_live *l, u32 peers);
 /* The label counts these. 0: it is durable. */
 int circle_live_label(struct circle_live *l, u32 peers, u32 floor);
+/* All is durable at the origin: from now on it counts nobody, and says that nothing is dirty. 0
+ * also if pages are lost: then it cannot say so.
+ */
+int circle_live_label_empty(struct circle_live *l);
 void circle_live_look_after_peers(struct circle_live *l);
 void circle_live_say_void(struct circle_live *l);
 void circle_live_say_weak(struct circle_live *l);

@@ -7,7 +7,8 @@
  *
  * Until its block is at the origin, flushed, such a slot is OLD: pinned, and dirty on disk alone,
  * so that neither host, write-back nor eviction finds anything in it. It must never be forgotten
- * before that, nor stand in durable metadata when its block gets newer (R4).
+ * before that, nor while a peer that counts has an older copy (R6), nor stand in durable metadata
+ * when its block gets newer (R4).
  */
 #include "live_impl.h"
 
@@ -60,16 +61,23 @@ bool circle_live_own_counts(const struct circle_live *l)
 	return l->own && !READ_ONCE(l->r.node->meta->failed);
 }
 
-/* COMPLETE: a block that only the SSD has is not dirty, since no peer that counts has it (R6). */
-static void drop_block(struct circle_node *node, u64 block, bool wins)
+u32 circle_live_copies(const struct circle_live *l, u32 won)
 {
-	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	return end_of(&l->r, won) - won;
+}
+
+/* COMPLETE: a block that only the SSD has is not dirty, since no peer that counts has it (R6). */
+static void drop_block(const struct circle_recovery *r, u32 i)
+{
+	struct circle_node *node = r->node;
+	struct circle_shard *sh = circle_shard_of(node->slots, 0, r->copy[i].block);
+	bool wins = circle_recover_wins(r, i);
 	u64 dirty;
 	u32 n;
 
 	spin_lock_irq(&sh->lock);
-	n = __circle_slot_find(node->slots, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT) {
+	n = __circle_slot_find(node->slots, sh, 0, r->copy[i].block);
+	if (n != CIRCLE_NO_SLOT && !__circle_recover_stays(r, i, n)) {
 		dirty = wins ? circle_slot_dirty(node->slots, n) : 0;
 		/* What is clean in it nobody will look after. */
 		if (dirty)
@@ -86,7 +94,7 @@ int circle_live_own_prepare(struct circle_recovery *r)
 
 	for (i = 0; i < r->nr; i = end) {
 		end = end_of(r, i);
-		drop_block(r->node, r->copy[i].block, circle_recover_wins(r, i));
+		drop_block(r, i);
 		if (!(++looks % AT_ONCE))
 			cond_resched();
 	}
@@ -154,30 +162,69 @@ int circle_live_own_forget(struct circle_live *l, u32 won)
 	return make_forgotten_durable(l->r.node);
 }
 
-/* What is to be GONE soon is forgotten then: a holder may have it still, and not be readable. */
-static bool may_go(const struct circle_live *l, u32 won)
+/* A holder that counts has an older version: what is newer here keeps it from being taken (R6). */
+static bool has_older(const struct circle_live *l, u32 won, const struct circle_copy *own)
 {
-	u16 state = READ_ONCE(l->state[won]);
+	struct circle_tag tag = { own->gen, own->seq };
+	u32 i, end = end_of(&l->r, won);
 
-	return (state & (LIVE_DURABLE | LIVE_ASKED)) == LIVE_DURABLE ||
-	       (state & LIVE_BASE) == LIVE_GONE;
+	for (i = won; i < end; i++) {
+		struct circle_tag other = { l->r.copy[i].gen, l->r.copy[i].seq };
+
+		if (circle_recover_counts(&l->r, &l->r.copy[i]) && circle_tag_cmp(other, tag) < 0)
+			return true;
+	}
+	return false;
+}
+
+/* By the label nothing but that may be newer than the origin counts. */
+static bool proves_nothing(const struct circle_live *l)
+{
+	return l->empty || READ_ONCE(l->r.node->meta->voided);
+}
+
+/* What is to be GONE soon is forgotten then: a holder may have it still, and not be readable. */
+static bool may_go(const struct circle_live *l, u32 won, u16 state)
+{
+	bool gone = (state & LIVE_BASE) == LIVE_GONE;
+	const struct circle_copy *own;
+
+	if (!gone && (state & (LIVE_DURABLE | LIVE_ASKED)) != LIVE_DURABLE)
+		return false;
+	own = own_copy(&l->r, won);
+	return own && (gone || proves_nothing(l) || !has_older(l, won, own));
+}
+
+/* Its slot is needed, and may not be forgotten before the block is released. */
+static void want_gone(struct circle_live *l, u32 won)
+{
+	const u16 what = LIVE_BASE | LIVE_DURABLE | LIVE_ASKED | LIVE_BUSY | LIVE_LATER;
+
+	spin_lock_irq(&l->lock);
+	if ((l->state[won] & what) == (LIVE_DRAINED | LIVE_DURABLE))
+		__circle_live_set(l, won, LIVE_DRAINED, LIVE_ASKED);
+	spin_unlock_irq(&l->lock);
 }
 
 void circle_live_own_sweep(struct circle_live *l)
 {
+	struct circle_slots *s = l->r.node->slots;
+	bool full = !circle_slots_room(s, 0);
 	u32 n, i = l->own_next, end;
 
 	if (!l->own)
 		return;
 	for (n = 0; n < SWEEP && i < l->r.nr; n += end - i, i = end) {
 		end = end_of(&l->r, i);
-		if (may_go(l, i) && own_copy(&l->r, i))
+		if (may_go(l, i, READ_ONCE(l->state[i])))
 			forget(l->r.node, l->r.copy[i].block);
+		else if (full && own_copy(&l->r, i))
+			want_gone(l, i);
 		if (!(n % AT_ONCE))
 			cond_resched();
 	}
 	l->own_next = i < l->r.nr ? i : 0;
-	if (atomic_read(&l->r.node->slots->nr_freeing) && !READ_ONCE(l->r.node->meta->failed))
+	if (atomic_read(&s->nr_freeing) && !READ_ONCE(l->r.node->meta->failed))
 		circle_commit_kick(l->r.node);	/* what goes through would wait for it */
 }
 

@@ -60,8 +60,12 @@ u32 circle_live_holders(const struct circle_live *l, u32 won, u32 peers)
 }
 
 /* Who does not count is remembered: what only it can still give is not lost. */
-static u8 in_view(const struct circle_circle *c, unsigned int nr, u32 peers)
+static u8 in_view(const struct circle_live *l, unsigned int nr, u32 peers)
 {
+	const struct circle_circle *c = l->r.node->circle;
+
+	if (!peers && (l->flags & CIRCLE_LBF_EMPTY))
+		return CIRCLE_IN_VIEW_NOT;
 	if (peers >> nr & 1)
 		return CIRCLE_IN_VIEW_COUNTS;
 	return (c->old_view | c->asked) >> nr & 1 ? CIRCLE_IN_VIEW_ASKED : CIRCLE_IN_VIEW_NOT;
@@ -77,7 +81,7 @@ int circle_live_label(struct circle_live *l, u32 peers, u32 floor)
 	for (i = 0; i < CIRCLE_MAX_PEERS; i++)
 		for (k = 0; k < c->nr_peers; k++)
 			if (c->label.peer[i].id == c->peer[k].id)
-				c->label.peer[i].in_view = in_view(c, k, peers);
+				c->label.peer[i].in_view = in_view(l, k, peers);
 	c->label.state = CIRCLE_LS_RECOVERING;
 	c->label.flags = l->flags;
 	c->label.floor = floor;
@@ -89,6 +93,26 @@ int circle_live_label(struct circle_live *l, u32 peers, u32 floor)
 		return err;
 	l->unsure = false;
 	WRITE_ONCE(l->promised, peers);
+	return 0;
+}
+
+int circle_live_label_empty(struct circle_live *l)
+{
+	u32 flags = l->flags;
+	int err;
+
+	if (l->empty || atomic_read(&l->r.node->slots->nr_lost))
+		return 0;
+	l->flags = (flags & CIRCLE_LBF_VOID) | CIRCLE_LBF_EMPTY;
+	err = circle_live_label(l, 0, 0);
+	if (err) {
+		l->flags = flags;	/* it may be durable: nothing was dropped by it */
+		return err;
+	}
+	WRITE_ONCE(l->r.counted, 0);
+	WRITE_ONCE(l->floor, 0);
+	WRITE_ONCE(l->gone, 0);
+	l->empty = true;
 	return 0;
 }
 

@@ -3,8 +3,8 @@
  * recover: what is dirty of this set, wherever it is, goes to the origin before anything is served
  * (R6): lists from all peers of the view that can be reached and the own SSD; the copies that the
  * verdict believes; for each block the one with the highest tag; origin FLUSH; then all copies are
- * dropped. A crash at any point just starts it again: nothing is dropped before all is drained, but
- * what is at the origin already.
+ * dropped. A crash at any point just starts it again: nothing is dropped before all is drained,
+ * but what is at the origin already; and never the newest copy of a block while others count.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -381,35 +381,85 @@ int circle_recover_check(struct circle_node *node)
 	return judge(node, NULL, &verdict);
 }
 
-/* What is lost stays dirty, and so does what a slot said before. */
-static void drop_slot(struct circle_node *node, u64 block, u64 lost)
+bool __circle_recover_stays(const struct circle_recovery *r, u32 i, u32 n)
 {
-	struct circle_shard *sh = circle_shard_of(node->slots, 0, block);
+	struct circle_slots *s = r->node->slots;
+	const struct circle_copy *first = &r->copy[i];
+	struct circle_tag tag = { first->gen, first->seq };
+
+	/* if it is not believed no other is, and none has a higher tag */
+	return !first->believed && circle_slot_valid(s, n) && !circle_slot_dirty(s, n) &&
+	       circle_tag_cmp(tag, circle_slot_tag(&s->slot[n])) <= 0;
+}
+
+/* What is lost stays dirty, as does what a slot said before; and all that is, if that is kept. */
+static void drop_slot(const struct circle_recovery *r, u32 i, bool keep_dirty)
+{
+	const struct circle_copy *first = &r->copy[i];
+	struct circle_slots *s = r->node->slots;
+	struct circle_shard *sh = circle_shard_of(s, 0, first->block);
+	u64 lost = first->lost;
 	u32 n;
 
 	spin_lock_irq(&sh->lock);
-	n = __circle_slot_find(node->slots, sh, 0, block);
-	if (n != CIRCLE_NO_SLOT && (node->slots->slot[n].flags & CIRCLE_SLOT_LOST))
-		lost |= circle_slot_dirty(node->slots, n);
-	if (n != CIRCLE_NO_SLOT && lost)
-		__circle_slot_lose(node->slots, sh, n, lost);
-	else if (n != CIRCLE_NO_SLOT)
-		__circle_slot_unmap(node->slots, sh, n);
+	n = __circle_slot_find(s, sh, 0, first->block);
+	if (n != CIRCLE_NO_SLOT && !__circle_recover_stays(r, i, n) &&
+	    !(keep_dirty && circle_slot_dirty(s, n))) {
+		if (s->slot[n].flags & CIRCLE_SLOT_LOST)
+			lost |= circle_slot_dirty(s, n);
+		if (lost)
+			__circle_slot_lose(s, sh, n, lost);
+		else
+			__circle_slot_unmap(s, sh, n);
+	}
 	spin_unlock_irq(&sh->lock);
+}
+
+static int drop_slots(const struct circle_recovery *r, bool keep_dirty)
+{
+	u32 i;
+
+	for (i = 0; i < r->nr; i++) {
+		if (!i || r->copy[i].block != r->copy[i - 1].block)
+			drop_slot(r, i, keep_dirty);
+		if (!(i & 0xfff))
+			cond_resched();
+	}
+	return circle_meta_commit(r->node->meta, true);
+}
+
+static bool any_lost(const struct circle_recovery *r)
+{
+	bool any = atomic_read(&r->node->slots->nr_lost);
+	u32 i;
+
+	for (i = 0; i < r->nr && !any; i++) {
+		any = r->copy[i].lost;
+		if (!(i & 0xfff))
+			cond_resched();
+	}
+	return any;
+}
+
+/*
+ * Before the newest copy of anything is dropped: else who starts again in between takes an older
+ * one, which a holder still has, for the newest, and writes it over what is at the origin (R4).
+ * What is clean here, of blocks that were drained, goes before: by that label nobody would look for
+ * it.
+ */
+static int count_nobody(struct circle_recovery *r)
+{
+	return drop_slots(r, true) ?: circle_label_empty(r->node);
 }
 
 /* Every copy is level now, with the origin: forget them, here and at the peers. */
 static int drop_all(struct circle_recovery *r)
 {
 	struct circle_circle *c = r->node->circle;
+	int err = r->nr && !any_lost(r) ? count_nobody(r) : 0;
 	unsigned int i;
-	int err;
-	u32 k;
 
-	for (k = 0; k < r->nr; k++)
-		if (!k || r->copy[k].block != r->copy[k - 1].block)	/* the winner */
-			drop_slot(r->node, r->copy[k].block, r->copy[k].lost);
-	err = circle_meta_commit(r->node->meta, true);
+	err = err ?: drop_slots(r, false);
 	/* A kill makes it short, but does not end it here: the label is to say what was dropped. */
 	for (i = 0; i < c->nr_peers && !err && !fatal_signal_pending(current); i++)
 		if (reachable(&c->peer[i]) && circle_peer_release_all(&c->peer[i], false))
@@ -458,6 +508,23 @@ static bool may_be_live(const struct circle_recovery *r)
 	return r->verdict == CIRCLE_COMPLETE && !atomic_read(&node->slots->nr_mapped);
 }
 
+/*
+ * What is drained is durable at its holders, too, so that they still have it when a slot here that
+ * is older, but newer than what they had durably, is dropped.
+ */
+static int drain(struct circle_recovery *r)
+{
+	struct circle_call *call = kzalloc(sizeof(*call), GFP_KERNEL);
+	int err = call ? 0 : -ENOMEM;
+
+	if (!err && r->nr)
+		err = circle_recover_flush_peers(r, call, false);
+	kfree(call);
+	if (err == -EACCES)
+		err = 0;	/* what it cannot keep it had better give */
+	return err ?: circle_recover_drain(r);
+}
+
 int circle_recover(struct circle_node *node)
 {
 	struct circle_recovery r = { .node = node };
@@ -481,7 +548,7 @@ int circle_recover(struct circle_node *node)
 	if (node->recovering)
 		goto out;
 	if (!err)
-		err = circle_recover_drain(&r);
+		err = drain(&r);
 	if (err == -ENODATA && r.verdict == CIRCLE_COMPLETE) {
 		CIRCLE_WARN("recovery: a peer that is believed cannot read all: going on with all copies");
 		r.verdict = CIRCLE_WEAK;
@@ -491,15 +558,15 @@ int circle_recover(struct circle_node *node)
 		atomic64_set(&r.from_peers, 0);
 		err = collect(&r);
 		if (!err)
-			err = circle_recover_drain(&r);
+			err = drain(&r);
 	}
-	if (!err)
-		err = drop_all(&r);
-	if (!err && r.nr)
+	if (!err && r.nr)	/* a start behind this one may find nothing left to tell of */
 		CIRCLE_INFO("recovery %s: %llu blocks (%llu from peers), %llu pages drained to the origin",
 			    r.verdict == CIRCLE_COMPLETE ? "complete" : "complete up to the last FLUSH",
 			    (u64)atomic64_read(&r.blocks), (u64)atomic64_read(&r.from_peers),
 			    (u64)atomic64_read(&r.pages));
+	if (!err)
+		err = drop_all(&r);
 out:
 	vfree(r.copy);
 	kvfree(r.buf);

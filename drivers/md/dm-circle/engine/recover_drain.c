@@ -474,3 +474,30 @@ int circle_recover_drain(struct circle_recovery *r)
 
 	return err ?: circle_origin_flush(r->node) ? -EIO : 0;
 }
+
+static int flush_peer(const struct circle_recovery *r, unsigned int nr, struct circle_call *call)
+{
+	memset(call, 0, sizeof(*call));
+	call->msg.f.type = CIRCLE_WT_FLUSH;
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (circle_call_wait_up(&r->node->circle->peer[nr], call))
+		return -EAGAIN;
+	if (call->answer.status)
+		return -EACCES;
+	return call->instance != r->instance[nr] ? -EAGAIN : 0;
+}
+
+int circle_recover_flush_peers(const struct circle_recovery *r, struct circle_call *call, bool all)
+{
+	unsigned int i;
+	int err, refused = 0;
+
+	for (i = 0; i < r->node->circle->nr_peers; i++) {
+		err = r->counted >> i & 1 ? flush_peer(r, i, call) : 0;
+		if (err && (all || err != -EACCES))
+			return err;
+		refused = refused ?: err;
+	}
+	return refused;
+}

@@ -70,6 +70,18 @@ bool circle_recover_wins(const struct circle_recovery *r, u32 i);
 int circle_recover_copy(struct circle_drainer *d, const struct circle_copy *copy);
 int circle_recover_run(struct circle_drainer *d, const struct circle_copy *copy, u32 from, u32 to);
 
+/*
+ * shard->lock of slot n held, which has the block whose copies begin at i: it is clean, none of
+ * them is believed, and none is newer. So it is right, and says so.
+ */
+bool __circle_recover_stays(const struct circle_recovery *r, u32 i, u32 n);
+
+/*
+ * What peers that count have is durable there. -EAGAIN: one went away; -EINTR: killed; -EACCES: one
+ * cannot do it. all: then the others are not asked.
+ */
+int circle_recover_flush_peers(const struct circle_recovery *r, struct circle_call *call, bool all);
+
 /* The list of copies is complete: bring it into order. */
 void circle_recover_sort(struct circle_recovery *r);
 
