@@ -725,14 +725,17 @@ TEST(disk, resize_moves_the_journal)
 	CHECK_EQ(circle_disk_resize(&sb, CIRCLE_MAX_SLOTS, 1ULL << 40, &need), 0);
 }
 
-static unsigned int next_odd(unsigned int i, unsigned int nr)
+static u8 odd[CIRCLE_SLOTS_PER_MB];
+
+static unsigned int odds(unsigned int nr)
 {
 	struct circle_plain plain = { };
 
-	return circle_page_next_odd(mb, i, nr, &plain);
+	memset(odd, 0xee, sizeof(odd));
+	return circle_page_odd(mb, nr, odd, &plain);
 }
 
-/* What circle_page_next_odd() says of raw bytes is what circle_slot_state_plain() says of the entry. */
+/* What circle_page_odd() says of raw bytes is what circle_slot_state_plain() says of the entry. */
 TEST(disk, page_odd)
 {
 	static const struct circle_slot_state s[] = {
@@ -748,14 +751,17 @@ TEST(disk, page_odd)
 		{ .flags = CIRCLE_SLOT_RETIRED },
 		{ },
 	};
-	unsigned int i, k;
+	unsigned int i, k, at;
 
 	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++)
 		for (k = 0; k < ARRAY_SIZE(s); k++) {
 			memset(mb, 0, sizeof(mb));
 			circle_page_put(mb, i, &s[k]);
-			CHECK_EQ(next_odd(i, CIRCLE_SLOTS_PER_MB), k > 1 ? i : i + 1);
 			CHECK_EQ(circle_slot_state_plain(&s[k]), k <= 1);
+			/* the others are not mapped, so they are odd */
+			CHECK_EQ(odds(CIRCLE_SLOTS_PER_MB), CIRCLE_SLOTS_PER_MB - (k <= 1));
+			for (at = 0; at < CIRCLE_SLOTS_PER_MB - (k <= 1); at++)
+				CHECK_EQ(odd[at], at + (k <= 1 && at >= i));
 		}
 }
 
@@ -767,16 +773,19 @@ TEST(disk, page_odd_looks_no_further)
 	memset(mb, 0, sizeof(mb));
 	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++)
 		circle_page_put(mb, i, &plain);
-	CHECK_EQ(next_odd(0, 0), 0);
-	CHECK_EQ(next_odd(0, 1), 1);
-	CHECK_EQ(next_odd(3, 65), 65);
-	CHECK_EQ(next_odd(84, 84), 84);
+	for (i = 0; i <= CIRCLE_SLOTS_PER_MB; i++)
+		CHECK_EQ(odds(i), 0);
 	((struct circle_disk_page *)mb)->slot[70].reserved = cpu_to_le32(1);
-	CHECK_EQ(next_odd(0, 84), 84);
-	((struct circle_disk_page *)mb)->slot[70].flags = 0;
-	CHECK_EQ(next_odd(0, 84), 70);
-	CHECK_EQ(next_odd(0, 70), 70);
-	CHECK_EQ(next_odd(71, 84), 84);
+	CHECK_EQ(odds(84), 0);
+	for (i = 0; i < CIRCLE_SLOTS_PER_MB; i++) {
+		((struct circle_disk_page *)mb)->slot[i].flags = 0;
+		CHECK_EQ(odds(84), 1);
+		CHECK_EQ(odd[0], i);
+		CHECK_EQ(odds(i), 0);
+		CHECK_EQ(odds(i + 1), 1);
+		CHECK_EQ(odd[0], i);
+		circle_page_put(mb, i, &plain);
+	}
 }
 
 /* What is noted of plain entries is what circle_slot_state_ok() says of each. */
@@ -813,7 +822,7 @@ TEST(disk, page_plain_is_judged)
 			s.flags = CIRCLE_SLOT_MAPPED;
 			circle_page_put(mb, at, &s);
 			plain = (struct circle_plain){ };
-			CHECK_EQ(circle_page_next_odd(mb, 0, 5, &plain), 5);
+			CHECK_EQ(circle_page_odd(mb, 5, odd, &plain), 0);
 			CHECK_EQ(circle_plain_ok(&plain, all, blocks), c[k].ok);
 			CHECK_EQ(circle_slot_state_ok(&s, all, blocks), c[k].ok);
 		}

@@ -139,39 +139,12 @@ static inline bool circle_plain_ok(const struct circle_plain *p, u64 all_pages, 
 	       p->block <= CIRCLE_MAX_BLOCK && p->block < nr_blocks;
 }
 
-static inline void circle_plain_note(struct circle_plain *p, const struct circle_disk_slot *e)
-{
-	u64 block = le64_to_cpu(e->block);
-
-	p->valid |= le64_to_cpu(e->valid);
-	p->seq |= le64_to_cpu(e->seq);
-	p->gen |= le64_to_cpu(e->gen);
-	p->block = block > p->block ? block : p->block;
-}
-
 /*
- * The first entry from i on, of nr (up to CIRCLE_SLOTS_PER_MB), that is anything but plain: mapped,
- * our own, nothing dirty, no intent, not lost; nr if there is none. The plain ones before it are
- * noted. Millions are passed over at a start, so each costs a few instructions, and nothing goes
- * through memory.
+ * The numbers, into odd[], of those of the first nr entries (up to CIRCLE_SLOTS_PER_MB) that are
+ * anything but plain: mapped, our own, nothing dirty, no intent, not lost. Returns how many. The
+ * plain ones are noted. Millions are looked at in a start, so each costs a few instructions.
  */
-static __always_inline unsigned int circle_page_next_odd(const void *mb, unsigned int i,
-							 unsigned int nr,
-							 struct circle_plain *plain)
-{
-	const struct circle_disk_page *d = mb;
-	const struct circle_disk_slot *e = &d->slot[i], *end = &d->slot[nr];
-	struct circle_plain p = *plain;
-
-	for (; e + 1 < end && circle_entry_plain(e) && circle_entry_plain(e + 1); e += 2) {
-		circle_plain_note(&p, e);
-		circle_plain_note(&p, e + 1);	/* two at a time: half the loop */
-	}
-	for (; e < end && circle_entry_plain(e); e++)
-		circle_plain_note(&p, e);
-	*plain = p;
-	return e - d->slot;
-}
+unsigned int circle_page_odd(const void *mb, unsigned int nr, u8 *odd, struct circle_plain *plain);
 
 void circle_jblock_start(void *mb, const u8 *meta_uuid, const struct circle_jhead *h);
 void circle_jblock_put(void *mb, unsigned int i, const struct circle_record *r);
@@ -202,7 +175,7 @@ static inline bool circle_slot_state_ok(const struct circle_slot_state *s, u64 a
 	return s->owner || s->block < nr_blocks;
 }
 
-/* Mapped, our own, not newer than the origin in any page: what circle_page_next_odd() skips. */
+/* Mapped, our own, not newer than the origin in any page: what circle_page_odd() passes over. */
 bool circle_slot_state_plain(const struct circle_slot_state *s);
 
 /*

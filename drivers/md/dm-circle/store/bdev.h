@@ -12,7 +12,7 @@
 /* All that was written before is durable first, and so is this when it completes. */
 #define CIRCLE_WRITE_DURABLY	(REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH | REQ_FUA)
 
-/* Sleeps. sectors of 512 bytes at sector, vmem vmalloc'ed. opf: REQ_OP_READ or WRITE with flags.
+/* Sleeps. sectors of 512 bytes at sector, vmem as above. opf: REQ_OP_READ or WRITE with flags.
  * 0 or -EIO.
  */
 int circle_bdev_rw(struct dm_io_client *io, struct block_device *bdev, blk_opf_t opf, u64 sector,

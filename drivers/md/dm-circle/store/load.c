@@ -151,19 +151,18 @@ static noinline int judge_plain(struct load *l, const void *mb, u32 first, u32 n
 /* What is not plain, or all; but not what the journal has, which is newer. */
 static int take_page(struct load *l, const void *mb, u32 page)
 {
-	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(l->m, page), i = 0;
+	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(l->m, page), todo = nr, i, at;
 	struct circle_plain plain = { };
 	struct circle_slot_state st;
+	u8 odd[CIRCLE_SLOTS_PER_MB];
 	int r = 0;
 
-	for (; !r; i++) {
-		if (!l->all)
-			i = circle_page_next_odd(mb, i, nr, &plain);
-		if (i >= nr)
-			break;
-		if (test_bit(first + i, l->m->known))
-			continue;
-		r = enter_entry(l, mb, i, first + i, &st);
+	if (!l->all)
+		todo = circle_page_odd(mb, nr, odd, &plain);
+	for (i = 0; i < todo && !r; i++) {
+		at = l->all ? i : odd[i];
+		if (!test_bit(first + at, l->m->known))
+			r = enter_entry(l, mb, at, first + at, &st);
 	}
 	if (!r && !circle_plain_ok(&plain, l->m->slots->geom.all, l->nr_blocks))
 		r = judge_plain(l, mb, first, nr);
@@ -514,13 +513,13 @@ static int enter_plain(struct circle_meta *m, const void *mb, u32 i, u32 n, u64 
 static int enter_page(struct circle_meta *m, const void *mb, u32 page)
 {
 	u64 nr_blocks = DIV_ROUND_UP_ULL(m->sb.origin_sectors, m->sb.block_sectors);
-	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i, odd;
-	struct circle_plain plain = { };	/* judged when serving had not begun */
+	u32 first = page * CIRCLE_SLOTS_PER_MB, nr = slots_in(m, page), i;
+	const struct circle_disk_page *d = mb;
 	u8 stamp = circle_slot_now();
 	int r = 0;
 
-	for (i = 0; i < nr; i++)
-		for (odd = circle_page_next_odd(mb, i, nr, &plain); i < odd && !r; i++)
+	for (i = 0; i < nr && !r; i++)
+		if (circle_entry_plain(&d->slot[i]))
 			r = enter_plain(m, mb, i, first + i, nr_blocks, stamp);
 	return r;
 }

@@ -21,7 +21,8 @@ struct circle_meta *circle_meta_create(struct block_device *bdev, struct block_d
 	mutex_init(&m->lock);
 	m->bdev = bdev;
 	m->data = data;
-	m->buf = vmalloc(CIRCLE_COMMIT_MBS * CIRCLE_MB_SIZE);
+	/* In one piece if there is one: a read or write of it takes fewer instructions. */
+	m->buf = kvmalloc(CIRCLE_COMMIT_MBS * CIRCLE_MB_SIZE, GFP_KERNEL);
 	m->captured = vmalloc(CIRCLE_COMMIT_MAX * CIRCLE_RECORDS_PER_MB * sizeof(u32));
 	m->io = dm_io_client_create();
 	if (IS_ERR(m->io))
@@ -44,7 +45,7 @@ void circle_meta_destroy(struct circle_meta *m)
 	if (m->io)
 		dm_io_client_destroy(m->io);
 	vfree(m->captured);
-	vfree(m->buf);
+	kvfree(m->buf);
 	kfree(m);
 }
 

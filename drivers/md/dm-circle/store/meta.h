@@ -28,7 +28,7 @@ struct circle_meta {
 	struct dm_io_client *io;
 	struct circle_super sb;
 	struct circle_slots *slots;
-	void *buf;			/* CIRCLE_COMMIT_MBS metadata blocks, vmalloc'ed */
+	void *buf;			/* CIRCLE_COMMIT_MBS metadata blocks */
 	u32 *captured;			/* slots in buf */
 	u32 nr_captured;
 	u64 *page_lsn;			/* of the newest durable copy of each table page */
