@@ -41,6 +41,9 @@ CMDLINE = ("console=ttyS0 panic=-1 oops=panic nokaslr mitigations=off "
            "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 "
            "net.ifnames=0 quiet loglevel=6")
 
+# Where the timer of QEMU's machine is that neither lags behind nor stops: without ACPI a kernel must be told.
+PM_TIMER = " pmtmr=0x608"
+
 # Anything like this in the kernel's log fails a test, whatever the test said.
 SPLAT = re.compile(
     r"WARNING: |BUG: |kernel BUG|INFO: task .* blocked for more than|"
@@ -300,6 +303,7 @@ class Vm:
 
     def __init__(self, out, kver=None, mem=1024, smp=2, icount=False, modules=()):
         self.kver = find_kernel(kver)
+        self.made = self.kver.endswith(MADE)
         self.out = os.path.abspath(out)
         self.mem, self.smp, self.icount = mem, 1 if icount else smp, icount
         self.modules = tuple(modules)
@@ -353,6 +357,10 @@ class Vm:
             return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
         return ["-accel", os.environ.get("VM_ACCEL", "tcg,thread=multi")]
 
+    def _smp(self):
+        """Of the MP tables, which go for ACPI in a kernel without it, each entry is a socket."""
+        return f"{self.smp},sockets={self.smp}" if self.made else str(self.smp)
+
     def _argv(self, initrd):
         boot = os.path.join(KERNELS, self.kver, "boot", "vmlinuz-" + self.kver)
         p9 = "security_model=none,multidevs=remap"
@@ -360,9 +368,9 @@ class Vm:
             "qemu-system-x86_64", "-nodefaults", "-no-user-config",
             "-display", "none", "-no-reboot", "-machine", "pc",
             "-cpu", CPU_COUNTED if self.icount else "max",
-            "-m", str(self.mem), "-smp", str(self.smp), *self._accel(),
+            "-m", str(self.mem), "-smp", self._smp(), *self._accel(),
             "-kernel", boot, "-initrd", initrd,
-            "-append", f"{CMDLINE} vm.repo={REPO}",
+            "-append", f"{CMDLINE}{PM_TIMER if self.made else ''} vm.repo={REPO}",
             "-chardev", f"socket,id=con,path={self.run}/con,server=on,wait=off,"
                         f"logfile={self.console},logappend=on",
             "-serial", "chardev:con",
@@ -377,7 +385,7 @@ class Vm:
         """Boot; returns when QEMU runs, not when the guest does."""
         initrd = prepare(self.kver)
         job = {"REPO": REPO, "KVER": self.kver, "JOB_MODE": mode,
-               "JOB_MODULES": " ".join(self.modules), **self.job}
+               "JOB_MODULES": " ".join(self.modules), "JOB_SMP": self.smp, **self.job}
         with open(os.path.join(self.out, "job"), "w", encoding="utf-8") as f:
             f.writelines(f"{k}={shlex.quote(str(v))}\n" for k, v in job.items())
         with open(os.path.join(self.out, "argv"), "wb") as f:
