@@ -169,14 +169,17 @@ dmesg_since_begin()
 	dmesg | awk -v m="$KTAP_MARK" 'index($0, m) { on = 1; next } on' | without_foreign_races
 }
 
-# As vm.py does it: KCSAN's reports only if one side is in our module.
+# As vm.py does it: KCSAN's reports only if one side is in our module. KCSAN_LIB: what looks at memory for
+# its caller, who is meant then.
+KCSAN_LIB='(_find_[a-z_]+|__bitmap_[a-z_]+|__list_[a-z_]+|llist_[a-z_]+|_*mem(chr_inv|cmp|cpy|move|set)|'
+KCSAN_LIB+='str[a-z]+|sized_strscpy|sort(_r)?|crc32c[a-z_]*)[+]0x'
 without_foreign_races()
 {
-	awk '
+	awk -v lib=" $KCSAN_LIB" '
 		/BUG: KCSAN:/ { report = 1; ours = side = 0; text = ""; tick = /kthread_data/ }
 		!report { print; next }
 		{ text = text $0 "\n"; ours = ours || (side && /\[dm_circle\]/) }
-		{ side = /(read|write|no accesses).* of [0-9]+ bytes by (task|interrupt)/ }
+		{ side = /(read|write|no accesses).* of [0-9]+ bytes by (task|interrupt)/ || (side && $0 ~ lib) }
 		/Reported by Kernel Concurrency Sanitizer/ { if (ours && !tick) printf "%s", text; report = 0 }
 		END { if (report) printf "%s", text }'
 }

@@ -56,18 +56,22 @@ SPLAT = re.compile(
 
 # One side of a race as KCSAN tells it; behind it comes where that was.
 KCSAN_SIDE = re.compile(r"(read|write|no accesses).* of \d+ bytes by (task|interrupt)")
+# What looks at memory for its caller, who is meant then: bit maps, lists, strings, sort.
+KCSAN_LIB = re.compile(r" (_find_\w+|__bitmap_\w+|__list_\w+|llist_\w+|_*mem(chr_inv|cmp|cpy|move|set)|"
+                       r"str[a-z]+|sized_strscpy|sort(_r)?|crc32c\w*)\+0x")
 
 
 def without_foreign_races(lines):
     """Drop KCSAN's reports of races of which neither side is in our module: the kernel has its own. So is
-    that of memalloc_*_restore(), inlined into ours, with a tick that looks at the same task's flags.
+    that of memalloc_*_restore(), inlined into ours, with a tick that looks at the same task's flags. A side
+    is where its first function is that is not of KCSAN_LIB.
     """
     report, ours, side = [], False, False
     for line in lines:
         if report or "BUG: KCSAN:" in line:
             report.append(line)
             ours |= side and "[dm_circle]" in line
-            side = bool(KCSAN_SIDE.search(line))
+            side = bool(KCSAN_SIDE.search(line)) or (side and bool(KCSAN_LIB.search(line)))
             if "Reported by Kernel Concurrency Sanitizer" in line:
                 yield from report if ours and "kthread_data" not in report[0] else ()
                 report, ours = [], False
