@@ -570,7 +570,8 @@ u32 circle_slot_next_changed(struct circle_slots *s, u32 *cursor)
 	u32 words = BITS_TO_LONGS(s->nr), w, n;
 
 	for (w = *cursor / BITS_PER_LONG; w < words; w++) {
-		w = find_next_bit(s->changed_sum, words, w);
+		/* Others only set bits: one that it does not see yet is for the next commit. */
+		w = data_race(find_next_bit(s->changed_sum, words, w));
 		if (w >= words)
 			break;
 		if (!READ_ONCE(s->changed[w])) {
