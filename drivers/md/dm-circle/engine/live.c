@@ -44,7 +44,7 @@ static bool write_last_label(struct circle_live *l)
 		return false;
 	if (circle_lease_ok(node) && !circle_live_label_empty(l) && !circle_live_own_end(l) &&
 	    circle_lease_ok(node) && !circle_label_open(node))
-		return true;		/* not so: next time with what was got through remembered */
+		return true;		/* else again: what was reached is remembered */
 	spin_lock_irq(&l->lock);
 	l->over = false;
 	spin_unlock_irq(&l->lock);
