@@ -71,7 +71,7 @@ static int echo_frames(struct server *s, int n, u32 max_sectors)
 	CHECK(circle_conn_start(e->conn) == 0);
 	for (i = 0; i < n; i++) {
 		CHECK(reached(&e->got, i - 64, 30000));
-		sectors = max_sectors ? 1 + get_random_u32() % max_sectors : 0;
+		sectors = max_sectors ? get_random_u32() % (max_sectors + 1) : 0;
 		if (i % 4 && sectors > 16)
 			sectors %= 16;
 		CHECK(end_send(e, i, sectors, i & 1 && sectors <= 128) == 0);
@@ -104,6 +104,12 @@ static int test_echo(void)
 static int test_echo6(void)
 {
 	return with_echo(6, 100, 64);
+}
+
+/* What comes with a header, and what does not: up to a page and just above, and none. */
+static int test_small(void)
+{
+	return with_echo(4, 6000, 10);
 }
 
 static int test_empty(void)
@@ -437,6 +443,7 @@ static const struct {
 } cases[] = {
 	{ "frames of random sizes come back", test_echo },
 	{ "and over IPv6", test_echo6 },
+	{ "small frames, with and without payload", test_small },
 	{ "frames without payload", test_empty },
 	{ "the client closes in the middle", test_client_closes },
 	{ "the server closes in the middle", test_server_closes },

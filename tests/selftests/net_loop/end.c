@@ -196,6 +196,7 @@ static int end_room(struct circle_conn *c, const struct circle_frame *f, struct 
 		return -ENOMEM;
 	rx->bv = fr->bv;
 	rx->nr_bv = fr->nr;
+	rx->exchange = true;
 	rx->buf = fr->flat;
 	rx->priv = fr;
 	return 0;

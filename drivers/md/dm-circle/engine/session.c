@@ -372,6 +372,7 @@ static int make_room(struct circle_conn *c, const struct circle_frame *f, struct
 		return -ENOTCONN;
 	rx->bv = buf->bv;
 	rx->nr_bv = buf->nr;
+	rx->exchange = true;
 	rx->priv = buf;
 	return 0;
 }

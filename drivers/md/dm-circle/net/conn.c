@@ -81,11 +81,15 @@ struct circle_conn *circle_conn_create(struct socket *sock, bool client,
 				       const char *name)
 {
 	struct circle_conn *c = kzalloc(sizeof(*c), GFP_NOIO);
+	struct page *page = c ? alloc_page(GFP_NOIO) : NULL;
 
-	if (!c) {
+	if (!page) {
+		kfree(c);
 		circle_sock_release(sock);
 		return ERR_PTR(-ENOMEM);
 	}
+	c->rx_page = page;
+	c->rx_ahead = true;
 	refcount_set(&c->ref, 1);
 	c->ops = ops;
 	c->priv = priv;
@@ -157,6 +161,7 @@ void circle_conn_put(struct circle_conn *c)
 		circle_conn_fail_queue(c);
 		release_socket(c);
 	}
+	__free_page(c->rx_page);
 	kfree(c);
 }
 

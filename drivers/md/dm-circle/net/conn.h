@@ -41,6 +41,7 @@ struct circle_rx {
 	struct bio_vec *bv;
 	unsigned int nr_bv;
 	void *buf;			/* if nr_bv == 0: kvmalloc memory will do */
+	bool exchange;			/* a page of bv may be exchanged for another of alloc_page() */
 	void *priv;
 };
 

@@ -15,6 +15,7 @@
 
 #include "conn.h"
 
+struct page;
 struct sock;
 struct task_struct;
 
@@ -55,7 +56,10 @@ struct circle_conn {
 	unsigned long last_rx;
 	unsigned long last_tx;
 	void (*write_space)(struct sock *sk);	/* the socket's own callback */
-	u8 rx_header[CIRCLE_CONN_HEADER];	/* the receiver's own, as is rx_bv */
+	u8 rx_header[CIRCLE_CONN_HEADER];	/* the receiver's own, as is all of rx_* */
+	bool rx_ahead;			/* more than a header is taken at once: it is in */
+	unsigned int rx_at, rx_end;	/* ... of these bytes of */
+	struct page *rx_page;		/* ... order 0, lowmem */
 	struct bio_vec rx_bv[CIRCLE_CONN_BVECS];	/* where the payload goes, if that fits */
 
 	struct mutex tx_lock;		/* who sends; covers tx_*; only tried, but by tx_task */
