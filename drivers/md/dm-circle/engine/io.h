@@ -80,9 +80,6 @@ static inline void circle_io_goes_to(struct circle_io *io, struct block_device *
 	io->flush_behind = io->fua && bdev_write_cache(bdev);
 }
 
-/* Fills in block, pages and limits of a data request; cuts it at the block's end. */
-void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector);
-
 /* Lock of sh, io->block's, held: takes the range. False: later, and io is not ours any more. */
 bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl);
 

@@ -76,9 +76,37 @@ static void granted(struct circle_range *r)
 	circle_io_queue(io, start_step);
 }
 
-void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector)
+/* Where a data request goes: block, pages and limits. It is cut at the block's end. */
+static __always_inline void aim(struct circle_io *io, struct bio *bio, u64 sector, u32 len)
 {
-	u32 left;
+	const struct circle_node *node = io->node;
+	u32 start, left;
+
+	io->block = div_u64_rem(sector, node->geom.block_sectors, &start);
+	left = node->geom.block_sectors - start;
+	if (node->circle && bio_op(bio) == REQ_OP_WRITE)
+		left = min_t(u32, left, CIRCLE_WRITE_SECTORS);
+	if (len > left) {
+		dm_accept_partial_bio(bio, left);
+		len = left;
+	}
+	io->start = start;
+	io->len = len;
+	bio->bi_iter.bi_sector = sector;
+	io->iter = bio->bi_iter;
+	io->touched = circle_pages_touched(&node->geom, start, len);
+	if (!((start | len) & (node->geom.page_sectors - 1)))
+		io->whole = io->touched;
+	else if (bio_op(bio) != REQ_OP_READ)
+		io->whole = circle_pages_whole(&node->geom, start, len,
+					       circle_block_limit(node, io->block));
+	else
+		io->whole = 0;
+}
+
+static void init(struct circle_io *io, struct circle_node *node, struct bio *bio, u64 sector)
+{
+	u32 sectors = bio_sectors(bio);
 
 	io->node = node;
 	io->ended = NULL;
@@ -103,27 +131,14 @@ void circle_io_init(struct circle_io *io, struct circle_node *node, struct bio *
 	io->fua = bio->bi_opf & REQ_FUA;
 	io->flush_behind = false;
 	bio->bi_opf &= ~REQ_POLLED;	/* parts and resubmissions could not be polled */
+	if (sectors) {
+		aim(io, bio, sector, sectors);
+		return;
+	}
 	io->block = 0;
 	io->whole = 0;
 	io->start = 0;
 	io->len = 0;
-	if (!bio_sectors(bio))
-		return;
-	io->block = div_u64_rem(sector, node->geom.block_sectors, &io->start);
-	left = node->geom.block_sectors - io->start;
-	if (node->circle && bio_op(bio) == REQ_OP_WRITE)
-		left = min_t(u32, left, CIRCLE_WRITE_SECTORS);
-	if (bio_sectors(bio) > left)
-		dm_accept_partial_bio(bio, left);
-	io->len = bio_sectors(bio);
-	bio->bi_iter.bi_sector = sector;
-	io->iter = bio->bi_iter;
-	io->touched = circle_pages_touched(&node->geom, io->start, io->len);
-	if (!((io->start | io->len) & (node->geom.page_sectors - 1)))
-		io->whole = io->touched;
-	else if (bio_op(bio) != REQ_OP_READ)
-		io->whole = circle_pages_whole(&node->geom, io->start, io->len,
-					       circle_block_limit(node, io->block));
 }
 
 bool __circle_io_lock(struct circle_io *io, struct circle_shard *sh, bool excl)
@@ -184,7 +199,7 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 	struct circle_io *io = dm_per_bio_data(bio, sizeof(*io));
 	unsigned long now = jiffies;
 
-	circle_io_init(io, node, bio, sector);
+	init(io, node, bio, sector);
 	trace_circle_map(node, (__force u32)bio_op(bio), io->block, io->start, io->len);
 	if (node->circle && READ_ONCE(node->circle->role) != CIRCLE_ROLE_OWNER) {
 		io->status = BLK_STS_IOERR;
