@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# For tests that bring a circle into a state which lasts, make something fail in it, and end both (source heal.sh
-# first). Node 1 is the owner, of degree $DEGREE with the peers $PEERS; its label is on a device of its own. Its
-# devices, and those of node 2, have volatile caches.
+# For tests that bring a circle into a state which lasts, make something fail in it, and end both
+# (source heal.sh first). Node 1 is the owner, of degree $DEGREE with the peers $PEERS; its label is
+# on a device of its own. Its devices, and those of node 2, have volatile caches.
 
-lab_owner() { LABEL=/dev/mapper/lab circle_node_create 1 "$DEGREE" "$PEERS" "${FEATURES-1 writeback}"; }
+lab_owner()
+{
+	LABEL=/dev/mapper/lab circle_node_create 1 "$DEGREE" "$PEERS" "${FEATURES-1 writeback}"
+}
 peer() { LABEL='' circle_node_create "$1" 0 ""; }
 how_many() { wc -w <<<"$PEERS"; }
 all_count() { circle_wait_counts 1 "$(how_many)" "$DEGREE"; }
@@ -16,7 +19,8 @@ matrix_devices()	# <peers without a volatile cache>
 {
 	local n
 	for n in 1 2; do
-		node_add $n && dev_null ssd$n 64 volatile && dev_null meta$n 8 volatile && dev_null org$n 65 volatile || return 1
+		node_add $n && dev_null ssd$n 64 volatile && dev_null meta$n 8 volatile &&
+			dev_null org$n 65 volatile || return 1
 	done
 	for n in "$@"; do
 		node_add "$n" && circle_node_devices "$n" 64 || return 1
@@ -49,16 +53,36 @@ ended_well()
 }
 who_waits()
 {
-	local pid
+	local pid d r w
 	"$IO" status c1
+	for d in c1 org1 ssd1 meta1 lab ssd2; do
+		dm_dir "$d" && read -r r w <"$REPLY/inflight" &&
+			echo "# $d: $r reads, $w writes" \
+				"$(dmsetup info -c --noheadings -o suspended "$d")"
+	done
 	for pid in $(pgrep circle-history); do
 		head -n 12 "/proc/$pid/task/"*/stack
 	done
 }
+under_way()
+{
+	local r w
+	dm_dir c1 && read -r r w <"$REPLY/inflight" && [ $((r + w)) -gt 0 ]
+}
+# For two seconds the host has waited, and nothing has ended.
+stands()
+{
+	local now
+	under_way && now=$(stat_of c1 1)/$(stat_of c1 5)/$(stat_of c1 12) || return 1
+	get_now
+	[ "$now" = "${STOOD-}" ] || STOOD=$now STANDS_SINCE=$NOW_MS
+	[ $((NOW_MS - STANDS_SINCE)) -ge 2000 ]
+}
+waits() { STOOD=; wait_for 60 "the host's I/O to wait for $1" stands; }
 
-# Node <N> loses power: each device what it had not flushed. A FLUSH of a device that fails succeeds (dm's error target
-# has none), so that a node which is still there believes that a write before it is durable: nobody is to hear of that,
-# nor are its metadata.
+# Node <N> loses power: each device what it had not flushed. A FLUSH of a device that fails succeeds
+# (dm's error target has none), so that a node which is still there believes that a write before it
+# is durable: nobody is to hear of that, nor are its metadata.
 power_cut()
 {
 	local d failed=''
@@ -88,6 +112,44 @@ gone_and_taken_over() { all_count && owner_is_gone && taken_over; }
 # Blank devices in place of the owner's that failed, when nothing is dirty.
 renewed()
 {
-	circle_drain c1 && within_awake 20 dmsetup remove c1 && dev_heal ssd1 && dev_heal meta1 && circle_node_wipe 1 &&
-		lab_owner && check
+	circle_drain c1 && within_awake 20 dmsetup remove c1 && dev_heal ssd1 && dev_heal meta1 &&
+		circle_node_wipe 1 && lab_owner && check
+}
+
+# Nothing of it gets to the origin before that has another table.
+much_dirty()
+{
+	all_count && circle_drain c1 && dev_hold org1 1 600000 &&
+		run --ops 120 --qd 32 --mix write=100 --sizes 512,4096,4096,8192,65536 &&
+		[ "$(circle_dirty c1)" -gt 20 ] && circle_risk_is 1 0
+}
+origin_fast() { dev_hold org1 1 200; }
+dies_dirty() { much_dirty && owner_is_gone && taken_over; }
+
+counts_2() { [ "$(circle_get 1 peers/2/in_view)" = "$1" ]; }
+loses_2() { wait_for 60 "a view without 2" counts_2 0; }
+patience_ends() { circle_patient 1 2000 && loses_2 && circle_patient 1; }
+
+# a_case <description> <command...>: the next one has a circle that is well, also if this one fails.
+a_case() { ktap_test "$@" || anew || exit 1; }
+anew()
+{
+	local n
+	echo "# all is made anew"
+	devices_well && link_up 2 || return 1
+	[ -z "${RUN-}" ] || wait_for 90 "the host's I/O to end" ended "$RUN" ||
+		{ who_waits; return 1; }
+	for n in 1 $PEERS; do
+		if dm_dir "c$n"; then
+			within_awake 60 dmsetup remove --retry "c$n" || return 1
+		fi
+		circle_node_wipe "$n" || return 1
+	done
+	rm -f /tmp/h
+	blkdiscard -z /dev/mapper/lab && hist init --dev /dev/mapper/org1 --seed $((RANDOM + 1)) ||
+		return 1
+	for n in $PEERS; do
+		peer "$n" || return 1
+	done
+	lab_owner && all_count
 }

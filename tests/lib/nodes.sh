@@ -219,10 +219,10 @@ dev_hold()
 {
 	local lower=${DEV_LOWER[$1]} all=${DEV_SECTORS[$1]} held
 	held=$((all - ${2:-0} * 2048))
-	modprobe dm-delay && dmsetup suspend --noflush --nolockfs "$1" && {
+	has_module dm_delay && {
 		echo "0 $held delay $lower 0 0 $lower 0 ${3:-10000} $lower 0 0"
 		[ "$held" = "$all" ] || echo "$held $((all - held)) linear $lower $held"
-	} | dmsetup load "$1" && dmsetup resume "$1"
+	} | "$IO" table "$1" noflush nolockfs
 }
 
 # dev_held_writes <name> <number>: so many are held there, or more.

@@ -114,11 +114,6 @@ hangs()	# <device>
 	dev_thaw "$1"
 	ended_well 90 && [ "$rc" = 0 ] && check && release_ends
 }
-under_way()
-{
-	local r w
-	dm_dir c1 && read -r r w <"$REPLY/inflight" && [ $((r + w)) -gt 0 ]
-}
 
 # faults: owner-meta error releasing
 owner_meta_fails()
