@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk kernels=newest cpu=60
+# needs: mem=1536 smp=2 timeout=900 modules=dm-circle,null_blk,dm-flakey kernels=newest cpu=60
 #
 # A new SSD by a reload of the table, with new metadata: in the place of one that failed, and of one that
 # is well and has dirty blocks; under load, in a circle and in a local cache. What is not at the origin yet
@@ -172,7 +172,38 @@ others_refused()	# what else would have to be another one
 		! dmsetup load c --table "$(local_line b) 8 id 1 listen 127.0.0.1:7009 degree 0 label /dev/mapper/org1" 2>/dev/null &&
 		log_since "$MARK" | grep -q 'cannot come or go' && check
 }
-wipe_local() { dd if=/dev/zero of=/dev/mapper/meta bs=128K count=1 conv=fsync,notrunc status=none; }
+# What was told to the host, and is lost by a FLUSH that is not the host's, which is of the old node or the new one's.
+told_late()	# <suffix of the SSD in use> <of the next>
+{
+	local t
+	t=$(table_of $((31 * 2048)) "meta$1" "ssd$1" orgv 64 "1 writethrough default 0")
+	wipe_local "$2" && dmsetup create v --table "$t" && put_v a && "$IO" fdatasync /dev/mapper/v && dev_drop_writes orgv &&
+		put_v b && dev_fail_writes orgv && fails_unasked && dev_heal orgv
+}
+put_v() { head -c 32768 /dev/zero | tr '\0' "$1" | dd of=/dev/mapper/v bs=32k count=1 oflag=direct conv=notrunc status=none; }
+# A promotion FLUSHes the origin before it calls anything clean.
+fails_unasked()
+{
+	local i
+	for ((i = 8; i < 72; i++)); do
+		[ "$(circle_status v origin_errors)" = 0 ] || return 0
+		dd if=/dev/mapper/v bs=32k skip=$i count=1 iflag=direct of=/dev/null status=none
+	done
+	wait_for 30 "a FLUSH to fail" flush_failed
+}
+flush_failed() { [ "$(circle_status v origin_errors)" != 0 ]; }
+next_v() { dmsetup load v --table "$(table_of $((31 * 2048)) "meta$1" "ssd$1" orgv 64 "1 writethrough default 0")" && dmsetup resume v; }
+flush_tells() { ! "$IO" fdatasync /dev/mapper/v 2>/dev/null && "$IO" fdatasync /dev/mapper/v; }
+told_at_once() { told_late "" b && flush_tells && dmsetup remove v; }
+told_by_next() { told_late "" b && next_v b && flush_tells && dmsetup remove v; }
+# The next one cannot take its place, and the old table is loaded again.
+told_by_same()
+{
+	told_late b "" && dmsetup load v --table "$(table_of $((31 * 2048)) meta ssd orgv 64 "1 writethrough default 0")" &&
+		dev_fail_writes ssdb && dev_fail_writes metab && ! dmsetup resume v 2>/dev/null && dev_heal ssdb && dev_heal metab &&
+		next_v b && flush_tells && dmsetup remove v
+}
+wipe_local() { dd if=/dev/zero of="/dev/mapper/meta${1-}" bs=128K count=1 conv=fsync,notrunc status=none; }
 
 circle_timeout
 at_exit "dmsetup remove --retry c c1 c2 c3 2>/dev/null"
@@ -211,5 +242,11 @@ ktap_test "nothing says so of the old one: refused, again too, and the old table
 ktap_test "the old one is dead, and nothing was dirty: by force" local_forced
 ktap_test "with it, metadata that are not blank, another origin, or a circle: refused" others_refused
 ktap_test "the end" dmsetup remove c
+
+dev_null orgv 32 volatile || exit 1
+at_exit "dmsetup remove --retry v 2>/dev/null"
+ktap_test "what a FLUSH of nobody's lost, the host's next one tells" told_at_once
+ktap_test "... that of a new SSD, too" told_by_next
+ktap_test "... and of the old one's, when the new one was refused" told_by_same
 check_dmesg
 ktap_done

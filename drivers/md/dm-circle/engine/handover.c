@@ -8,7 +8,8 @@
  *
  * It must never let a new node serve while the one before has something that the origin has not, or
  * knows of pages that are lost (P4), or while its metadata could be believed later, when what is
- * clean there has become older than the origin (P3).
+ * clean there has become older than the origin (P3); nor forget what the host's next FLUSH is to
+ * report (R4).
  */
 #include "bringup.h"
 
@@ -85,7 +86,7 @@ static void note_refusal(struct circle_node *node, struct circle_node *old, bool
 	node->force_helps = done;
 }
 
-int circle_hand_over(struct circle_node *node, const struct circle_devices *dev,
+static int take_over(struct circle_node *node, const struct circle_devices *dev,
 		     const struct circle_config *conf, struct circle_node **before)
 {
 	const char *error = NULL;
@@ -117,6 +118,15 @@ int circle_hand_over(struct circle_node *node, const struct circle_devices *dev,
 		r = end_circle(old);
 	}
 	mutex_unlock(&old->admin);
+	return r;
+}
+
+int circle_hand_over(struct circle_node *node, const struct circle_devices *dev,
+		     const struct circle_config *conf, struct circle_node **before)
+{
+	int r = take_over(node, dev, conf, before);
+
+	circle_node_inherit(node);	/* behind the last FLUSH of the one before */
 	return r;
 }
 

@@ -184,6 +184,17 @@ struct circle_node *circle_node_before(struct circle_node *node)
 	return before;
 }
 
+void circle_node_inherit(struct circle_node *node)
+{
+	struct circle_node *n;
+
+	mutex_lock(&list_lock);
+	list_for_each_entry(n, &nodes, link)
+		if (n != node && n->md == node->md && READ_ONCE(n->loss_untold))
+			WRITE_ONCE(node->loss_untold, true);
+	mutex_unlock(&list_lock);
+}
+
 bool circle_node_is_replaced(struct circle_node *node)
 {
 	bool yes;

@@ -177,6 +177,10 @@ void circle_node_put(struct circle_node *node);
  * is replaced from then on: no table gets it or resumes it any more.
  */
 struct circle_node *circle_node_before(struct circle_node *node);
+/* The same, also if it cannot take the place: what others of this mapped device have still to tell
+ * the host at its next FLUSH; their tables go. They keep it, since who knows which one will serve.
+ */
+void circle_node_inherit(struct circle_node *node);
 bool circle_node_is_replaced(struct circle_node *node);
 void circle_node_keep(struct circle_node *node);	/* it is not, after all */
 /* Constructor, of a table with this node: NULL, or why it cannot follow the one in use; *exchange:
