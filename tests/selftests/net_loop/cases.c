@@ -259,8 +259,8 @@ static int test_close_stalled(void)
 
 static int test_strangers(void)
 {
-	static const int want[RAW_NR] = { -EBADMSG, -EBADMSG, -EPROTO, -EPROTO, -ECONNRESET,
-					  -ECONNRESET };
+	static const int want[RAW_NR] = { -EBADMSG, -EBADMSG, -EBADMSG, -EPROTO, -EPROTO,
+					  -ECONNRESET, -ECONNRESET };
 	enum raw_kind kind;
 	struct server s;
 
@@ -272,9 +272,51 @@ static int test_strangers(void)
 		CHECK(end_wait_none(30000) == 0);
 		pr_info("# kind %d: %d\n", kind, s.last_reason);
 		CHECK(s.last_reason == want[kind]);
-		CHECK(s.last_dropped == (kind == RAW_BAD_CRC || kind == RAW_HALF_PAYLOAD));
+		CHECK(s.last_dropped == (kind == RAW_BAD_CRC || kind == RAW_BAD_PAGE ||
+					 kind == RAW_HALF_PAYLOAD));
 	}
 	CHECK(echo_frames(&s, 10, 16) == 0);	/* others are still served */
+	CHECK(server_stop(&s) == 0);
+	return 0;
+}
+
+/* Cut anywhere: within headers and payloads, of which some come with their header, and some do not. */
+static int test_pieces(void)
+{
+	static const u32 few[] = { 0, 40, 0, 0, 120, 80, 0 };
+	static const u32 many[] = { PAGE_SIZE, 0, 512, 0, 65536, 40, PAGE_SIZE, 0, PAGE_SIZE + 512,
+				    0, 4000, PAGE_SIZE, 0, PAGE_SIZE, 512, 131072, PAGE_SIZE, 0 };
+	static const u32 steps[] = { 41, 95, 96, 97, 1000, 4095, PAGE_SIZE, PAGE_SIZE + 95,
+				     PAGE_SIZE + 96, PAGE_SIZE + 97, PAGE_SIZE + 192, 65536 };
+	struct server s;
+	u32 i;
+
+	CHECK(server_start(&s, 4, END_ECHO, 0) == 0);
+	for (i = 1; i < 96 + ARRAY_SIZE(steps); i++) {
+		bool short_one = i < 96;
+		u32 nr = short_one ? ARRAY_SIZE(few) : ARRAY_SIZE(many);
+
+		s.last_got = 0;
+		CHECK(raw_stream(&s, short_one ? few : many, nr, short_one ? i : steps[i - 96],
+				 true) == 0);
+		CHECK(end_wait_none(30000) == 0);
+		CHECK(s.last_got == nr && !s.last_bad);
+	}
+	CHECK(s.last_exchanged >= 1);	/* at least the first, which is all there */
+	CHECK(server_stop(&s) == 0);
+	return 0;
+}
+
+/* What has come with a header is not given to who has closed. */
+static int test_close_with_more(void)
+{
+	static const u32 empty[20];
+	struct server s;
+
+	CHECK(server_start(&s, 4, END_CLOSE, 5) == 0);
+	CHECK(raw_stream(&s, empty, ARRAY_SIZE(empty), U32_MAX, false) == 0);
+	CHECK(end_wait_none(30000) == 0);
+	CHECK(s.last_got == 5 && !s.last_bad && s.last_reason == -ESTALE);
 	CHECK(server_stop(&s) == 0);
 	return 0;
 }
@@ -452,6 +494,8 @@ static const struct {
 	{ "a server that does not read ends in a timeout", test_stall },
 	{ "close while the transmitter waits, interrupts off", test_close_stalled },
 	{ "strangers are thrown out", test_strangers },
+	{ "frames in pieces, cut anywhere", test_pieces },
+	{ "close in a callback, more has come", test_close_with_more },
 	{ "connect: refused", test_refused },
 	{ "connect: timeout, stop, kthread_stop", test_connect_ends },
 	{ "200 connections", test_cycles },

@@ -15,6 +15,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <net/sock.h>
+#include "net/payload.h"
 #include "net/sock.h"
 
 #define SECTOR	512
@@ -27,6 +28,7 @@ struct frame {
 	struct circle_msg m;
 	struct end *e;
 	void *flat;
+	struct page *given;	/* the first of bv, as room() gave it */
 	unsigned int nr;
 	struct bio_vec bv[];
 };
@@ -182,6 +184,28 @@ int end_send(struct end *e, u64 id, u32 sectors, bool flat)
 	return submit(e, e->conn, fr);
 }
 
+void end_frame_bytes(void *to, u64 id, u32 length)
+{
+	struct circle_frame f = {
+		.version = CIRCLE_WIRE_VERSION,
+		.type = CIRCLE_WT_FLUSH,
+		.length = length,
+		.id = id,
+	};
+	u32 at = 0;
+
+	if (length % SECTOR) {
+		f.type = CIRCLE_WT_LIST;
+		f.flags = CIRCLE_WF_ANSWER;
+	} else if (length) {
+		f.type = CIRCLE_WT_REPLICATE;
+		f.sectors = length / SECTOR;
+	}
+	pattern(to + sizeof(struct circle_wire_header), length, id, &at, true);
+	f.data_crc = circle_payload_crc(NULL, 0, to + sizeof(struct circle_wire_header), length);
+	circle_frame_encode(&f, to, circle_crc32c);
+}
+
 static int end_room(struct circle_conn *c, const struct circle_frame *f, struct circle_rx *rx)
 {
 	struct end *e = circle_conn_priv(c);
@@ -197,6 +221,7 @@ static int end_room(struct circle_conn *c, const struct circle_frame *f, struct 
 	rx->bv = fr->bv;
 	rx->nr_bv = fr->nr;
 	rx->exchange = true;
+	fr->given = fr->nr ? fr->bv[0].bv_page : NULL;
 	rx->buf = fr->flat;
 	rx->priv = fr;
 	return 0;
@@ -221,6 +246,8 @@ static int end_frame(struct circle_conn *c, const struct circle_frame *f, struct
 
 	if (f->id != e->next_id++ || (fr && walk(fr, f->length, f->id, false)))
 		atomic_inc(&e->bad);
+	if (fr && fr->nr && fr->bv[0].bv_page != fr->given)
+		atomic_inc(&e->exchanged);
 	if (e->mode == END_CLOSE && got == e->after)
 		circle_conn_close(c, -ESTALE);
 	if (e->server && (e->mode != END_REFUSE || got < e->after))
@@ -259,6 +286,9 @@ static void server_closed(struct circle_conn *c, int reason)
 	struct end *e = circle_conn_priv(c);
 
 	e->server->last_dropped = atomic_read(&e->dropped);
+	e->server->last_got = atomic_read(&e->got);
+	e->server->last_bad = atomic_read(&e->bad);
+	e->server->last_exchanged = atomic_read(&e->exchanged);
 	WRITE_ONCE(e->server->last_reason, reason);
 	atomic_dec(&end_count);
 }

@@ -28,6 +28,7 @@ struct end {
 	atomic_t got;		/* frames */
 	atomic_t bad;		/* wrong content or order */
 	atomic_t dropped;	/* drop() calls */
+	atomic_t exchanged;	/* pages that are not those of room() */
 	atomic_t done_ok;
 	atomic_t done_err;
 	atomic_t closed;
@@ -46,7 +47,7 @@ struct server {
 	atomic_t accepted;
 	atomic_t without_net;	/* accepted sockets that do not hold their namespace */
 	int last_reason;	/* of the last connection that ended */
-	int last_dropped;
+	int last_dropped, last_got, last_bad, last_exchanged;
 };
 
 extern atomic_t end_count;	/* ends of servers that are not closed */
@@ -66,5 +67,8 @@ int server_stop(struct server *s);
 struct end *end_connect(const struct server *s, enum end_mode mode, unsigned int after);
 int end_send(struct end *e, u64 id, u32 sectors, bool flat);
 void end_free(struct end *e);	/* closes, waits, puts, frees */
+
+/* Header and payload of a frame, as end_send() sends it, or of another type that has such a length. */
+void end_frame_bytes(void *to, u64 id, u32 length);
 
 #endif

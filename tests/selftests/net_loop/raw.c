@@ -17,13 +17,18 @@
 #define SECTORS	4u
 #define RAW_WAIT_MS	30000
 
+static u32 raw_sectors(enum raw_kind kind)
+{
+	return kind == RAW_BAD_PAGE ? PAGE_SIZE / 512 : SECTORS;
+}
+
 static void raw_header(enum raw_kind kind, void *buf)
 {
 	struct circle_frame f = {
 		.version = CIRCLE_WIRE_VERSION,
 		.type = kind == RAW_BAD_TYPE ? 99 : CIRCLE_WT_REPLICATE,
-		.length = kind == RAW_TOO_LONG ? U32_MAX : SECTORS * 512,
-		.sectors = kind == RAW_TOO_LONG ? U32_MAX / 512 : SECTORS,
+		.length = kind == RAW_TOO_LONG ? U32_MAX : raw_sectors(kind) * 512,
+		.sectors = kind == RAW_TOO_LONG ? U32_MAX / 512 : raw_sectors(kind),
 		.data_crc = 0x12345678,
 	};
 
@@ -38,7 +43,7 @@ static u32 raw_length(enum raw_kind kind)
 	case RAW_HALF_PAYLOAD:
 		return 96 + 1000;
 	default:
-		return 96 + SECTORS * 512;
+		return 96 + raw_sectors(kind) * 512;
 	}
 }
 
@@ -89,7 +94,7 @@ int raw_send(const struct server *s, enum raw_kind kind)
 
 	if (IS_ERR(sock))
 		return PTR_ERR(sock);
-	vec.iov_base = kzalloc(4096, GFP_KERNEL);
+	vec.iov_base = kzalloc(max_t(size_t, vec.iov_len, 4096), GFP_KERNEL);
 	if (!vec.iov_base) {
 		circle_sock_release(sock);
 		return -ENOMEM;
@@ -101,6 +106,77 @@ int raw_send(const struct server *s, enum raw_kind kind)
 	kfree(vec.iov_base);
 	if (err >= 0)
 		err = raw_is_half(kind) ? raw_wait_read(s, kind, accepted) : raw_wait_end(sock);
+	circle_sock_release(sock);
+	return err;
+}
+
+static void *make_stream(const u32 *length, unsigned int nr, u32 *bytes)
+{
+	u32 all = 0, at = 0, i;
+	char *buf;
+
+	for (i = 0; i < nr; i++)
+		all += 96 + length[i];
+	buf = kvmalloc(all, GFP_KERNEL);
+	for (i = 0; buf && i < nr; at += 96 + length[i++])
+		end_frame_bytes(buf + at, i, length[i]);
+	*bytes = all;
+	return buf;
+}
+
+/* So that each piece is read by itself, if the other end is not too slow. */
+static int send_pieces(struct socket *sock, char *buf, u32 bytes, u32 step)
+{
+	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL };
+	struct kvec vec;
+	u32 at;
+	int n;
+
+	for (at = 0; at < bytes; at += n) {
+		vec = (struct kvec){ buf + at, min(step, bytes - at) };
+		n = kernel_sendmsg(sock, &msg, &vec, 1, vec.iov_len);
+		if (n <= 0)
+			return n ?: -EPIPE;
+		usleep_range(500, 1000);
+	}
+	return 0;
+}
+
+/* The same comes back. */
+static int recv_same(struct socket *sock, const char *want, u32 bytes)
+{
+	struct msghdr msg = { };
+	struct kvec vec;
+	char buf[128];
+	u32 at;
+	int n;
+
+	sock->sk->sk_rcvtimeo = msecs_to_jiffies(RAW_WAIT_MS);
+	for (at = 0; at < bytes; at += n) {
+		vec = (struct kvec){ buf, min_t(u32, sizeof(buf), bytes - at) };
+		n = kernel_recvmsg(sock, &msg, &vec, 1, vec.iov_len, 0);
+		if (n <= 0)
+			return n ?: -ECONNRESET;
+		if (memcmp(buf, want + at, n))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+int raw_stream(const struct server *s, const u32 *length, unsigned int nr, u32 step, bool back)
+{
+	struct socket *sock = circle_sock_connect(end_net(), &s->addr, RAW_WAIT_MS, NULL, NULL);
+	u32 bytes;
+	char *buf;
+	int err;
+
+	if (IS_ERR(sock))
+		return PTR_ERR(sock);
+	buf = make_stream(length, nr, &bytes);
+	err = buf ? send_pieces(sock, buf, bytes, step) : -ENOMEM;
+	if (!err)
+		err = back ? recv_same(sock, buf, bytes) : raw_wait_end(sock);
+	kvfree(buf);
 	circle_sock_release(sock);
 	return err;
 }

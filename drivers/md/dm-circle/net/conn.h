@@ -41,7 +41,10 @@ struct circle_rx {
 	struct bio_vec *bv;
 	unsigned int nr_bv;
 	void *buf;			/* if nr_bv == 0: kvmalloc memory will do */
-	bool exchange;			/* a page of bv may be exchanged for another of alloc_page() */
+	/* Pages of bv may be exchanged: order 0, lowmem, nobody else looks at them or has a
+	 * reference. What stands there then is of the same kind.
+	 */
+	bool exchange;
 	void *priv;
 };
 

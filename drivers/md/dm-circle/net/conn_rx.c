@@ -116,7 +116,7 @@ static int recv_data(struct circle_conn *c, struct iov_iter *it)
 	unsigned int n = min_t(size_t, c->rx_end - c->rx_at, iov_iter_count(it));
 
 	if (n && copy_to_iter(page_address(c->rx_page) + c->rx_at, n, it) != n)
-		return -EPROTO;		/* room() gave less than it said */
+		return -EFAULT;
 	c->rx_at += n;
 	return recv_all(c, it);
 }
@@ -139,6 +139,8 @@ static int recv_payload(struct circle_conn *c, const struct circle_frame *f, str
 		if (err)
 			return err;
 	}
+	if (circle_conn_closing(c))	/* as room() slept */
+		return c->reason;
 	if (circle_payload_crc(bv, nr, rx->buf, f->length) == f->data_crc)
 		return 0;
 	pr_warn_ratelimited("%s: data of a frame arrived damaged\n", c->peer);
