@@ -114,7 +114,10 @@ static void doubt(struct circle_node *node)
 
 void circle_cache_loss(struct circle_node *node)
 {
-	if (!circle_meta_data_bad(node->meta) || !alone(node))
+	if (!circle_meta_data_bad(node->meta))
+		return;
+	smp_mb();	/* pairs with the one in mark_dirty(), write.c */
+	if (!alone(node))
 		return;
 	CIRCLE_ERR("a FLUSH of the cache device failed: what was written to it since the one before may be lost");
 	WRITE_ONCE(node->loss_untold, true);	/* the next FLUSH is to say so */

@@ -129,8 +129,9 @@ static void committed(struct circle_waiter *w, int err)
 		circle_io_end(io);
 }
 
-/* False: a degree was asked for meanwhile, which this write has not (R7). True: without FUA its
- * range is given back too.
+/* False: a degree was asked for meanwhile, which this write has not (R7), or a FLUSH of the cache
+ * device failed: it may have dropped what was filled in beside this write, and then the whole page
+ * would go to the origin. True: without FUA its range is given back too.
  */
 static bool mark_dirty(struct circle_io *io)
 {
@@ -141,11 +142,16 @@ static bool mark_dirty(struct circle_io *io)
 	bool alone;
 
 	spin_lock_irqsave(&sh->lock, flags);
-	alone = !__circle_write_is_shared(io->node, &s->slot[io->slot]);
+	alone = !__circle_write_is_shared(io->node, &s->slot[io->slot]) &&
+		!circle_meta_data_bad(io->node->meta);
 	if (alone) {
 		if (io->hit)
 			__circle_slot_touch(s, sh, io->slot);
 		__circle_slot_written(s, sh, io->slot, io->touched);
+		/* It fails just now: circle_cache_loss() sees the mark, or we see the failure. */
+		smp_mb();
+		if (circle_meta_data_bad(io->node->meta))
+			WRITE_ONCE(io->node->loss_untold, true);
 	}
 	if (alone && !io->fua) {
 		io->locked = false;
