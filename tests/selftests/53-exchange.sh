@@ -134,6 +134,22 @@ lent_again()
 		N=c2 && run --ops 50 && check && N=c1 && check
 }
 
+# The constructor cannot know then what the first one will have.
+other_origin()
+{
+	local pid line
+	circle_node_wipe 1 && circle_node_wipe 2 && blkdiscard -z /dev/mapper/org1 && circle_node_create 2 0 "" &&
+		circle_node_create 1 1 2 && counts 1 && dirty org1 && circle_node_die 1 && dmsetup remove c2 || return 1
+	line=$(circle_table /dev/mapper/org1 128 /dev/mapper/meta1 /dev/mapper/ssd1 "1 writeback" "default 0" "$(circle_args 1 1 2)")
+	MARK=$(log_mark)
+	node_exec 1 dmsetup create c1 --table "$line" &
+	pid=$!
+	wait_for 30 "a start that waits for a peer" eval "log_since $MARK | grep -q 'waiting up to'" &&
+		node_exec 1 dmsetup load c1 --table "${line/org1/org3}" && circle_node_create 2 0 "" && wait "$pid" || return 1
+	! node_exec 1 dmsetup resume c1 2>/dev/null && log_since "$MARK" | grep -q 'cannot be changed by a reload' &&
+		node_exec 1 dmsetup load c1 --table "$line" && resume && circle_drain c1 && dmsetup remove c1 c2
+}
+
 local_line() { table_of $((31 * 2048)) "meta$1" "ssd$1" org 64 "1 ${2:-writeback} default 0"; }
 local_load() { dmsetup load c --table "$(local_line "$@")"; }
 local_close() { local_load "$1" writethrough && resume && wait_for 60 "nothing to be dirty" circle_is_clean c; }
@@ -231,6 +247,7 @@ ktap_test "remove" eval "circle_drain c1 && dmsetup remove c1 c2"
 ktap_test "one that lends to another" eval "wipe '' && wipe b && node_exec 1 dmsetup create c1 --table \"\$(line '')\" && counts 1 && lends"
 ktap_test "is exchanged: what it held for others is held again" lent_again
 ktap_test "remove again" dmsetup remove c1 c2 c3
+ktap_test "another origin, loaded while the first table starts: refused" other_origin
 
 N=c
 ktap_test "a local cache" dmsetup create c --table "$(local_line "")"

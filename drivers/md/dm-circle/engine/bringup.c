@@ -13,6 +13,7 @@
 #include "activate.h"
 #include "degrade.h"
 #include "heal.h"
+#include "origin.h"
 #include "repair.h"
 #include "resize.h"
 #include "serve.h"
@@ -93,6 +94,7 @@ static int load(struct circle_node *node, const struct circle_devices *dev,
 		return r;
 	}
 	node->data_errors_told = 0;
+	node->told = CIRCLE_WELL;
 	node->meta->on_failed = meta_failed;
 	node->meta->owner = node;
 	r = circle_node_open(node, dev, conf);
@@ -206,7 +208,12 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 	node->conf = *conf;
 	WRITE_ONCE(node->ssd_bad, circle_meta_data_bad(node->meta));	/* errors: tried again */
 	node->repair.retired = 0;
+	if (node->origin_dev != dev->origin->bd_dev) {	/* by whoever had it before, perhaps */
+		circle_origin_wrote(node);
+		circle_raise(&node->acked_through, atomic64_read(&node->origin_written));
+	}
 	node->origin = dev->origin;
+	node->origin_dev = dev->origin->bd_dev;
 	node->cache = dev->cache;
 	node->origin_sectors = dev->origin_sectors;
 	node->nr_blocks = DIV_ROUND_UP_ULL(dev->origin_sectors, conf->block_sectors);
@@ -255,6 +262,17 @@ static int follow(struct circle_node *node, const struct circle_devices *dev,
 	return r;
 }
 
+/* The constructor may have been before the first resume's end, and not have known. */
+static bool same_place(const struct circle_node *node, const struct circle_devices *dev)
+{
+	if (!node->circle ||
+	    (node->origin_dev == dev->origin->bd_dev &&
+	     node->circle->label_dev->bd_dev == (dev->label ?: dev->origin)->bd_dev))
+		return true;
+	CIRCLE_ERR("origin and label of a circle cannot be changed by a reload: load the old table again");
+	return false;
+}
+
 static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		    const struct circle_config *conf, bool first)
 {
@@ -266,6 +284,8 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		CIRCLE_ERR("%s", error);
 	if (r)
 		return r;
+	if (!first && !same_place(node, dev))
+		return -EINVAL;
 	if (!first)		/* perhaps it never was resumed; or they have failed */
 		circle_meta_load_rest(node->meta, true);
 	r = follow(node, dev, conf, first);

@@ -40,7 +40,7 @@ const char *circle_node_may_follow(const struct circle_node *old, const struct c
 {
 	if (!!old->circle != conf->circle)
 		return "circle arguments cannot come or go by a reload: remove the device";
-	if (old->origin->bd_dev != dev->origin->bd_dev)
+	if (old->origin_dev != dev->origin->bd_dev)
 		return "the origin cannot be changed together with the cache: remove the device";
 	if (conf->circle && old->circle->label_dev->bd_dev != (dev->label ?: dev->origin)->bd_dev)
 		return "the label cannot be changed together with the cache: remove the device";

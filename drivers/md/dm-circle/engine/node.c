@@ -184,6 +184,7 @@ struct circle_node *circle_node_before(struct circle_node *node)
 	return before;
 }
 
+/* Also if it cannot take the place: the tables of the others go, whatever comes of it. */
 void circle_node_inherit(struct circle_node *node)
 {
 	struct circle_node *n;

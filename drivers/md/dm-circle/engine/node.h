@@ -110,6 +110,7 @@ struct circle_node {
 	struct circle_slots *slots;	/* meta's */
 	struct circle_geom geom;
 	struct block_device *origin, *cache;
+	dev_t origin_dev;		/* also when a table was refused, and took that with it */
 	u64 origin_sectors, nr_blocks;
 	u32 gen;			/* this activation's generation */
 	atomic64_t seq;			/* of writes in this generation */
@@ -177,15 +178,11 @@ void circle_node_put(struct circle_node *node);
  * is replaced from then on: no table gets it or resumes it any more.
  */
 struct circle_node *circle_node_before(struct circle_node *node);
-/* The same, also if it cannot take the place: what others of this mapped device have still to tell
- * the host at its next FLUSH; their tables go. They keep it, since who knows which one will serve.
- */
+/* The same: what others of this mapped device have to tell at the host's next FLUSH. They keep it. */
 void circle_node_inherit(struct circle_node *node);
 bool circle_node_is_replaced(struct circle_node *node);
 void circle_node_keep(struct circle_node *node);	/* it is not, after all */
-/* Constructor, of a table with this node: NULL, or why it cannot follow the one in use; *exchange:
- * there is one.
- */
+/* Constructor: NULL, or why this node cannot follow the one in use; *exchange: there is one. */
 const char *circle_node_follows(struct circle_node *node, const struct circle_devices *dev,
 				const struct circle_config *conf, bool *exchange);
 
