@@ -178,7 +178,7 @@ void circle_node_put(struct circle_node *node);
  * is replaced from then on: no table gets it or resumes it any more.
  */
 struct circle_node *circle_node_before(struct circle_node *node);
-/* The same: what others of this mapped device have to tell at the host's next FLUSH. They keep it. */
+/* The same: what others of this mapped device have to tell at the next FLUSH. They keep it. */
 void circle_node_inherit(struct circle_node *node);
 bool circle_node_is_replaced(struct circle_node *node);
 void circle_node_keep(struct circle_node *node);	/* it is not, after all */
