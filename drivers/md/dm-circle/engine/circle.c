@@ -164,7 +164,7 @@ int circle_circle_config(struct circle_circle *c, const struct circle_config *co
 	if (c->nr_peers)
 		return 0;
 	c->degree_now = conf->degree;
-	memset(c->domain, 0, sizeof(c->domain));	/* a start that failed may have had another */
+	memset(c->domain, 0, sizeof(c->domain));	/* of a start that failed */
 	if (conf->domain[0])
 		memcpy(c->domain, conf->domain, strnlen(conf->domain, CIRCLE_DOMAIN_SIZE));
 	else
