@@ -203,7 +203,7 @@ fails_unasked()
 	local i
 	for ((i = 8; i < 72; i++)); do
 		[ "$(circle_status v origin_errors)" = 0 ] || return 0
-		dd if=/dev/mapper/v bs=32k skip=$i count=1 iflag=direct of=/dev/null status=none
+		dd if=/dev/mapper/v bs=32k skip="$i" count=1 iflag=direct of=/dev/null status=none
 	done
 	wait_for 30 "a FLUSH to fail" flush_failed
 }
