@@ -145,43 +145,45 @@ dev_heal org && dmsetup remove none drops refuses
 
 # ---------------------------------------------------------------- the cache device's, in a local cache
 
-health_is() { [ "$(circle_status c health)" = "$1" ]; }
-promoted() { ! circle_is c 10 0; }
-read_until_promoted() { local i; for i in {1..50}; do letters c "$1" 1 >/tmp/letters; promoted && return; sleep 0.1; done; return 1; }
+health_is() { [ "$(circle_status "$1" health)" = "$2" ]; }
+promoted() { ! circle_is "$1" 10 0; }
+read_until_promoted() { local i; for i in {1..50}; do letters "$1" "$2" 1 >/tmp/letters; promoted "$1" && return; sleep 0.1; done; return 1; }
 # Writes to the SSD are held, also the one that says that the metadata are void; FLUSHes of it go by a device of their own.
 hold_ssd()
 {
-	local low=${DEV_LOWER[ssdv]} n=${DEV_SECTORS[ssdv]}
+	local low=${DEV_LOWER[$1]} n=${DEV_SECTORS[$1]}
 	DEV_LOWER[fl]=$low DEV_SECTORS[fl]=$n
 	dmsetup create fl --table "0 $n linear $low 0" &&
-		"$IO" table ssdv noflush nolockfs <<<"0 $n delay $low 0 0 $low 0 600000 /dev/mapper/fl 0 0"
+		"$IO" table "$1" noflush nolockfs <<<"0 $n delay $low 0 0 $low 0 600000 /dev/mapper/fl 0 0"
 }
 # A part of a page is written, of which the SSD has dropped the rest; its FLUSH fails before the write ends. No more
 # than that part may go to the origin.
 # faults: owner-ssd error writing,flushing
 # faults: owner-ssd power-loss writing
-write_under_way()
+write_under_way()	# <cache> <SSD> <origin>
 {
 	local pid fpid
-	dev_drop_writes ssdv && read_until_promoted 80 && hold_ssd || return 1
-	head -c 512 /dev/zero | tr '\0' n | dd of=/dev/mapper/c bs=512 seek=$((80 * 8 + 3)) oflag=direct conv=notrunc status=none &
+	dev_drop_writes "$2" && read_until_promoted "$1" 80 && hold_ssd "$2" || return 1
+	head -c 512 /dev/zero | tr '\0' n | dd of="/dev/mapper/$1" bs=512 seek=$((80 * 8 + 3)) oflag=direct conv=notrunc status=none &
 	pid=$!
-	wait_for 30 "the write at the SSD" dev_held_writes ssdv 1 && dev_fail_writes fl || return 1
-	flush c &
+	wait_for 30 "the write at the SSD" dev_held_writes "$2" 1 && dev_fail_writes fl || return 1
+	flush "$1" &
 	fpid=$!
-	wait_for 60 "the FLUSH to fail" health_is failing && dev_heal fl && dev_heal ssdv && wait "$pid" &&
-		wait_for 60 "nothing to be dirty" health_is bare || return 1
+	wait_for 60 "the FLUSH to fail" isnt well "$1" && dev_heal fl && dev_heal "$2" && wait "$pid" &&
+		wait_for 60 "nothing to be dirty" health_is "$1" bare || return 1
 	wait "$fpid"
-	echo "# the FLUSH: exit $?; the origin has $(letters orgv 80 1)"
-	[ "$(letters orgv 80 1)" = ono ]
+	echo "# the FLUSH: exit $?; the origin has $(letters "$3" 80 1)"
+	dmsetup remove fl
+	[ "$(letters "$3" 80 1)" = ono ]
 }
+isnt() { ! health_is "$2" "$1"; }
 fill() { head -c $(($3 * 1024 * 1024)) /dev/zero | tr '\0' "$1" | dd of="/dev/mapper/$2" bs=1M iflag=fullblock oflag=direct conv=fsync,notrunc status=none; }
 
 dev_null metav 2 && dev_null ssdv 8 volatile && dev_null orgv 24 volatile && fill x ssdv 8 && fill o orgv 24 || exit 1
 at_exit 'dmsetup remove --retry c fl 2>/dev/null'
 ktap_test "a cache whose SSD is volatile" dmsetup create c --table "$(table_of $((23 * 2048)) metav ssdv orgv "$BLOCK")"
-ktap_test "a write, while a FLUSH of the SSD fails" write_under_way
-ktap_test "remove that" dmsetup remove c fl
+ktap_test "a write, while a FLUSH of the SSD fails" write_under_way c ssdv orgv
+ktap_test "remove that" dmsetup remove c
 
 # ---------------------------------------------------------------- the cache device's, in a circle
 
@@ -250,7 +252,11 @@ ktap_test "its owner" new_node 1 1 "2"
 ktap_test "a batch, while a FLUSH of the SSD fails" batch_under_way
 ktap_test "another SSD" new_node 1 1 "2"
 ktap_test "a block that is saved, while a FLUSH of the SSD fails" save_under_way
+dmsetup remove c1 && fill o org1 2 || exit 1
 ktap_test "another SSD again" new_node 1 1 "2"
+ktap_test "it counts" circle_wait_counts 1 1
+ktap_test "a write, while a FLUSH of the SSD fails, in a circle" write_under_way c1 ssd1 org1
+ktap_test "another SSD for the next" new_node 1 1 "2"
 
 # ---------------------------------------------------------------- a peer's cache device
 

@@ -38,6 +38,12 @@ static void copied_out(int read_err, unsigned long write_err, void *context)
 
 static void copied_in(int read_err, unsigned long write_err, void *context)
 {
+	struct circle_op *op = context;
+
+	if (read_err)
+		circle_origin_place_refused(op->node, REQ_OP_READ,
+					    circle_block_sector(op->node, op->range.block, 0),
+					    BLK_STS_IOERR);
 	part_over(context, read_err || write_err, write_err);
 }
 

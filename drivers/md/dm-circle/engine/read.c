@@ -157,6 +157,17 @@ static void part_ended(struct bio *part)
 	read_part_over(io);
 }
 
+static void origin_part_ended(struct bio *part)
+{
+	struct circle_io *io = part->bi_private;
+
+	if (part->bi_status)
+		circle_origin_place_refused(io->node, REQ_OP_READ,
+					    circle_block_sector(io->node, io->block, io->start),
+					    part->bi_status);
+	part_ended(part);
+}
+
 static void cached_part_ended(struct bio *part)
 {
 	struct circle_io *io = part->bi_private;
@@ -188,7 +199,7 @@ static void read_parts(struct circle_io *io, struct bio *bio, const struct sourc
 		bio_trim(part, pos - io->start, stop - pos);
 		part->bi_iter.bi_sector = sector;
 		part->bi_private = io;
-		part->bi_end_io = cached ? cached_part_ended : part_ended;
+		part->bi_end_io = cached ? cached_part_ended : origin_part_ended;
 		atomic_inc(&io->pending);
 		submit_bio_noacct(part);
 	}

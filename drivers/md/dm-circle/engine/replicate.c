@@ -162,6 +162,10 @@ static void part_ended(struct bio *bio)
 		WRITE_ONCE(io->status, bio->bi_status);
 		if (bio_op(bio) == REQ_OP_WRITE)	/* to the SSD; reads are of either */
 			WRITE_ONCE(io->cache_failed, true);
+		else if (bio->bi_bdev == io->node->origin)
+			circle_origin_place_refused(io->node, REQ_OP_READ,
+						    circle_block_sector(io->node, io->block, 0),
+						    bio->bi_status);
 	}
 	bio_put(bio);
 	circle_io_part_done(io);
@@ -264,6 +268,9 @@ static bool mark_stored(struct circle_write *w)
 	enough = !io->status && hweight32(good) >= max(c->degree_now, 1u) && !w->multi.rejected &&
 		 w->departures == c->departures && c->role == CIRCLE_ROLE_OWNER &&
 		 !w->multi.ended;
+	/* as filled() says: if that is known by now, the origin gets no more than the host wrote */
+	if ((io->touched & ~io->whole) && circle_meta_data_bad(node->meta))
+		enough = false;
 	spin_unlock(&c->lock);
 	if (w->multi.ended && (sl->holders & ~(w->multi.ok | w->multi.rejected)))
 		sl->flags |= CIRCLE_SLOT_UNSURE;	/* until strike_off() */

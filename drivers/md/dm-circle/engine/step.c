@@ -58,6 +58,12 @@ static void copied_out(int read_err, unsigned long write_err, void *context)
 
 static void copied_in(int read_err, unsigned long write_err, void *context)
 {
+	struct circle_io *io = context;
+
+	if (read_err)
+		circle_origin_place_refused(io->node, REQ_OP_READ,
+					    circle_block_sector(io->node, io->block, 0),
+					    BLK_STS_IOERR);
 	copied(context, read_err || write_err, write_err);
 }
 
