@@ -193,7 +193,7 @@ told_late()	# <suffix of the SSD in use> <of the next>
 {
 	local t
 	t=$(table_of $((31 * 2048)) "meta$1" "ssd$1" orgv 64 "1 writethrough default 0")
-	wipe_local "$2" && dmsetup create v --table "$t" && put_v a && "$IO" fdatasync /dev/mapper/v && dev_drop_writes orgv &&
+	wipe_local "$1" && wipe_local "$2" && dmsetup create v --table "$t" && put_v a && "$IO" fdatasync /dev/mapper/v && dev_drop_writes orgv &&
 		put_v b && dev_fail_writes orgv && fails_unasked && dev_heal orgv
 }
 put_v() { head -c 32768 /dev/zero | tr '\0' "$1" | dd of=/dev/mapper/v bs=32k count=1 oflag=direct conv=notrunc status=none; }
