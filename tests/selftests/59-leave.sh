@@ -115,7 +115,13 @@ crashes_away()
 		[ "$(revived)" = "$REVIVED" ]
 }
 
-owner_restarts() { dev_hold org1 1 200 && dmsetup remove c1 && circle_node_create 1 1 "2 3" && wait_for 60 "floor 1" whole 1 1 && not_due 2; }
+# It knows nothing of it, until that peer says so again, which may be at once.
+owner_restarts()
+{
+	local mark
+	dev_hold org1 1 200 && dmsetup remove c1 && mark=$(log_mark) && circle_node_create 1 1 "2 3" && wait_for 60 "floor 1" whole 1 1 &&
+		{ not_due 2 || log_since "$mark" | grep -q 'peer 2 leaves in order'; }
+}
 degree_raised()
 {
 	put 1 degree 2 && wait_for 60 "degree 2" circle_is c1 degree 2 && wait_for 60 "floor 2" whole 2 2 &&
