@@ -55,7 +55,8 @@ const char *circle_node_may_follow(const struct circle_node *old, const struct c
 /*
  * preresume of a node that was not live before: another one of this mapped device, *before, if
  * there is one, ends as far as it would be in the way. When the new one is ready to serve: handed
- * over. -EBUSY: not possible; of a local cache this node is refused from then on.
+ * over. -EBUSY: not possible; of a local cache this node is refused from then on. In any case
+ * it has now what the host's next FLUSH is to report.
  */
 int circle_hand_over(struct circle_node *node, const struct circle_devices *dev,
 		     const struct circle_config *conf, struct circle_node **before);
