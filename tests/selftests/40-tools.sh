@@ -58,8 +58,8 @@ restore() { dd if=/tmp/keep of=/dev/mapper/meta bs=64k oflag=direct status=none;
 
 write_some()	# <seek, 32 KiB blocks>: whole blocks, and pieces of others
 {
-	head -c 524288 /dev/urandom | dd of=/dev/mapper/c bs=32k seek="$1" oflag=direct status=none &&
-		head -c 20480 /dev/urandom | dd of=/dev/mapper/c bs=4k seek=$(($1 * 8 + 203)) \
+	head -c 524288 /dev/urandom | dd iflag=fullblock of=/dev/mapper/c bs=32k seek="$1" oflag=direct status=none &&
+		head -c 20480 /dev/urandom | dd iflag=fullblock of=/dev/mapper/c bs=4k seek=$(($1 * 8 + 203)) \
 			oflag=direct conv=notrunc status=none &&
 		head -c 1536 /dev/urandom | dd of=/dev/mapper/c bs=512 seek=$(($1 * 64 + 1781)) \
 			oflag=direct conv=fdatasync,notrunc status=none

@@ -196,7 +196,7 @@ told_late()	# <suffix of the SSD in use> <of the next>
 	wipe_local "$1" && wipe_local "$2" && dmsetup create v --table "$t" && put_v a && "$IO" fdatasync /dev/mapper/v && dev_drop_writes orgv &&
 		put_v b && dev_fail_writes orgv && fails_unasked && dev_heal orgv
 }
-put_v() { head -c 32768 /dev/zero | tr '\0' "$1" | dd of=/dev/mapper/v bs=32k count=1 oflag=direct conv=notrunc status=none; }
+put_v() { head -c 32768 /dev/zero | tr '\0' "$1" | dd of=/dev/mapper/v bs=32k count=1 iflag=fullblock oflag=direct conv=notrunc status=none; }
 # A promotion FLUSHes the origin before it calls anything clean.
 fails_unasked()
 {
