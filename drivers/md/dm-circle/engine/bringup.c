@@ -347,15 +347,18 @@ int circle_node_resume(struct circle_node *node, const struct circle_devices *de
 static void clean_again(struct circle_node *node, bool served, bool sure)
 {
 	struct circle_meta *m = node->meta;
+	bool tidy;
 
 	mutex_lock(&m->lock);
-	if ((m->sb.flags & CIRCLE_SBF_CLEAN) && (served || m->next_lsn > m->sb.tail_lsn) &&
-	    !__circle_meta_commit(m, true)) {
-		if (served)
-			m->sb.tidy = __circle_serve_tidy(node) && sure;
+	if (!(m->sb.flags & CIRCLE_SBF_CLEAN) || (!served && m->next_lsn == m->sb.tail_lsn))
+		goto out;
+	tidy = served && circle_serve_tidy(node) && sure;
+	if (!__circle_meta_commit(m, true)) {
+		m->sb.tidy = tidy;
 		if (__circle_meta_checkpoint(m))
 			m->sb.tidy = false;
 	}
+out:
 	mutex_unlock(&m->lock);
 }
 

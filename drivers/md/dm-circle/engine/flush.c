@@ -3,11 +3,31 @@
  * flush: a FLUSH of the host (R12): the cache device's data and the journal, the origin's
  * volatile cache, and the holders, in parallel. Never completes before. When the journal cannot be
  * written, what is dirty is written back instead, and then the origin is flushed.
+ *
+ * device-mapper makes a FLUSH of its own of one that comes with data, as a journal's last block
+ * does, and drops its error. So that this is not taken for durable, what is written with FUA right
+ * behind a FLUSH that failed fails too.
  */
 #include <linux/device-mapper.h>
 #include "degrade.h"
 #include "origin.h"
 #include "replicate.h"
+
+#define RIGHT_BEHIND	(10 * HZ)
+
+bool circle_flush_failed(struct circle_node *node)
+{
+	unsigned long when = READ_ONCE(node->flush_failed) ? xchg(&node->flush_failed, 0) : 0;
+
+	return when && time_before(jiffies, when + RIGHT_BEHIND);
+}
+
+static void end(struct circle_io *io)
+{
+	if (io->status && io->status != BLK_STS_DM_REQUEUE)
+		WRITE_ONCE(io->node->flush_failed, jiffies ?: 1);
+	circle_io_end(io);
+}
 
 /* Once, as fsync does: what had been completed was lost, by somebody's FLUSH or by the SSD. */
 static void tell_loss(struct circle_io *io)
@@ -20,7 +40,7 @@ static void over(struct circle_io *io)
 {
 	if (!io->status || io->status == BLK_STS_DM_REQUEUE)	/* who fails anyway leaves it */
 		tell_loss(io);
-	circle_io_end(io);
+	end(io);
 }
 
 static void flush_origin(struct circle_io *io)
@@ -40,7 +60,7 @@ static void drained(struct circle_waiter *w, int err)
 		return;
 	}
 	io->status = err == -EAGAIN && io->node->requeue ? BLK_STS_DM_REQUEUE : BLK_STS_IOERR;
-	circle_io_end(io);
+	end(io);
 }
 
 static void parts_over(struct circle_io *io)

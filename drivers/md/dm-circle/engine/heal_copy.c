@@ -234,13 +234,13 @@ static bool gives_way(struct circle_heal_op *op)
 }
 
 /*
- * Before the last part: a device that dropped what was read is to say so now. Once somebody holds
- * the block, that copy is believed instead of what is lost. And before a revival: a restart may
- * take a tag in our journal, and the peer's, which is the same, for the same content.
+ * Before the last part: a device that dropped what was read is to say so now. And before a revival:
+ * a restart may take a tag in our journal, and the peer's, which is the same, for the same content;
+ * but if somebody holds the block, that copy is believed instead of what is lost.
  */
 static bool flush_first(struct circle_heal_op *op)
 {
-	return op->held || (circle_cache_flush(op->node) && still_good(op));
+	return circle_cache_flush(op->node) && still_good(op);
 }
 
 static enum outcome copy(struct circle_heal_op *op)
@@ -302,7 +302,7 @@ static enum outcome bring(struct circle_heal_op *op)
 	enum outcome got;
 
 	if (op->revive) {
-		if (!flush_first(op))
+		if (!op->held && !flush_first(op))
 			return NOTHING;
 		if (revived(op, &got))
 			return got;

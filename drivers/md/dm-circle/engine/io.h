@@ -43,7 +43,7 @@ struct circle_io {
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	bool flush_behind;	/* and its last device has a volatile cache */
 	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
-	int origin_errors, origin_away;	/* when it wrote to the origin */
+	int origin_errors, origin_away, origin_gone;	/* when it wrote to the origin */
 	int doubts;		/* FLUSHes of the cache device that had failed then */
 	struct circle_flush_wait flush;
 	void *write;			/* replicate.c's part */
@@ -135,5 +135,7 @@ void circle_discard_step(struct circle_io *io);
 void circle_flush_step(struct circle_io *io);
 /* Any context: is the cache device's own FLUSH all that a FLUSH now takes? */
 bool circle_flush_is_plain(struct circle_node *node);
+/* Any context: a write with FUA comes behind a FLUSH that failed. Once. */
+bool circle_flush_failed(struct circle_node *node);
 
 #endif

@@ -201,7 +201,8 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 
 	init(io, node, bio, sector);
 	trace_circle_map(node, (__force u32)bio_op(bio), io->block, io->start, io->len);
-	if (node->circle && READ_ONCE(node->circle->role) != CIRCLE_ROLE_OWNER) {
+	if ((node->circle && READ_ONCE(node->circle->role) != CIRCLE_ROLE_OWNER) ||
+	    (unlikely(io->fua) && circle_flush_failed(node))) {
 		io->status = BLK_STS_IOERR;
 		circle_io_end(io);
 		return DM_MAPIO_SUBMITTED;

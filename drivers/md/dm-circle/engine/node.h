@@ -141,7 +141,7 @@ struct circle_node {
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
-	atomic_t origin_away;		/* requests that it refused as one does that is not there */
+	atomic_t origin_away, origin_gone;	/* it refused requests as if, or since, it was away */
 	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
 	bool loss_untold;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */
@@ -153,7 +153,7 @@ struct circle_node {
 	bool ssd_bad;			/* errors, or a FLUSH failed: not used; READ_ONCE */
 	bool origin_bad;		/* the last write to it failed; READ_ONCE */
 	struct circle_repair repair;
-	unsigned long last_io;		/* jiffies of the last host request */
+	unsigned long last_io, flush_failed;	/* jiffies: the host's last; FLUSH, or 0: flush.c */
 	bool bg_stop;			/* background work is to end; READ_ONCE */
 	bool replaced;			/* another node takes its place; list_lock */
 	bool refused, force_helps;	/* it could not take another's; preresume's own */

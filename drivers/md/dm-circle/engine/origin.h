@@ -25,6 +25,19 @@ static inline void circle_origin_answered(struct circle_node *node, bool error)
 		WRITE_ONCE(node->origin_bad, error);
 }
 
+/* Any context: it is not there, and what the host was told is may be lost with its volatile cache.
+ * IOERR is most often about a place: that alone does not make a FLUSH of the host fail.
+ */
+static inline void circle_origin_gone(struct circle_node *node)
+{
+	if (!bdev_write_cache(node->origin))
+		return;
+	atomic_inc(&node->origin_gone);
+	smp_mb__after_atomic();		/* pairs with the one in finished(), through.c */
+	if (atomic64_read(&node->acked_through) > atomic64_read(&node->origin_flushed))
+		WRITE_ONCE(node->loss_untold, true);
+}
+
 /* Any context: how a request to the origin ended. One that was away may have lost what was not
  * flushed (R4); an error that is about the place or the request says nothing of that. TARGET may be
  * said of a read or a discard that a device does not know, but not of a write.
@@ -33,6 +46,14 @@ static inline void circle_origin_refused(struct circle_node *node, enum req_op o
 					 blk_status_t status)
 {
 	switch (status) {
+	case BLK_STS_OFFLINE:
+	case BLK_STS_TRANSPORT:
+	case BLK_STS_TIMEOUT:
+		circle_origin_gone(node);
+		fallthrough;
+	default:
+		atomic_inc(&node->origin_away);
+		return;
 	case BLK_STS_OK:
 	case BLK_STS_NOTSUPP:
 	case BLK_STS_NOSPC:
@@ -41,11 +62,8 @@ static inline void circle_origin_refused(struct circle_node *node, enum req_op o
 	case BLK_STS_AGAIN:
 		return;
 	case BLK_STS_TARGET:
-		if (op != REQ_OP_WRITE)
-			return;
-		fallthrough;
-	default:
-		atomic_inc(&node->origin_away);
+		if (op == REQ_OP_WRITE)
+			atomic_inc(&node->origin_away);
 	}
 }
 

@@ -269,8 +269,11 @@ static bool mark_stored(struct circle_write *w)
 		 w->departures == c->departures && c->role == CIRCLE_ROLE_OWNER &&
 		 !w->multi.ended;
 	/* as filled() says: if that is known by now, the origin gets no more than the host wrote */
-	if ((io->touched & ~io->whole) && circle_meta_data_bad(node->meta))
+	if ((io->touched & ~io->whole) && circle_meta_data_bad(node->meta)) {
 		enough = false;
+		if (io->touched & ~io->whole & circle_slot_dirty(node->slots, io->slot))
+			WRITE_ONCE(node->loss_untold, true);	/* the holders' may be mixed */
+	}
 	spin_unlock(&c->lock);
 	if (w->multi.ended && (sl->holders & ~(w->multi.ok | w->multi.rejected)))
 		sl->flags |= CIRCLE_SLOT_UNSURE;	/* until strike_off() */

@@ -313,6 +313,7 @@ struct circle_server *circle_server_start(struct circle_node *node, struct net *
 	if (!srv)
 		return ERR_PTR(-ENOMEM);
 	circle_set_load(srv);
+	srv->doubts = atomic_read(&node->meta->data_errors);
 	draw_instance(node);
 	l = circle_listener_start(net, addr, accepted, srv);
 	if (IS_ERR(l)) {
@@ -359,9 +360,20 @@ static bool wait_one(struct circle_server *srv)
 /* What this instance promised is void: its owners find another one. */
 void circle_serve_renounce(struct circle_server *srv)
 {
+	int doubts = atomic_read(&srv->node->meta->data_errors);
+
 	WRITE_ONCE(srv->renounced, true);
 	draw_instance(srv->node);
+	spin_lock_irq(&srv->lock);
+	if (doubts > srv->doubts)
+		smp_store_release(&srv->doubts, doubts);	/* pairs with encode_own() */
+	spin_unlock_irq(&srv->lock);
 	close_all(srv);
+}
+
+bool circle_session_doubted(const struct circle_session *s)
+{
+	return s->doubts != atomic_read(&s->srv->node->meta->data_errors);
 }
 
 bool circle_server_stop(struct circle_server *srv)

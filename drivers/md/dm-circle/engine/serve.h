@@ -42,10 +42,10 @@ struct circle_server *circle_server_start(struct circle_node *node, struct net *
  */
 bool circle_server_stop(struct circle_server *srv);
 /*
- * serve_park.c, after that, all committed, meta->lock held, process context. True: once there was
- * a checkpoint, the metadata device has all tags, and each replica has all that its tag covers.
+ * serve_park.c, after that, process context. True: once there were a commit and a checkpoint, the
+ * metadata device has all tags, and each replica has all that its tag covers.
  */
-bool __circle_serve_tidy(struct circle_node *node);
+bool circle_serve_tidy(struct circle_node *node);
 
 /* Any context: slots lent, how many may be, sessions connected. */
 struct circle_server_stats {

@@ -8,6 +8,7 @@
  * - a slot is FILLING (not listed, not on disk) until the first frame without FILL is stored, and
  *   that frame waits for all before it;
  * - a replica of which a write failed is LOST: neither read, written nor listed until released;
+ * - what the cache device may have dropped is given to nobody who does not know of it yet;
  * - a block that was refused is refused for a while, or until released, since the owner may have
  *   sent more of it before it heard of the refusal.
  */
@@ -202,6 +203,10 @@ static u16 __anew(struct circle_req *req, struct circle_shard *sh, u32 n)
 	return __new_slot(req, sh);
 }
 
+/*
+ * What was let in is carried out, also if another owner's FENCE waits for it: were one frame of two
+ * refused, the other would be a replica with a hole.
+ */
 static u16 take_slot(struct circle_req *req)
 {
 	struct circle_slots *slots = req->s->srv->node->slots;
@@ -214,9 +219,7 @@ static u16 take_slot(struct circle_req *req)
 	n = __circle_slot_find(slots, sh, req->owner, req->f.block);
 	sl = n == CIRCLE_NO_SLOT ? NULL : &slots->slot[n];
 	req->slot = n;
-	if (!circle_set_current(req))
-		status = CIRCLE_WS_FENCED;
-	else if (!sl)
+	if (!sl)
 		status = __new_slot(req, sh);
 	else if (circle_slot_parked(sl))
 		status = __anew(req, sh, n);
@@ -277,7 +280,7 @@ static void stored(struct circle_req *req)
 	struct circle_node *node = srv->node;
 	struct circle_shard *sh = req->range.shard;
 	LIST_HEAD(wake);
-	bool lost;
+	bool bad;
 
 	if (req->err)	/* before a commit can say that the replica is not there */
 		circle_meta_renounce(node->meta);
@@ -286,7 +289,7 @@ static void stored(struct circle_req *req)
 		__lose(req, sh);
 	else if (__store(req, sh))
 		req->msg.f.flags |= CIRCLE_WF_DURABLE;
-	lost = node->slots->slot[req->slot].flags & CIRCLE_SLOT_LOST;
+	bad = node->slots->slot[req->slot].flags & CIRCLE_SLOT_LOST;
 	__circle_range_unlock(&req->range, &wake);
 	spin_unlock_irq(&sh->lock);
 	circle_range_wake(&wake);
@@ -296,9 +299,10 @@ static void stored(struct circle_req *req)
 		circle_commit_kick(node);
 		circle_serve_renounce(req->s->srv);
 	}
-	if (!lost)
+	bad |= circle_session_doubted(req->s);
+	if (!bad)
 		circle_stat_add(node->stats, CIRCLE_STAT_SERVED, 1);
-	circle_req_answer(req, lost ? CIRCLE_WS_IO : CIRCLE_WS_OK);
+	circle_req_answer(req, bad ? CIRCLE_WS_IO : CIRCLE_WS_OK);
 }
 
 static void replicate_step(struct circle_req *req);
@@ -324,7 +328,7 @@ static void replicate_step(struct circle_req *req)
 	struct circle_node *node = req->s->srv->node;
 	u16 status = CIRCLE_WS_IO;
 
-	if (!READ_ONCE(node->meta->failed))
+	if (!READ_ONCE(node->meta->failed) && !circle_meta_data_bad(node->meta))
 		status = take_slot(req);
 	circle_reclaim_kick(node);
 	if (status == CIRCLE_WS_OK)
@@ -367,7 +371,7 @@ void circle_serve_replicate(struct circle_req *req)
 
 static void fetched(struct circle_req *req)
 {
-	if (req->err) {
+	if (req->err || circle_session_doubted(req->s)) {
 		unlock_and_answer(req, CIRCLE_WS_IO);
 		return;
 	}

@@ -35,33 +35,32 @@ static bool __trusted(const struct circle_node *node, const struct circle_slot *
 	       (!loaded || node->circle->tidy);
 }
 
-/* meta->lock held. False: it was not tidy when it was loaded, and is here still. */
-static bool __tidy_slot(struct circle_node *node, u32 n)
+/* Its tag is to be durable. False: it was not tidy when it was loaded, and is here still. */
+static bool tidy_slot(struct circle_node *node, u32 n)
 {
 	struct circle_slot *sl = &node->slots->slot[n];
 	struct circle_shard *sh;
 	unsigned long flags;
-	bool tidy = true, tagged = false;
+	bool tidy = true;
 
 	if (!READ_ONCE(sl->owner) || !circle_slot_lock(node->slots, n, &sh, &flags))
 		return true;
 	if (sl->owner && !(sl->flags & (CIRCLE_SLOT_FILLING | CIRCLE_SLOT_LOST))) {
 		tidy = __trusted(node, sl);
-		tagged = sl->flags & CIRCLE_SLOT_TAGGED;
+		if (sl->flags & CIRCLE_SLOT_TAGGED)
+			circle_slot_changed(node->slots, n);
 	}
 	spin_unlock_irqrestore(&sh->lock, flags);
-	if (tagged)
-		__circle_meta_stale(node->meta, n);
 	return tidy;
 }
 
-bool __circle_serve_tidy(struct circle_node *node)
+bool circle_serve_tidy(struct circle_node *node)
 {
 	bool tidy = true;
 	u32 n;
 
 	for (n = 0; n < node->slots->nr; n++) {
-		tidy &= __tidy_slot(node, n);
+		tidy &= tidy_slot(node, n);
 		if (!(n & 0xfff))
 			cond_resched();
 	}

@@ -252,12 +252,14 @@ static void encode_own(struct circle_session *s, u32 client)
 		.features = CIRCLE_HF_WANTS | CIRCLE_HF_KEEPS | CIRCLE_HF_LEAVES,
 		.node_id = node->conf.id,
 		.peer_id = client,
-		.instance = READ_ONCE(node->circle->instance),
 		.block_sectors = node->geom.block_sectors,
 		.page_sectors = node->geom.page_sectors,
 		.origin_sectors = node->origin_sectors,
 	};
 
+	/* One that is older than what we have heard of is refused its data. */
+	s->doubts = smp_load_acquire(&s->srv->doubts);
+	h.instance = READ_ONCE(node->circle->instance);
 	/* The client's own: ours is what admits others to our replicas. */
 	memcpy(h.set_uuid, s->uuid, CIRCLE_UUID_SIZE);
 	memcpy(h.domain, node->circle->domain, CIRCLE_DOMAIN_SIZE);

@@ -74,6 +74,7 @@ struct circle_server {
 	struct circle_stash stash;	/* its own lock */
 	u32 asked, durable;		/* tickets of commits: last one taken, last one over */
 	bool renounced;			/* since it was loaded: nothing is kept; READ_ONCE */
+	int doubts;			/* of meta's data_errors, the instance knows of so many */
 	struct circle_set set[CIRCLE_MAX_OWNERS];
 };
 
@@ -96,6 +97,7 @@ struct circle_session {
 	struct list_head link;		/* server->sessions */
 	enum circle_session_state state;
 	u64 epoch;			/* of the set, when this session fenced; 0: it did not */
+	int doubts;			/* the server's, when the client was told the instance */
 	u16 owner;			/* set[owner - 1]; 0: not known yet */
 	u16 version;
 	u32 node_id;
@@ -138,6 +140,8 @@ struct circle_serve_buf *circle_serve_buf_get(struct circle_session *s, u32 len)
 void circle_serve_buf_put(struct circle_serve_buf *buf);
 u32 circle_serve_buf_size(const struct circle_server *srv);	/* bytes: the largest payload */
 void circle_serve_renounce(struct circle_server *srv);	/* process context */
+/* Any context: a FLUSH of the cache device failed, which the client was not told by an instance. */
+bool circle_session_doubted(const struct circle_session *s);
 u32 circle_serve_limit(struct circle_server *srv);	/* slots lent at most */
 u32 circle_serve_space(struct circle_server *srv);
 u32 circle_serve_wanted(struct circle_server *srv);	/* slots that are wanted back */

@@ -29,6 +29,8 @@ static void finished(struct circle_io *io)
 		smp_mb();
 		if (!io->settled && io->origin_errors != atomic_read(&node->origin_errors))
 			io->status = BLK_STS_IOERR;
+		else if (io->origin_gone != atomic_read(&node->origin_gone))
+			WRITE_ONCE(node->loss_untold, true);
 	}
 	circle_io_end(io);
 }
@@ -40,20 +42,27 @@ static void acknowledge(struct circle_io *io)
 		finished(io);
 }
 
-/* Nothing durable says that they are not dirty any more: they stay so, and the write fails. */
+/*
+ * Nothing durable says that they are not dirty any more: they stay so, and the write fails. Clean
+ * ones that stand there as dirty are: the origin has what failed by now, and a crash would undo
+ * that; not beside pages that are lost, which would be dirty, too.
+ */
 static void unmarked_in_vain(struct circle_io *io)
 {
 	struct circle_slots *s = io->node->slots;
 	struct circle_shard *sh = io->range.shard;
+	u64 pages = io->undo | io->undo_clean, dirty = pages;
 	unsigned long flags;
 
-	if (!(io->undo | io->undo_clean))
+	if (!pages)
 		return;
 	spin_lock_irqsave(&sh->lock, flags);
-	if (__circle_slot_find(s, sh, 0, io->block) == io->slot)
-		__circle_slot_set(s, sh, io->slot,
-				  circle_slot_valid(s, io->slot) | io->undo | io->undo_clean,
-				  circle_slot_dirty(s, io->slot) | io->undo);
+	if (__circle_slot_find(s, sh, 0, io->block) == io->slot) {
+		if (s->slot[io->slot].flags & CIRCLE_SLOT_LOST)
+			dirty = io->undo;
+		__circle_slot_set(s, sh, io->slot, circle_slot_valid(s, io->slot) | pages,
+				  circle_slot_dirty(s, io->slot) | dirty);
+	}
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
 
@@ -279,6 +288,7 @@ static void save_parts(struct circle_io *io)
 		return;
 	io->origin_errors = atomic_read(&io->node->origin_errors);	/* before the first write */
 	io->origin_away = atomic_read(&io->node->origin_away);
+	io->origin_gone = atomic_read(&io->node->origin_gone);
 	io->doubts = atomic_read(&io->node->meta->data_errors);
 	io->settled = false;
 	io->cache_failed = false;
@@ -353,6 +363,7 @@ bool circle_through_map(struct circle_io *io, struct bio *bio)
 		return false;
 	trace_circle_through(node, io->block, io->start, io->len);
 	io->origin_errors = atomic_read(&node->origin_errors);	/* before the write */
+	io->origin_gone = atomic_read(&node->origin_gone);
 	io->doubts = atomic_read(&node->meta->data_errors);
 	io->settled = false;
 	io->ended = written;

@@ -32,12 +32,6 @@ void circle_meta_capture(struct circle_meta *m, u32 n, struct circle_slot_state 
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
 
-void __circle_meta_stale(struct circle_meta *m, u32 n)
-{
-	lockdep_assert_held(&m->lock);
-	__set_bit(n / CIRCLE_SLOTS_PER_MB, m->stale);
-}
-
 /* Room for one full commit, and never the whole ring: an empty and a full one must differ. */
 static bool room(const struct circle_meta *m)
 {

@@ -194,7 +194,4 @@ static inline enum circle_meta_mode circle_meta_mode(const struct circle_meta *m
  */
 void circle_meta_capture(struct circle_meta *m, u32 n, struct circle_slot_state *st);
 
-/* m->lock held. The next checkpoint writes slot n's page of the table as it is in memory then. */
-void __circle_meta_stale(struct circle_meta *m, u32 n);
-
 #endif

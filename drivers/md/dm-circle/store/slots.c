@@ -556,11 +556,18 @@ void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_s
 	st->gen = sl->gen;
 }
 
-/* Pairs with next_changed(): bit first, then summary; the reader clears in the other order. */
+/*
+ * Pairs with next_changed(): bit first, then summary; the reader clears in the other order. Counted
+ * before it can be committed: who is in between would make all look settled.
+ */
 void circle_slot_changed(struct circle_slots *s, u32 n)
 {
-	if (!test_and_set_bit(n, s->changed))
+	smp_mb();		/* what changed; pairs with next_changed(): captured, or set again */
+	if (!test_bit(n, s->changed)) {
 		atomic_inc(&s->nr_changed);
+		if (test_and_set_bit(n, s->changed))
+			atomic_dec(&s->nr_changed);
+	}
 	smp_mb__after_atomic();	/* pairs with next_changed() */
 	set_bit(n / BITS_PER_LONG, s->changed_sum);
 }
@@ -584,6 +591,7 @@ u32 circle_slot_next_changed(struct circle_slots *s, u32 *cursor)
 		n = w * BITS_PER_LONG + __ffs(READ_ONCE(s->changed[w]));
 		clear_bit(n, s->changed);
 		atomic_dec(&s->nr_changed);
+		smp_mb__after_atomic();	/* the mark, before the state; circle_slot_changed() */
 		*cursor = w * BITS_PER_LONG;
 		return n;
 	}
