@@ -145,9 +145,17 @@ other_origin()
 	node_exec 1 dmsetup create c1 --table "$line" &
 	pid=$!
 	wait_for 30 "a start that waits for a peer" eval "log_since $MARK | grep -q 'waiting up to'" &&
-		node_exec 1 dmsetup load c1 --table "${line/org1/org3}" && circle_node_create 2 0 "" && wait "$pid" || return 1
-	! node_exec 1 dmsetup resume c1 2>/dev/null && log_since "$MARK" | grep -q 'cannot be changed by a reload' &&
-		node_exec 1 dmsetup load c1 --table "$line" && resume && circle_drain c1 && dmsetup remove c1 c2
+		! node_exec 1 dmsetup load c1 --table "${line/org1/org3}" 2>/dev/null && log_since "$MARK" | grep -q 'cannot be changed by a reload' &&
+		circle_node_create 2 0 "" && wait "$pid" && node_exec 1 dmsetup load c1 --table "$line" && resume
+}
+# A degree that the peers of the first line do not suffice for: nothing more would be cached.
+more_peers()
+{
+	local line
+	line=$(circle_table /dev/mapper/org1 128 /dev/mapper/meta1 /dev/mapper/ssd1 "1 writeback" "default 0" "$(circle_args 1 2 "2 3")")
+	MARK=$(log_mark)
+	! node_exec 1 dmsetup load c1 --table "$line" 2>/dev/null && log_since "$MARK" | grep -q 'above the number of peers' &&
+		circle_drain c1 && dmsetup remove c1 c2
 }
 
 local_line() { table_of $((31 * 2048)) "meta$1" "ssd$1" org 64 "1 ${2:-writeback} default 0"; }
@@ -248,6 +256,7 @@ ktap_test "one that lends to another" eval "wipe '' && wipe b && node_exec 1 dms
 ktap_test "is exchanged: what it held for others is held again" lent_again
 ktap_test "remove again" dmsetup remove c1 c2 c3
 ktap_test "another origin, loaded while the first table starts: refused" other_origin
+ktap_test "a higher degree with another peer: refused" more_peers
 
 N=c
 ktap_test "a local cache" dmsetup create c --table "$(local_line "")"

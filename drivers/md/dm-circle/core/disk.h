@@ -170,6 +170,8 @@ static inline bool circle_slot_state_ok(const struct circle_slot_state *s, u64 a
 		       !s->dirty && !s->seq && !s->gen;
 	if ((s->valid & ~all_pages) || (s->dirty & ~s->valid))
 		return false;
+	if ((s->flags & CIRCLE_SLOT_LOST) && (s->owner || !s->dirty))
+		return false;
 	if (s->block > CIRCLE_MAX_BLOCK || s->seq > CIRCLE_MAX_SEQ || s->gen > CIRCLE_MAX_GEN)
 		return false;
 	return s->owner || s->block < nr_blocks;

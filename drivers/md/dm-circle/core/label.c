@@ -303,17 +303,19 @@ static void note_mine(struct judge *j, unsigned int newest, const enum verdict *
 	v->max_seq = le64_to_cpu(copy_at(j, j->my_id, newest)->seq);
 }
 
+static bool taking(const struct circle_disk_label *d)
+{
+	return le16_to_cpu(d->state) == CIRCLE_LS_TAKING;
+}
+
 /*
  * Of two labels of one generation: one that is only taking has withdrawn, or will; it must not hide
  * what the other, which went on, says of its view.
  */
 static bool beats(const struct circle_disk_label *a, const struct circle_disk_label *b)
 {
-	bool ta = le16_to_cpu(a->state) == CIRCLE_LS_TAKING;
-	bool tb = le16_to_cpu(b->state) == CIRCLE_LS_TAKING;
-
-	if (ta != tb)
-		return tb;
+	if (taking(a) != taking(b))
+		return taking(b);
 	return le64_to_cpu(a->activation) > le64_to_cpu(b->activation);
 }
 
@@ -329,6 +331,7 @@ static int note_valid(struct judge *j, u32 id, unsigned int copy)
 		if (gen < le64_to_cpu(c->generation))
 			return 0;
 		j->v->tie = gen == le64_to_cpu(c->generation);
+		j->v->rival = j->v->tie && (j->v->rival || (!taking(d) && !taking(c)));
 		if (j->v->tie && !beats(d, c))
 			return 0;
 	}

@@ -47,7 +47,8 @@ struct circle_label_view {
 	int status;
 	u32 where;		/* byte offset of the first offending copy */
 	u32 current_id;		/* place of the label with the highest (generation, activation) */
-	bool tie;		/* another place has the same generation */
+	bool tie;		/* another place has the same generation, */
+	bool rival;		/* ... and more than one of those is not only taking */
 	u64 max_seq;		/* highest seq of my own place, 0 if none */
 	u32 my_copy;		/* copy of my place to be written next: not the newest valid one */
 	bool my_valid;

@@ -207,7 +207,7 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 {
 	node->conf = *conf;
 	WRITE_ONCE(node->ssd_bad, circle_meta_data_bad(node->meta));	/* errors: tried again */
-	node->repair.retired = 0;
+	atomic_set(&node->repair.retired, 0);
 	if (node->origin_dev != dev->origin->bd_dev) {	/* by whoever had it before, perhaps */
 		circle_origin_wrote(node);
 		circle_raise(&node->acked_through, atomic64_read(&node->origin_written));
@@ -263,13 +263,12 @@ static int follow(struct circle_node *node, const struct circle_devices *dev,
 }
 
 /* The constructor may have been before the first resume's end, and not have known. */
-static bool same_place(const struct circle_node *node, const struct circle_devices *dev)
+static bool has_peers(const struct circle_node *node, const struct circle_config *conf)
 {
-	if (!node->circle ||
-	    (node->origin_dev == dev->origin->bd_dev &&
-	     node->circle->label_dev->bd_dev == (dev->label ?: dev->origin)->bd_dev))
+	if (!node->circle || conf->degree <= circle_peers_configured(node->circle))
 		return true;
-	CIRCLE_ERR("origin and label of a circle cannot be changed by a reload: load the old table again");
+	CIRCLE_ERR("degree %u is above the number of peers, which do not change by a reload: load the old table again",
+		   conf->degree);
 	return false;
 }
 
@@ -284,7 +283,7 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		CIRCLE_ERR("%s", error);
 	if (r)
 		return r;
-	if (!first && !same_place(node, dev))
+	if (!first && !has_peers(node, conf))
 		return -EINVAL;
 	if (!first)		/* perhaps it never was resumed; or they have failed */
 		circle_meta_load_rest(node->meta, true);

@@ -155,6 +155,15 @@ struct circle_peer *circle_peer_add(struct circle_circle *c, u32 id, const struc
 	return p;
 }
 
+unsigned int circle_peers_configured(const struct circle_circle *c)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < c->nr_peers; i++)
+		n += c->peer[i].configured;
+	return n;
+}
+
 /* The first table's line. A later one may change degree and nothing else, for now. */
 int circle_circle_config(struct circle_circle *c, const struct circle_config *conf)
 {

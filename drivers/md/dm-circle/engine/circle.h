@@ -162,8 +162,7 @@ struct circle_circle {
 	u64 instance;			/* core/recover.h; drawn by the server; READ_ONCE */
 	bool tidy;			/* what was loaded of others' has all that its tags cover */
 	u8 domain[CIRCLE_DOMAIN_SIZE];
-	unsigned int timeout_ms, lend;	/* settings; READ_ONCE */
-	u32 degree;			/* wish; READ_ONCE */
+	unsigned int timeout_ms, lend, degree;	/* settings, degree a wish; READ_ONCE */
 
 	spinlock_t lock;		/* irq-safe; covers role to place_next, and multis' masks */
 	enum circle_role role;
@@ -234,6 +233,7 @@ unsigned int circle_patience_ms(const struct circle_circle *c);
 struct circle_circle *circle_circle_create(struct circle_node *node);
 void circle_circle_destroy(struct circle_circle *c);
 int circle_circle_config(struct circle_circle *c, const struct circle_config *conf);
+unsigned int circle_peers_configured(const struct circle_circle *c);	/* by the first table */
 /* May the owner write to origin or label, or acknowledge a write-through (R5)? Any context. */
 bool circle_lease_ok(const struct circle_node *node);
 

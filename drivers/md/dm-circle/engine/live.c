@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "../log.h"
+#include "degrade.h"
 #include "origin.h"
 #include "replicate.h"
 #include "steward.h"
@@ -22,6 +23,7 @@
 #define RETRY	HZ
 #define AFTER	(4 * HZ)	/* more, when the origin refused something */
 #define REREAD	(10 * HZ)
+#define STANDS	(30 * HZ)	/* so long nothing got on */
 #define CAREFUL	(10 * HZ)	/* after the last refusal: longer than to the next try */
 
 /* lock held */
@@ -131,6 +133,23 @@ static void renew(struct circle_live *l)
 	circle_live_renew(l);
 }
 
+/*
+ * Metadata that failed: a FLUSH waits until nothing is left that only slots and holders have. As
+ * for write-back it fails if that does not come: an origin, or a peer, that is away.
+ */
+static void end_drains(struct circle_live *l)
+{
+	struct circle_node *node = l->r.node;
+	u32 left = READ_ONCE(l->left) + READ_ONCE(l->fresh) + atomic_read(&node->slots->nr_old);
+
+	if (left != l->left_before || !READ_ONCE(node->meta->voided)) {
+		l->left_before = left;
+		l->stands = jiffies;
+	} else if (time_after(jiffies, l->stands + STANDS)) {
+		circle_drain_end(node, -EIO);
+	}
+}
+
 void circle_live_round(struct circle_node *node)
 {
 	struct circle_live *l = node->live;
@@ -156,6 +175,7 @@ void circle_live_round(struct circle_node *node)
 		circle_live_read_again(l);
 	if (finish(l))
 		return;
+	end_drains(l);
 	spin_lock_irq(&l->lock);
 	__circle_live_kick(l);
 	spin_unlock_irq(&l->lock);
@@ -313,8 +333,12 @@ static void judge_block(struct circle_live *l, u32 won)
 {
 	const struct circle_copy *w = &l->r.copy[won], *c;
 	u32 same = circle_live_holders(l, won, l->r.counted);
-	/* Who was not there has other versions, maybe; who restarted may turn out to have one. */
-	bool other = (l->r.node->circle->old_view | l->r.node->circle->asked) & ~l->r.counted;
+	/*
+	 * Who was not there has other versions, maybe; who restarted may turn out to have one, also
+	 * of the same tag, which is not sure to be durable with what it names.
+	 */
+	bool other = l->weak ||
+		     ((l->r.node->circle->old_view | l->r.node->circle->asked) & ~l->r.counted);
 
 	for (c = w; c < l->r.copy + l->r.nr && c->block == w->block; c++)
 		other |= !circle_live_alike(w, c) || c->from == CIRCLE_FROM_SSD;
@@ -382,6 +406,28 @@ static void take_copies(struct circle_live *l, struct circle_recovery *r)
 	}
 }
 
+/* So many of those that count have each block as it will be: none, if the own SSD alone has it. */
+static u32 least_held(const struct circle_live *l, const struct circle_recovery *r, u32 floor)
+{
+	const struct circle_copy *w = r->copy, *c;
+	u32 i, n = 0;
+
+	for (i = 0; i < r->nr; i++) {
+		c = &r->copy[i];
+		if (circle_recover_wins(r, i)) {
+			w = c;
+			n = 0;
+		}
+		n += c->block == w->block && c->from != CIRCLE_FROM_SSD &&
+		     (l->r.counted >> c->from & 1) && circle_live_alike(w, c);
+		if (c->block == w->block && (i + 1 == r->nr || c[1].block != c->block))
+			floor = min(floor, n);
+		if (!(i % CHUNK))
+			cond_resched();
+	}
+	return floor;
+}
+
 /*
  * Those of the old view that are believed, and the copies that they have at least. With the own
  * SSD that may be none (R6).
@@ -421,6 +467,8 @@ int circle_live_begin(struct circle_node *node, struct circle_recovery *r)
 	if (!l)
 		return -ENOMEM;
 	err = count_on(l, own);
+	if (own && l->weak)
+		l->floor = least_held(l, r, l->floor);
 	if (!err)
 		err = circle_recover_flush_peers(&l->r, &l->drainer[0].call, true);
 	/* What the old owner wrote through may be in the origin's cache alone: no list has it. */

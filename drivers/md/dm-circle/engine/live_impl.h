@@ -107,6 +107,8 @@ struct circle_live {
 	bool empty;			/* the label counts nobody, durably; the steward's */
 	bool own;			/* the own SSD is one that may be asked; live_own.c */
 	u32 own_next;			/* where its sweep goes on; the steward's */
+	u32 left_before;		/* of all that a FLUSH may wait for; the same */
+	unsigned long stands;		/* since then (jiffies) it is so many; the same */
 };
 
 /* It may have lost what is not flushed. */

@@ -66,7 +66,11 @@ u32 circle_live_copies(const struct circle_live *l, u32 won)
 	return end_of(&l->r, won) - won;
 }
 
-/* COMPLETE: a block that only the SSD has is not dirty, since no peer that counts has it (R6). */
+/*
+ * COMPLETE: a block that only the SSD has is not dirty, since no peer that counts has it (R6). What
+ * stays is never newer than a peer's then, whatever its tag says: that of the peer may be durable
+ * in an older state than its data, and a recovery up to the last FLUSH goes by durable tags.
+ */
 static void drop_block(const struct circle_recovery *r, u32 i)
 {
 	struct circle_node *node = r->node;
@@ -84,6 +88,10 @@ static void drop_block(const struct circle_recovery *r, u32 i)
 			__circle_slot_set(node->slots, sh, n, dirty, dirty);
 		else
 			__circle_slot_unmap(node->slots, sh, n);
+		if (dirty && r->verdict == CIRCLE_COMPLETE) {
+			__circle_slot_set_tag(&node->slots->slot[n], 0, 0);
+			circle_slot_changed(node->slots, n);
+		}
 	}
 	spin_unlock_irq(&sh->lock);
 }

@@ -213,6 +213,8 @@ static bool __good(const struct circle_live *l, const struct circle_live_job *jo
 static void __drained(struct circle_live *l, const struct circle_live_job *job, int err)
 {
 	bool unread = err == -ENODATA || err == -ENOMEDIUM;
+	/* Not if the rest of it, which this job wrote, may be lost at the origin. */
+	bool sure = err != -ENODATA || __good(l, job);
 	u16 tries;
 
 	/* It is lost when all that may have it were there, and failed so often. */
@@ -223,7 +225,7 @@ static void __drained(struct circle_live *l, const struct circle_live_job *job, 
 	tries = l->state[job->i] & LIVE_TRIES;
 	if (!err)
 		__circle_live_set(l, job->i, __good(l, job) ? LIVE_DRAINED : LIVE_PENDING, 0);
-	else if (err == -EHOSTDOWN || (unread && tries == LIVE_TRIES))
+	else if (err == -EHOSTDOWN || (unread && tries == LIVE_TRIES && sure))
 		__circle_live_set(l, job->i, LIVE_UNREADABLE, err == -ENODATA ? LIVE_LOSE : 0);
 	else
 		__circle_live_set(l, job->i, LIVE_PENDING, LIVE_LATER);

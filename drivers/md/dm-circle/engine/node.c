@@ -169,6 +169,23 @@ out:
 	return node;
 }
 
+bool circle_node_place(struct circle_node *node, dev_t origin, dev_t label)
+{
+	bool same = true;
+
+	if (!node->circle)
+		return true;
+	mutex_lock(&list_lock);
+	if (!node->origin_dev) {
+		node->origin_dev = origin;
+		node->label_dev = label;
+	} else {
+		same = node->origin_dev == origin && node->label_dev == label;
+	}
+	mutex_unlock(&list_lock);
+	return same;
+}
+
 struct circle_node *circle_node_before(struct circle_node *node)
 {
 	struct circle_node *n, *before = NULL;

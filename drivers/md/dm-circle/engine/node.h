@@ -89,7 +89,7 @@ enum circle_node_state {
 struct circle_repair {
 	struct delayed_work work;
 	bool active;		/* there are sick slots; READ_ONCE */
-	u32 retired;		/* since the table was loaded */
+	atomic_t retired;	/* since the table was loaded, or as many as may be, and more */
 	atomic_t errors;	/* since `since` */
 	unsigned long since;	/* jiffies */
 	struct mutex spare_lock;	/* save.c: what it takes, when there is no memory */
@@ -105,12 +105,11 @@ struct circle_node {
 	dev_t meta_dev, cache_dev;
 	struct circle_config conf;	/* of the table that is live; changes only while quiet */
 	enum circle_node_state state;	/* changed by preresume and postsuspend alone */
-
 	struct circle_meta *meta;
 	struct circle_slots *slots;	/* meta's */
 	struct circle_geom geom;
 	struct block_device *origin, *cache;
-	dev_t origin_dev;		/* also when a table was refused, and took that with it */
+	dev_t origin_dev, label_dev;	/* also when a table was refused, and took those with it */
 	u64 origin_sectors, nr_blocks;
 	u32 gen;			/* this activation's generation */
 	atomic64_t seq;			/* of writes in this generation */
@@ -161,7 +160,6 @@ struct circle_node {
 
 	struct circle_circle *circle;	/* NULL: local cache */
 	struct circle_heal *heal;	/* the same */
-
 	struct circle_sysfs *sysfs;	/* the face's own */
 	void (*on_destroy)(struct circle_node *node);	/* called first when the node goes */
 };
@@ -173,6 +171,8 @@ struct circle_node {
 struct circle_node *circle_node_get(struct mapped_device *md, dev_t meta_dev, dev_t cache_dev,
 				    bool circle);
 void circle_node_put(struct circle_node *node);
+/* Constructor: false: a table of this circle has another origin or label (0: none). */
+bool circle_node_place(struct circle_node *node, dev_t origin, dev_t label);
 /*
  * preresume, whose end its table outlives: the other node of this mapped device, quiet, or NULL. It
  * is replaced from then on: no table gets it or resumes it any more.

@@ -39,7 +39,9 @@ static void closed(struct circle_conn *conn, int reason)
 	struct circle_peer *p = circle_conn_priv(conn);
 	struct circle_circle *c = p->node->circle;
 
-	if ((READ_ONCE(c->wait) & bit(p)) || READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
+	if ((READ_ONCE(c->wait) & bit(p)) ||
+	    (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER &&
+	     ((READ_ONCE(c->old_view) | READ_ONCE(c->asked)) & bit(p))))
 		circle_lease_doubt(p->node);
 	circle_call_fail_all(p, reason ?: -ECONNRESET);
 	spin_lock_irq(&p->lock);

@@ -15,6 +15,12 @@ static int find_label(struct circle_node *node, const struct circle_devices *dev
 	struct circle_circle *c = node->circle;
 	struct circle_super *sb = &node->meta->sb;
 
+	if (!blank && !sb->generation && !sb->next_generation)
+		blank = true;		/* no label was ever written for them */
+	if (!blank && sb->label_kind == CIRCLE_LABEL_TAIL && dev->label) {
+		CIRCLE_ERR("the label is at the origin's end: leave label <dev> out of the table line");
+		return -EINVAL;
+	}
 	if (!blank) {
 		c->label_dev = sb->label_kind == CIRCLE_LABEL_DEV ? dev->label : dev->origin;
 		c->label_sector = sb->label_sector;
@@ -85,6 +91,33 @@ static int find_older_label(struct circle_node *node, const struct circle_device
 	c->label_sector = there;
 	node->meta->sb.label_sector = there;
 	return read_label(node, conf);
+}
+
+/*
+ * A new set whose label has a device of its own: nobody else may have one at the origin's end, whom
+ * we would not see, nor he us.
+ */
+static int label_at_end(struct circle_node *node, const struct circle_devices *dev,
+			const struct circle_config *conf)
+{
+	struct circle_circle *c = node->circle;
+	u64 tail = circle_label_tail(dev->origin);
+	struct circle_label_view v;
+
+	if (!dev->label || tail < dev->origin_sectors)
+		return 0;
+	if (circle_label_read(node->meta->io, dev->origin, tail, c->area)) {
+		CIRCLE_ERR("the end of the origin, where a label may be, cannot be read");
+		return -EIO;
+	}
+	circle_label_judge(c->area, conf->id, &v, &c->seen, circle_crc);
+	if (v.status || c->seen.state == CIRCLE_LS_CLEAN) {
+		memset(&c->seen, 0, sizeof(c->seen));
+		return 0;
+	}
+	CIRCLE_ERR("the label device is blank, but at the origin's end is a label of node %u, generation %llu, that is not clean: leave label <dev> out of the table line, or stop that node first",
+		   c->seen.node_id, c->seen.generation);
+	return -EINVAL;
 }
 
 static bool ours(const struct circle_super *sb, const struct circle_label *l)
@@ -184,6 +217,9 @@ int circle_activate_plan(struct circle_node *node, const struct circle_devices *
 				   "the metadata have been in use");
 			return -EINVAL;
 		}
+		r = label_at_end(node, dev, conf);
+		if (r)
+			return r;
 		if (blank)
 			generate_random_uuid(sb->set_uuid);
 		c->start = CIRCLE_START_FRESH;

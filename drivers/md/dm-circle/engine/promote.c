@@ -176,6 +176,8 @@ static bool prepare(struct circle_op *op, struct circle_shard *sh)
 	/* What durable metadata may still call valid must not be refilled in place. */
 	if (!op->mask || (sl->flags & CIRCLE_SLOT_BUSY) || !(sl->flags & CIRCLE_SLOT_WRITABLE))
 		return false;
+	if (sl->flags & CIRCLE_SLOT_LOST)	/* nothing else is kept there */
+		return false;
 	sl->flags |= CIRCLE_SLOT_BUSY;
 	op->losses = circle_origin_losses(node);
 	return true;

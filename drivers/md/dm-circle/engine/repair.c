@@ -51,7 +51,7 @@ void __circle_cache_error(struct circle_node *node, u32 n)
 	struct circle_slot *sl = &node->slots->slot[n];
 
 	count_error(node);
-	if ((sl->flags & CIRCLE_SLOT_MAPPED) && !sl->owner)
+	if ((sl->flags & CIRCLE_SLOT_MAPPED) && !sl->owner && !(sl->flags & CIRCLE_SLOT_LOST))
 		__circle_slot_sick(node, n);
 }
 
@@ -82,19 +82,24 @@ void circle_cache_error(struct circle_node *node, u32 n)
 	spin_unlock_irqrestore(&sh->lock, flags);
 }
 
+bool __circle_slot_give_up(struct circle_node *node, struct circle_shard *sh, u32 n)
+{
+	if (circle_meta_data_bad(node->meta) ||
+	    (u32)atomic_inc_return(&node->repair.retired) > retire_limit(node))
+		return false;
+	__circle_slot_retire(node->slots, sh, n);
+	return true;
+}
+
 /* shard->lock held, whole block ours alone. True: the slot is dealt with. */
 static bool __finish(struct circle_node *node, struct circle_shard *sh, u32 n)
 {
-	struct circle_slots *s = node->slots;
-	struct circle_slot *sl = &s->slot[n];
+	struct circle_slot *sl = &node->slots->slot[n];
 
 	if (sl->holders)
 		return false;		/* the steward has them forget it first */
-	if (node->repair.retired < retire_limit(node) && !circle_meta_data_bad(node->meta)) {
-		node->repair.retired++;
-		__circle_slot_retire(s, sh, n);
+	if (__circle_slot_give_up(node, sh, n))
 		return true;
-	}
 	stop_caching(node);
 	sl->flags &= ~(CIRCLE_SLOT_SICK | CIRCLE_SLOT_BUSY | CIRCLE_SLOT_TRIES);
 	return true;

@@ -15,6 +15,8 @@ void circle_repair_stop(struct circle_node *node);
  */
 void circle_cache_error(struct circle_node *node, u32 n);
 void __circle_cache_error(struct circle_node *node, u32 n);
+/* shard->lock and the whole block held: slot n, also another's, is retired. False: too many are. */
+bool __circle_slot_give_up(struct circle_node *node, struct circle_shard *sh, u32 n);
 /* shard->lock held: the slot, which is ours and mapped, is to be saved and given up. */
 void __circle_slot_sick(struct circle_node *node, u32 n);
 

@@ -99,9 +99,12 @@ static void submit(struct circle_req *req, blk_opf_t opf, void (*step)(struct ci
 	submit_bio(bio);
 }
 
-static bool range_ok(const struct circle_geom *g, const struct circle_frame *f)
+static bool range_ok(const struct circle_node *node, const struct circle_frame *f)
 {
-	return f->sector < g->block_sectors && f->sectors &&
+	const struct circle_geom *g = &node->geom;
+
+	return !((f->sector | f->sectors) & (circle_sector_mult(node) - 1)) &&
+	       f->sector < g->block_sectors && f->sectors &&
 	       f->sectors <= g->block_sectors - f->sector &&
 	       f->pages == circle_pages_touched(g, f->sector, f->sectors);
 }
@@ -346,7 +349,7 @@ void circle_serve_replicate(struct circle_req *req)
 	struct circle_shard *sh;
 	bool got;
 
-	if (!range_ok(g, &req->f) || req->f.sector & (g->page_sectors - 1) ||
+	if (!range_ok(node, &req->f) || req->f.sector & (g->page_sectors - 1) ||
 	    req->f.block > CIRCLE_MAX_BLOCK || req->f.seq > CIRCLE_MAX_SEQ) {
 		circle_req_bad(req);
 		return;
@@ -407,7 +410,7 @@ static void fetch_step(struct circle_req *req)
 
 void circle_serve_fetch(struct circle_req *req)
 {
-	if (!range_ok(&req->s->srv->node->geom, &req->f)) {
+	if (!range_ok(req->s->srv->node, &req->f)) {
 		circle_req_bad(req);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include "session.h"
 
 #include <linux/delay.h>
+#include "repair.h"
 
 #define BUSY_PAUSE_MS	10
 #define BUSY_TRIES	300	/* a block that is busy for longer: the device hangs */
@@ -22,6 +23,19 @@ static bool named(const struct circle_frame *f, const struct circle_slot *sl)
 	return circle_tag_cmp(have, limit) <= 0;
 }
 
+/*
+ * shard->lock and the whole block held. A place that could not be written is not used again, or the
+ * next one who gets it has everybody's replicas thrown away once more.
+ */
+static void __unmap(struct circle_server *srv, struct circle_shard *sh, u32 n)
+{
+	struct circle_slots *slots = srv->node->slots;
+
+	if (!(slots->slot[n].flags & CIRCLE_SLOT_LOST) ||
+	    !__circle_slot_give_up(srv->node, sh, n))
+		__circle_slot_unmap(slots, sh, n);
+}
+
 /* shard->lock and the whole block held. What is not there for anybody goes as a whole. */
 static void __drop(struct circle_server *srv, struct circle_shard *sh, u32 n, u64 pages)
 {
@@ -30,7 +44,7 @@ static void __drop(struct circle_server *srv, struct circle_shard *sh, u32 n, u6
 
 	if (!left || (slots->slot[n].flags & CIRCLE_SLOT_LOST) ||
 	    circle_slot_parked(&slots->slot[n])) {
-		__circle_slot_unmap(slots, sh, n);
+		__unmap(srv, sh, n);
 		return;
 	}
 	if (left == valid)
@@ -104,7 +118,7 @@ static bool drop_slot(struct circle_req *req, u32 n)
 		got = __circle_range_lock(slots, &range, true);
 		if (got) {
 			if (!__circle_serve_park(req, sh, n))
-				__circle_slot_unmap(slots, sh, n);
+				__unmap(srv, sh, n);
 			__circle_range_unlock(&range, &wake);
 		}
 	}

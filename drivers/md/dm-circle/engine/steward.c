@@ -58,13 +58,15 @@ static void label_answered(struct circle_node *node, bool write, bool error)
 	c->label_refused[write] = error;
 }
 
-static int look(struct circle_node *node)
+/* own: the label of our place is this one, and not an older one that the device fell back to. */
+static int look(struct circle_node *node, bool own)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_label *cur = &c->seen;
 	u32 losses = READ_ONCE(c->losses);
 	unsigned long begin = jiffies;
 	struct circle_label_view v;
+	bool tie;
 	int r;
 
 	r = circle_label_read(node->meta->io, c->label_dev, c->label_sector, c->area);
@@ -72,9 +74,14 @@ static int look(struct circle_node *node)
 	if (r)
 		return -EIO;
 	circle_label_judge(c->area, node->conf.id, &v, cur, circle_crc);
-	if (v.status)
+	if (v.status || (own && (!v.my_valid || v.max_seq != c->label.seq)))
 		return -EIO;
-	if (!same_activation(c, cur) || v.tie) {
+	/*
+	 * One that wrote behind the look that made us the owner has yet to look, and withdraws: it
+	 * must not end us too.
+	 */
+	tie = READ_ONCE(c->role) == CIRCLE_ROLE_OWNER ? v.rival : v.tie;
+	if (!same_activation(c, cur) || tie) {
 		circle_fenced(node, cur->generation);
 		return -ESTALE;
 	}
@@ -87,15 +94,20 @@ static int look(struct circle_node *node)
 	return 0;
 }
 
-/* Everything that another place says. 0: we are the rightful owner; -ESTALE; -EIO. */
-int circle_label_look(struct circle_node *node)
+static int look_some(struct circle_node *node, bool own)
 {
 	unsigned int tries;
 	int r = -EAGAIN;
 
 	for (tries = 0; tries < LOOKS && r == -EAGAIN; tries++)
-		r = look(node);
+		r = look(node, own);
 	return r == -EAGAIN ? -EIO : r;
+}
+
+/* Everything that another place says. 0: we are the rightful owner; -ESTALE; -EIO. */
+int circle_label_look(struct circle_node *node)
+{
+	return look_some(node, false);
 }
 
 /* On the origin's disk a FLUSH that fails may take what others wrote there: it is counted. */
@@ -104,7 +116,7 @@ static int write_label(struct circle_node *node)
 	struct circle_circle *c = node->circle;
 	bool shared = c->label_dev->bd_disk == node->origin->bd_disk;
 	int r = shared ? circle_origin_flush(node) : 0;
-	int errors = atomic_read(&node->origin_errors);
+	int losses = circle_origin_losses(node);
 
 	if (!r) {
 		r = circle_label_write(node->meta->io, c->label_dev,
@@ -117,8 +129,8 @@ static int write_label(struct circle_node *node)
 	}
 	if (!r && shared)
 		r = circle_origin_flush(node);
-	/* Another's FLUSH that failed may have taken the label with it. */
-	return r || (shared && errors != atomic_read(&node->origin_errors)) ? -EIO : 0;
+	/* Another's FLUSH that failed may have taken the label with it; or the origin was away (R4). */
+	return r || (shared && losses != circle_origin_losses(node)) ? -EIO : 0;
 }
 
 /* Writes c->label to our place, then reads all the others. 0: it is durable and we are rightful. */
@@ -134,7 +146,7 @@ int circle_label_store(struct circle_node *node)
 		return r;
 	c->copy_unsure = false;
 	c->label_copy ^= 1;
-	return circle_label_look(node);
+	return look_some(node, true);
 }
 
 static void fill_peers(struct circle_circle *c, u32 view)

@@ -174,7 +174,7 @@ static ssize_t degree_store(struct circle_dir *d, const char *buf, size_t len)
 
 	if (r)
 		return r;
-	if (v > CIRCLE_MAX_DEGREE || v > READ_ONCE(d->node->conf.nr_peers))
+	if (v > CIRCLE_MAX_DEGREE || v > circle_peers_configured(d->node->circle))
 		return -EINVAL;
 	WRITE_ONCE(d->node->circle->degree, v);
 	circle_steward_kick(d->node);

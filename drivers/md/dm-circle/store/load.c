@@ -102,7 +102,8 @@ static inline void enter(struct load *l, u32 n, u16 owner, u64 block, u64 dirty)
 /* After an unclean stop all that may be dirty is so. */
 static inline u64 settle_intent(struct load *l, u32 n, u16 flags, u64 valid, u64 dirty)
 {
-	if (!l->unclean || !(flags & CIRCLE_SLOT_INTENT) || dirty == valid)
+	if (!l->unclean || !(flags & CIRCLE_SLOT_INTENT) || dirty == valid ||
+	    (flags & CIRCLE_SLOT_LOST))
 		return dirty;
 	circle_slot_changed(l->m->slots, n);	/* lest a clean stop forgets it */
 	return valid;

@@ -135,7 +135,8 @@ void circle_meta_renounce(struct circle_meta *m)
 {
 	mutex_lock(&m->lock);
 	WRITE_ONCE(m->sb.renounced, m->sb.renounced + 1);
-	if (!m->failed && !__circle_meta_write_super(m))
+	/* Also when the cache device alone has failed. */
+	if ((!m->failed || !m->bad) && !__circle_meta_write_super(m))
 		__circle_meta_write_super(m);	/* no copy says less */
 	mutex_unlock(&m->lock);
 }
