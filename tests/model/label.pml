@@ -102,7 +102,7 @@ bit lease[NODES];		/* the last look is young enough */
 byte nextv, ack, faults, changes;
 
 hidden byte xi, xk, xg, xn, xe, xv, xp, xb;
-hidden byte xt, xu;
+hidden byte xt, xl, xu;
 
 #define EACH(v, max, cmd)	v = 0; do :: v < max -> cmd; v++ :: else -> break od; v = 0
 
@@ -127,15 +127,16 @@ inline newest(i, but)
 #define BEATS(k, g, s)	(gen[k] > (g) || (gen[k] == (g) && ((s) == TAKING || state[k] != TAKING)))
 #endif
 
-/* circle_label_judge(): xg, xn, xe, xu; xt: a tie. */
+/* circle_label_judge(): xg, xn, xe, xu; xt: a tie; xl: of two that are not only taking. */
 inline judge(but)
 {
-	xg = 0; xn = NOBODY; xe = BLANK; xt = 0; xu = 0; xb = NOBODY;
+	xg = 0; xn = NOBODY; xe = BLANK; xt = 0; xl = 0; xu = 0; xb = NOBODY;
 	EACH(xi, NODES,
 		newest(xi, but);
 		if
 		:: xk != NOBODY && gen[xk] >= xg ->
 			xt = (gen[xk] == xg);
+			xl = (xt && (xl || (state[xk] != TAKING && xe != TAKING)));
 			if
 			:: BEATS(xk, xg, xe) -> xg = gen[xk]; xn = xi; xe = state[xk]; xu = unseen[xk]; xb = xk
 			:: else
@@ -144,10 +145,14 @@ inline judge(but)
 		fi)
 }
 
+#define OWNS(i)	(at[i] == LIVE || at[i] == CHANGES || at[i] == CHANGED)
+
 /* circle_label_look(): is it ours? Into xv. */
 inline look(i)
 {
 	judge(0);
+	/* An owner is not ended by one that takes only now, and has yet to look. */
+	if :: OWNS(i) -> xt = xl :: else fi;
 #ifdef NO_R5_TIE
 	xt = 0;
 #endif
@@ -227,7 +232,6 @@ inline found(i, k, n)
 #define STUCK(k, own)	true
 #define WENT_ON(k, i)	(state[k] != TAKING && gen[k] > ogen[i])
 #endif
-#define OWNS(i)	(at[i] == LIVE || at[i] == CHANGES || at[i] == CHANGED)
 #define USES_LABEL(i)	(at[i] >= DRAINS)
 
 proctype Node(byte i)

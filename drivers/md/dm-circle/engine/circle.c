@@ -85,6 +85,7 @@ struct circle_circle *circle_circle_create(struct circle_node *node)
 	spin_lock_init(&c->lease_lock);
 	INIT_LIST_HEAD(&c->multis);
 	INIT_LIST_HEAD(&c->lease_waiters);
+	INIT_LIST_HEAD(&c->readers);
 	init_waitqueue_head(&c->steward_wait);
 	init_waitqueue_head(&c->idle);
 	mutex_init(&c->page_mutex);

@@ -197,9 +197,9 @@ struct circle_circle {
 	wait_queue_head_t steward_wait;
 	bool steward_kick;
 	unsigned long lease_until;	/* jiffies; READ_ONCE */
-	spinlock_t lease_lock;		/* covers lease_waiters, losses, and who sets lease_until */
+	spinlock_t lease_lock;		/* covers the two lists, losses, and who sets lease_until */
 	u32 losses;			/* of peers: each may be the sign of a takeover */
-	struct list_head lease_waiters;	/* circle_io.waiter.link */
+	struct list_head lease_waiters, readers;	/* circle_io.waiter.link */
 	atomic_t releasing;		/* release operations under way */
 	u32 degree_now;			/* in force: up with the wish, down with the label */
 	wait_queue_head_t idle;		/* releasing fell to 0 */

@@ -42,6 +42,7 @@ struct circle_io {
 	bool settled;		/* a FLUSH of its own covered what it wrote to the origin */
 	bool fua;		/* as the host asked; the block layer clears the bio's own mark */
 	bool flush_behind;	/* and its last device has a volatile cache */
+	bool late;		/* a write through: a copy was not written, for want of a lease */
 	u64 undo, undo_clean;	/* dirty pages that a write through unmarked; clean ones dropped */
 	int origin_errors, origin_away, origin_gone;	/* when it wrote to the origin */
 	int doubts;		/* FLUSHes of the cache device that had failed then */
@@ -108,10 +109,12 @@ void circle_io_end(struct circle_io *io);
 void circle_io_submit(struct circle_io *io, struct block_device *bdev, u64 sector,
 		      bool (*ended)(struct circle_io *io));
 
-/* Copies sectors of the block between origin and slot with kcopyd, as one pending part of io;
- * the last part to end runs step: on the queue, or at once if io->direct. Process context.
+/* Copies sectors of the block from the slot to the origin, or the reverse, as one pending part of
+ * io; the last part to end runs step: on the queue, or at once if io->direct. Process context.
+ * late, and a status: it was not written, since there was no lease.
  */
-void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end);
+void circle_io_copy_out(struct circle_io *io, u32 start, u32 end);
+void circle_io_copy_in(struct circle_io *io, u32 start, u32 end);
 void circle_io_part_done(struct circle_io *io);
 
 /* Process context: FLUSH to the origin as one pending part of io. Nothing to do: done at once. */

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * lease: an owner writes to the origin only while its last look at the label is young (R5). What
- * comes while it is not waits here: for the next look, or for the news that it is fenced. It must
- * never let a request wait that nobody wakes: the steward wakes at each look and at its end.
+ * comes while it is not waits here: for the next look, or for the news that it is fenced. So does a
+ * read, unless so many peers are there that nobody can have taken over without one of them. It must
+ * never let a request wait that nobody wakes: the steward wakes at each look and at its end, and a
+ * peer that has come readers.
  */
 #include "degrade.h"
 #include "replicate.h"
+#include "steward.h"
 
 void circle_lease_doubt(struct circle_node *node)
 {
@@ -77,6 +80,51 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 	return false;
 }
 
+/*
+ * A taker does without the SSD, so all but `floor` - 1 of the view have to tell it what they have,
+ * and end our sessions first (R5, R6): of `floor` that are READY one would not be so. With nothing
+ * dirty it needs none; then one that is there tells that we are not cut off alone.
+ */
+static bool holders_there(const struct circle_circle *c)
+{
+	u32 need = max(READ_ONCE(c->floor), 1u);
+
+	if (READ_ONCE(c->label_unsure))		/* what it says may be more */
+		need = max(need, READ_ONCE(c->degree_now));
+	return READ_ONCE(c->role) == CIRCLE_ROLE_OWNER &&
+	       hweight32(circle_ready_peers(c) & READ_ONCE(c->view)) >= need;
+}
+
+static bool may_show(const struct circle_node *node)
+{
+	return circle_lease_ok(node) || holders_there(node->circle);
+}
+
+static void show(struct circle_io *io)
+{
+	if (circle_show_wait(io))
+		circle_io_enter(io);
+}
+
+bool circle_show_wait(struct circle_io *io)
+{
+	struct circle_node *node = io->node;	/* io may be gone once it is on the list */
+	struct circle_circle *c = node->circle;
+
+	if (may_show(node))
+		return true;
+	io->step = show;
+	io->waiter.done = resume;
+	spin_lock_irq(&c->lease_lock);
+	list_add_tail(&io->waiter.link, &c->readers);
+	spin_unlock_irq(&c->lease_lock);
+	if (READ_ONCE(c->role) == CIRCLE_ROLE_FENCED || circle_ending(c) || may_show(node))
+		circle_lease_wake(node);
+	else
+		circle_steward_kick(node);
+	return false;
+}
+
 static void look_again(struct circle_waiter *waiter, int err)
 {
 	struct circle_io *io = container_of(waiter, struct circle_io, waiter);
@@ -101,22 +149,34 @@ void circle_unsure_wait(struct circle_io *io, void (*step)(struct circle_io *io)
 		circle_steward_kick(node);
 }
 
-void circle_lease_wake(struct circle_node *node)
+static void wake(struct circle_node *node, struct list_head *from,
+		 bool (*may)(const struct circle_node *node))
 {
 	struct circle_circle *c = node->circle;
 	struct circle_waiter *w, *tmp;
 	unsigned long flags;
+	int err = 0;
 	LIST_HEAD(all);
-	int err;
 
 	spin_lock_irqsave(&c->lease_lock, flags);
-	err = READ_ONCE(c->role) != CIRCLE_ROLE_OWNER ? -ESTALE :
-	      circle_may_go(node) ? 0 : circle_ending(c) ? -EAGAIN : -EBUSY;
+	/* Under the lock, as a suspend's end: circle_steward_go_on(). */
+	if (READ_ONCE(c->role) != CIRCLE_ROLE_OWNER)
+		err = -ESTALE;
+	else if (!may(node))
+		err = circle_ending(c) ? -EAGAIN : -EBUSY;
 	if (err != -EBUSY)		/* else nothing has changed */
-		list_splice_init(&c->lease_waiters, &all);
+		list_splice_init(from, &all);
 	spin_unlock_irqrestore(&c->lease_lock, flags);
 	list_for_each_entry_safe(w, tmp, &all, link) {
 		list_del(&w->link);
 		w->done(w, err);
 	}
+}
+
+void circle_lease_wake(struct circle_node *node)
+{
+	struct circle_circle *c = node->circle;
+
+	wake(node, &c->lease_waiters, circle_may_go);
+	wake(node, &c->readers, may_show);
 }

@@ -222,6 +222,8 @@ int circle_map(struct circle_node *node, struct bio *bio, u64 sector)
 		return DM_MAPIO_SUBMITTED;
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
+		if (node->circle && unlikely(!circle_lease_ok(node)) && !circle_show_wait(io))
+			return DM_MAPIO_SUBMITTED;
 		return circle_read_map(io, bio);
 	case REQ_OP_WRITE:
 		return circle_write_map(io, bio);

@@ -12,6 +12,7 @@
 #include "../log.h"
 #include "bringup.h"
 #include "circle.h"
+#include "copy.h"
 #include "heal.h"
 #include "op.h"
 #include "origin.h"
@@ -41,6 +42,7 @@ static void destroy(struct circle_node *node)
 		destroy_workqueue(node->flush_wq);
 	if (!IS_ERR_OR_NULL(node->kc))
 		dm_kcopyd_client_destroy(node->kc);
+	circle_copier_destroy(node->copier);
 	circle_heal_exit(node);
 	circle_event_exit(node);
 	circle_circle_destroy(node->circle);
@@ -88,7 +90,8 @@ static int init(struct circle_node *node)
 	node->commit_wq = alloc_ordered_workqueue("circle_commit", WQ_MEM_RECLAIM);
 	node->flush_wq = alloc_ordered_workqueue("circle_flush", WQ_MEM_RECLAIM);
 	node->kc = dm_kcopyd_client_create(NULL);
-	if (!node->stats || !node->wq || !node->next_wq || !node->bg_wq ||
+	node->copier = circle_copier_create(node);
+	if (!node->stats || !node->copier || !node->wq || !node->next_wq || !node->bg_wq ||
 	    !node->commit_wq || !node->flush_wq || IS_ERR(node->kc))
 		return -ENOMEM;
 	return 0;

@@ -113,13 +113,13 @@ struct circle_node {
 	u64 origin_sectors, nr_blocks;
 	u32 gen;			/* this activation's generation */
 	atomic64_t seq;			/* of writes in this generation */
-
 	struct workqueue_struct *wq;	/* steps of host I/O; WQ_MEM_RECLAIM */
 	struct workqueue_struct *next_wq;	/* later steps: wait for none that they give back */
 	struct workqueue_struct *commit_wq;	/* one at a time: the committer */
 	struct workqueue_struct *flush_wq;	/* origin.c's: who waits for it is on others */
 	struct workqueue_struct *bg_wq;	/* write-back, reclaim, and their like */
-	struct dm_kcopyd_client *kc;
+	struct dm_kcopyd_client *kc;	/* into the cache */
+	struct circle_copier *copier;	/* out of it */
 	struct bio_set bios;
 	mempool_t op_pool;		/* struct circle_op: promotion and write-back */
 

@@ -18,14 +18,14 @@ struct circle_op {
 	u32 slot;
 	bool main;		/* promotion: enters the main queue */
 	atomic_t pending;
-	int err;
+	int err;		/* -EAGAIN: not written, since there was no lease */
 	int losses;		/* promotion: circle_origin_losses() when it began to read */
 	struct circle_flush_wait flush;
 	bool cache_failed;	/* at the cache device's end */
-	void (*copied)(struct circle_op *op);	/* all parts are over; kcopyd's or our thread */
+	void (*copied)(struct circle_op *op);	/* all parts are over; to the origin: any context */
 };
 
-/* Starts kcopyd on every run of op->mask within the block; op->copied at the end. */
+/* Process context: copies every run of op->mask within the block; op->copied at the end. */
 void circle_op_copy(struct circle_op *op, bool to_origin);
 
 #endif

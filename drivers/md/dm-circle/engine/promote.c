@@ -4,6 +4,7 @@
  * background. It may always give up; it never touches a valid page, never takes the last of the
  * stock, and never makes a page valid that the origin could still lose (R1a).
  */
+#include "copy.h"
 #include "op.h"
 #include "origin.h"
 #include "repair.h"
@@ -15,36 +16,51 @@ size_t circle_op_size(void)
 	return sizeof(struct circle_op);
 }
 
-static void part_over(struct circle_op *op, bool failed, bool cache_failed)
+static void part_over(struct circle_op *op, int err, bool cache_failed)
 {
-	if (failed)
-		WRITE_ONCE(op->err, -EIO);
+	if (err == -EAGAIN)
+		cmpxchg(&op->err, 0, err);
+	else if (err)
+		WRITE_ONCE(op->err, err);
 	if (cache_failed)
 		WRITE_ONCE(op->cache_failed, true);
 	if (atomic_dec_and_test(&op->pending))
 		op->copied(op);
 }
 
-static void copied_out(int read_err, unsigned long write_err, void *context)
+static void copied_out(void *priv, enum circle_copy_end end)
 {
-	struct circle_op *op = context;
+	int err = end == CIRCLE_COPY_DONE ? 0 : end == CIRCLE_COPY_LATE ? -EAGAIN : -EIO;
 
-	if (write_err)		/* which status it had kcopyd does not say */
-		circle_origin_place_refused(op->node, REQ_OP_WRITE,
-					    circle_block_sector(op->node, op->range.block, 0),
-					    BLK_STS_IOERR);
-	part_over(context, read_err || write_err, read_err);
+	part_over(priv, err, end == CIRCLE_COPY_UNREAD);
 }
 
 static void copied_in(int read_err, unsigned long write_err, void *context)
 {
 	struct circle_op *op = context;
 
-	if (read_err)
+	if (read_err)		/* which status it had kcopyd does not say */
 		circle_origin_place_refused(op->node, REQ_OP_READ,
 					    circle_block_sector(op->node, op->range.block, 0),
 					    BLK_STS_IOERR);
-	part_over(context, read_err || write_err, write_err);
+	part_over(context, read_err || write_err ? -EIO : 0, write_err);
+}
+
+static void copy_in(struct circle_op *op, u32 pos, u32 stop)
+{
+	struct circle_node *node = op->node;
+	struct dm_io_region origin = {
+		.bdev = node->origin,
+		.sector = circle_block_sector(node, op->range.block, pos),
+		.count = stop - pos,
+	};
+	struct dm_io_region slot = {
+		.bdev = node->cache,
+		.sector = circle_slot_sector(node, op->slot, pos),
+		.count = stop - pos,
+	};
+
+	dm_kcopyd_copy(node->kc, &origin, 1, &slot, 0, copied_in, op);
 }
 
 void circle_op_copy(struct circle_op *op, bool to_origin)
@@ -56,22 +72,16 @@ void circle_op_copy(struct circle_op *op, bool to_origin)
 
 	atomic_set(&op->pending, 1);
 	for (pos = 0; pos < limit; pos = stop) {
-		struct dm_io_region origin = { .bdev = node->origin };
-		struct dm_io_region slot = { .bdev = node->cache };
-
 		stop = circle_pages_run(&node->geom, op->mask, pos, limit, &set);
 		if (!set)
 			continue;
-		origin.sector = circle_block_sector(node, block, pos);
-		slot.sector = circle_slot_sector(node, op->slot, pos);
-		origin.count = stop - pos;
-		slot.count = stop - pos;
 		atomic_inc(&op->pending);
-		dm_kcopyd_copy(node->kc, to_origin ? &slot : &origin, 1,
-			       to_origin ? &origin : &slot, 0,
-			       to_origin ? copied_out : copied_in, op);
+		if (to_origin)
+			circle_copy_out(node, block, op->slot, pos, stop, copied_out, op);
+		else
+			copy_in(op, pos, stop);
 	}
-	part_over(op, false, false);
+	part_over(op, 0, false);
 }
 
 static void finish(struct circle_op *op)

@@ -48,6 +48,8 @@ bool circle_release_may(struct circle_node *node);	/* any context: more would be
  * lease is renewed, or ended with an error when the owner is fenced.
  */
 bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io));
+/* The same of a read that has not begun: while nobody can have taken over, it need not wait. */
+bool circle_show_wait(struct circle_io *io);
 void circle_lease_wake(struct circle_node *node);	/* any context */
 /*
  * Process context. What io touches is UNSURE: step runs again when the label may have settled that,

@@ -4,6 +4,7 @@
  * count and queue; they never submit.
  */
 #include <linux/device-mapper.h>
+#include "copy.h"
 #include "io.h"
 #include "origin.h"
 
@@ -45,29 +46,33 @@ static void copied(struct circle_io *io, bool failed, bool cache_failed)
 	circle_io_part_done(io);
 }
 
-static void copied_out(int read_err, unsigned long write_err, void *context)
+static void copied_out(void *priv, enum circle_copy_end end)
 {
-	struct circle_io *io = context;
+	struct circle_io *io = priv;
 
-	if (write_err)		/* which status it had kcopyd does not say */
-		circle_origin_place_refused(io->node, REQ_OP_WRITE,
-					    circle_block_sector(io->node, io->block, 0),
-					    BLK_STS_IOERR);
-	copied(context, read_err || write_err, read_err);
+	if (end == CIRCLE_COPY_LATE)
+		io->late = true;
+	copied(io, end != CIRCLE_COPY_DONE, end == CIRCLE_COPY_UNREAD);
 }
 
 static void copied_in(int read_err, unsigned long write_err, void *context)
 {
 	struct circle_io *io = context;
 
-	if (read_err)
+	if (read_err)		/* which status it had kcopyd does not say */
 		circle_origin_place_refused(io->node, REQ_OP_READ,
 					    circle_block_sector(io->node, io->block, 0),
 					    BLK_STS_IOERR);
 	copied(context, read_err || write_err, write_err);
 }
 
-void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end)
+void circle_io_copy_out(struct circle_io *io, u32 start, u32 end)
+{
+	atomic_inc(&io->pending);
+	circle_copy_out(io->node, io->block, io->slot, start, end, copied_out, io);
+}
+
+void circle_io_copy_in(struct circle_io *io, u32 start, u32 end)
 {
 	struct circle_node *node = io->node;
 	struct dm_io_region origin = {
@@ -82,8 +87,7 @@ void circle_io_copy(struct circle_io *io, bool to_origin, u32 start, u32 end)
 	};
 
 	atomic_inc(&io->pending);
-	dm_kcopyd_copy(node->kc, to_origin ? &slot : &origin, 1, to_origin ? &origin : &slot, 0,
-		       to_origin ? copied_out : copied_in, io);
+	dm_kcopyd_copy(node->kc, &origin, 1, &slot, 0, copied_in, io);
 }
 
 static void origin_flushed(struct circle_flush_wait *w, blk_status_t status)

@@ -315,13 +315,12 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	c->label.floor = floor;
 	c->label.state = CIRCLE_LS_ACTIVE;
 	c->label.flags = flags;
-	c->label_unsure = true;
+	WRITE_ONCE(c->label_unsure, true);
 	r = circle_label_store(node);
 	if (r) {
 		CIRCLE_WARN_LIMIT("the label cannot be written (%d): the view stays as it is", r);
 		return;
 	}
-	c->label_unsure = false;
 	circle_label_voided(node);
 	spin_lock_irq(&c->lock);
 	gone = c->wait & ~view;
@@ -331,6 +330,7 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	c->view = view;
 	c->floor = floor;
 	c->degree_now = degree;
+	WRITE_ONCE(c->label_unsure, false);
 	spin_unlock_irq(&c->lock);
 	CIRCLE_INFO("view %#x, floor %u, degree %u", view, floor, degree);
 	trace_circle_view(node, view, floor, degree);
@@ -339,10 +339,9 @@ static void change_view(struct circle_node *node, u32 view, u32 floor, u32 degre
 	spin_lock_irq(&c->lock);
 	c->wait = view;
 	spin_unlock_irq(&c->lock);
-	if (gone) {
+	if (gone)
 		circle_multi_forget(node, gone);
-		circle_lease_wake(node);	/* what waited for strike_off() */
-	}
+	circle_lease_wake(node);	/* what waited for strike_off(); readers */
 	circle_heal_anew(node);
 	for (r = 0; r < c->nr_peers; r++)
 		wake_up_all(&c->peer[r].wait);

@@ -260,7 +260,10 @@ static void from_holders(struct circle_io *io)
 
 static void write_origin(struct circle_io *io)
 {
-	if (io->status) {
+	if (io->status && io->late && !io->cache_failed) {
+		io->status = BLK_STS_OK;
+		save_parts(io);		/* which waits for the lease */
+	} else if (io->status) {
 		if (io->cache_failed)
 			circle_cache_error(io->node, io->slot);
 		if (io->cache_failed && io->node->circle)
@@ -292,6 +295,7 @@ static void save_parts(struct circle_io *io)
 	io->doubts = atomic_read(&io->node->meta->data_errors);
 	io->settled = false;
 	io->cache_failed = false;
+	io->late = false;
 	parts &= io->slot == CIRCLE_NO_SLOT ? 0 : circle_slot_dirty(io->node->slots, io->slot);
 	if (parts && circle_slot_doubted(io->node, &io->node->slots->slot[io->slot])) {
 		if (circle_save(io->node, io->block, parts, CIRCLE_SAVE_ALONE, &lost, &refused)) {
@@ -312,7 +316,7 @@ static void save_parts(struct circle_io *io)
 	for (page = 0; page < g->nr_pages; page++) {
 		start = page << g->page_shift;
 		if (parts >> page & 1)
-			circle_io_copy(io, true, start, min(start + g->page_sectors, limit));
+			circle_io_copy_out(io, start, min(start + g->page_sectors, limit));
 	}
 	circle_io_part_done(io);
 }

@@ -227,9 +227,9 @@ static void fill(struct circle_io *io)
 	atomic_set(&io->pending, 1);
 	io->step = filled;
 	if (head < io->start && !(valid >> (head >> g->page_shift) & 1))
-		circle_io_copy(io, false, head, io->start);
+		circle_io_copy_in(io, head, io->start);
 	if (tail > end && !(valid >> (end >> g->page_shift) & 1))
-		circle_io_copy(io, false, end, tail);
+		circle_io_copy_in(io, end, tail);
 	circle_io_part_done(io);
 }
 

@@ -308,9 +308,9 @@ static bool take_out_refused(struct circle_node *node, struct circle_batch *b,
 	u32 nr = 0;
 
 	list_for_each_entry(op, ops, link) {
-		if (!op->err || op->cache_failed)
+		if (!op->err || op->cache_failed || op->err == -EAGAIN)
 			b->block[nr++] = op->range.block;
-		if (op->mask && !op->cache_failed)
+		if (op->mask && !op->cache_failed && op->err != -EAGAIN)
 			circle_origin_answered(node, op->err);
 	}
 	swap(b->nr, nr);
