@@ -275,6 +275,28 @@ lost_in_part()	# the rest of the page is not known
 		lost_list && cmp /tmp/lost /tmp/before
 }
 
+# What is read beside them is not kept in their slot, of which a crash makes one thing: lost.
+# faults: owner-host power-loss idle
+beside_lost()
+{
+	local first n s i
+	good_sectors ssd 0 $((SLOTS * BS))
+	cp /tmp/lost /tmp/before
+	while IFS=+ read -r first n; do
+		for ((s = first; s < first + n; s += 8)); do echo "$s"; done
+	done </tmp/before >/tmp/bad
+	for i in 1 2 3; do
+		while read -r first; do
+			for ((s = first + BS - 8; s >= first; s -= 8)); do
+				grep -qx "$s" /tmp/bad || dd if="$C" of=/dev/null bs=512 skip="$s" count=8 iflag=direct status=none || return 1
+			done
+		done < <(awk -v b=$BS '{ print $1 - $1 % b }' /tmp/bad | sort -un | head -8)
+	done
+	"$IO" fdatasync "$C" 2>/dev/null	# tells of what was lost
+	# a commit; nothing tells that there was nothing to commit
+	fdatasync_c && sleep 3 && crash c ssd meta && create && lost_list && cmp /tmp/lost /tmp/before && check --dev "$C" --allow all --errors-allowed /tmp/lost
+}
+
 lost_overwritten()
 {
 	"$IO" zero "$C" </tmp/before || return 1	# whole pages of 8 sectors
@@ -413,6 +435,7 @@ ktap_test "clean cache dies: no error" ssd_dies_clean
 ktap_test "it comes back: a reload tries again" ssd_returns
 ktap_test "bad places are retired" some_bad
 ktap_test "dirty pages are lost: errors, listed, no others" dirty_lost
+ktap_test "what is beside them is not lost with them" beside_lost
 ktap_test "they stay so" lost_stays
 ktap_test "a part of a page is not enough" lost_in_part
 ktap_test "until they are overwritten" lost_overwritten

@@ -32,9 +32,9 @@ lost()	# <command...>
 }
 
 at_once() { create org && put a /dev/mapper/c && flush && lost put b /dev/mapper/c && ! flush && flush; }
-fua() { ! with_fua && with_fua && dmsetup remove c; }
+fua() { ! with_fua && wait_for 20 "a write with FUA to succeed" with_fua && dmsetup remove c; }
 # Not hours later.
-forgotten() { create org && put a /dev/mapper/c && flush && lost put b /dev/mapper/c && ! flush && sleep 11 && with_fua && dmsetup remove c; }
+forgotten() { create org && put a /dev/mapper/c && flush && lost put b /dev/mapper/c && ! flush && sleep 6 && with_fua && dmsetup remove c; }
 
 # Nothing of it is to be written by itself meanwhile, or that would be what hears of it.
 file_system()
@@ -79,7 +79,7 @@ nothing_to_lose()
 dev_null ssd 32 && dev_null meta 4 && dev_null org 32 volatile || exit 1
 at_exit "umount $MNT 2>/dev/null; dmsetup remove --retry c sd 2>/dev/null"
 ktap_test "what a FLUSH of nobody's lost, the host's next one tells" at_once
-ktap_test "and what is written with FUA right behind it, once" fua
+ktap_test "and what is written with FUA right behind it" fua
 ktap_test "but not much later" forgotten
 ktap_test "a file system" file_system
 ktap_test "its journal does not call durable what comes behind something lost" journal

@@ -203,11 +203,12 @@ static int start_circle(struct circle_node *node)
 }
 
 static void take_config(struct circle_node *node, const struct circle_devices *dev,
-			const struct circle_config *conf)
+			const struct circle_config *conf, bool first)
 {
 	node->conf = *conf;
 	WRITE_ONCE(node->ssd_bad, circle_meta_data_bad(node->meta));	/* errors: tried again */
-	atomic_set(&node->repair.retired, 0);
+	atomic_set(&node->repair.retired[0], 0);
+	atomic_set(&node->repair.retired[1], 0);
 	if (node->origin_dev != dev->origin->bd_dev) {	/* by whoever had it before, perhaps */
 		circle_origin_wrote(node);
 		circle_raise(&node->acked_through, atomic64_read(&node->origin_written));
@@ -218,7 +219,7 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 	node->origin_sectors = dev->origin_sectors;
 	node->nr_blocks = DIV_ROUND_UP_ULL(dev->origin_sectors, conf->block_sectors);
 	if (node->circle)
-		circle_circle_config(node->circle, conf);
+		circle_circle_config(node->circle, conf, first);
 }
 
 /* A circle's server goes on, whose slots these are. */
@@ -289,7 +290,7 @@ static int bring_up(struct circle_node *node, const struct circle_devices *dev,
 		circle_meta_load_rest(node->meta, true);
 	r = follow(node, dev, conf, first);
 	if (!r) {
-		take_config(node, dev, conf);
+		take_config(node, dev, conf, first);
 		r = open_for_business(node);
 		if (!r && first && node->meta->voided)
 			r = forced(node);

@@ -166,13 +166,14 @@ unsigned int circle_peers_configured(const struct circle_circle *c)
 }
 
 /* The first table's line. A later one may change degree and nothing else, for now. */
-int circle_circle_config(struct circle_circle *c, const struct circle_config *conf)
+void circle_circle_config(struct circle_circle *c, const struct circle_config *conf, bool first)
 {
 	unsigned int i;
 
 	c->degree = conf->degree;
-	if (c->nr_peers)
-		return 0;
+	if (!first)
+		return;
+	c->nr_peers = 0;		/* of a start that failed */
 	c->degree_now = conf->degree;
 	memset(c->domain, 0, sizeof(c->domain));	/* of a start that failed */
 	if (conf->domain[0])
@@ -184,7 +185,6 @@ int circle_circle_config(struct circle_circle *c, const struct circle_config *co
 
 		p->configured = true;
 	}
-	return 0;
 }
 
 bool circle_lease_ok(const struct circle_node *node)

@@ -62,8 +62,8 @@ struct circle_peer {
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
 	u32 features, wanted;		/* of its hello; slots that it wants back, as last heard */
-	bool leaves;			/* in order, as last heard (away.h); READ_ONCE */
-	bool let_go;			/* it was, and was not READY since; READ_ONCE */
+	unsigned long answered;		/* jiffies of the last answer; READ_ONCE */
+	bool leaves, let_go;		/* away.h: as last heard; and not READY since; READ_ONCE */
 	unsigned long away_until;	/* jiffies; valid once it left; READ_ONCE */
 	u32 kept;			/* blocks that it has parked, as last heard; READ_ONCE */
 	u32 in_vain;			/* ... of which it had none that was asked for, in a row */
@@ -232,7 +232,7 @@ unsigned int circle_patience_ms(const struct circle_circle *c);
 /* create: first constructor's process (its network namespace). */
 struct circle_circle *circle_circle_create(struct circle_node *node);
 void circle_circle_destroy(struct circle_circle *c);
-int circle_circle_config(struct circle_circle *c, const struct circle_config *conf);
+void circle_circle_config(struct circle_circle *c, const struct circle_config *conf, bool first);
 unsigned int circle_peers_configured(const struct circle_circle *c);	/* by the first table */
 /* May the owner write to origin or label, or acknowledge a write-through (R5)? Any context. */
 bool circle_lease_ok(const struct circle_node *node);

@@ -83,7 +83,7 @@ static void put(struct copy *c)
 	kfree(c);
 }
 
-/* Any context. Nothing here is touched behind it. */
+/* On the queue, which destroy() empties: what over() wakes may have the node go. */
 static void end(struct copy *c, enum circle_copy_end how)
 {
 	void (*over)(void *priv, enum circle_copy_end end) = c->over;
@@ -105,18 +105,11 @@ static void submit(struct copy *c, struct block_device *bdev, u64 sector, enum r
 	submit_bio(&c->bio);
 }
 
-static void next_work(struct work_struct *work)
+static void written_work(struct work_struct *work)
 {
-	read_piece(container_of(work, struct copy, work));
-}
-
-static void written(struct bio *bio)
-{
-	struct copy *c = bio->bi_private;
+	struct copy *c = container_of(work, struct copy, work);
 	struct circle_node *node = c->cr->node;
 
-	c->status = bio->bi_status;
-	bio_uninit(bio);
 	c->at += c->len;
 	if (c->status) {
 		circle_origin_place_refused(node, REQ_OP_WRITE,
@@ -125,9 +118,18 @@ static void written(struct bio *bio)
 	} else if (c->at == c->to) {
 		end(c, CIRCLE_COPY_DONE);
 	} else {
-		INIT_WORK(&c->work, next_work);
-		queue_work(c->cr->wq, &c->work);
+		read_piece(c);
 	}
+}
+
+static void written(struct bio *bio)
+{
+	struct copy *c = bio->bi_private;
+
+	c->status = bio->bi_status;
+	bio_uninit(bio);
+	INIT_WORK(&c->work, written_work);
+	queue_work(c->cr->wq, &c->work);
 }
 
 static void write_work(struct work_struct *work)
@@ -185,7 +187,7 @@ struct circle_copier *circle_copier_create(struct circle_node *node)
 	cr->node = node;
 	circle_stash_init(&cr->stash);
 	init_waitqueue_head(&cr->wait);
-	cr->wq = alloc_workqueue("circle_copy", WQ_MEM_RECLAIM, 0);
+	cr->wq = alloc_workqueue("circle_copyout", WQ_MEM_RECLAIM, 0);
 	cr->reserve = alloc(cr, SPARE_PAGES, GFP_KERNEL);
 	cr->spare = cr->reserve;
 	if (cr->wq && cr->reserve)

@@ -25,7 +25,7 @@ void circle_copier_destroy(struct circle_copier *cr);
 /*
  * Process context; waits, if there is no memory, for what another copy gives back. Sectors [from,
  * to) of the block, from the slot, both of which the caller keeps as they are until over() is
- * called, once: any context.
+ * called, once: process context, must not wait.
  */
 void circle_copy_out(struct circle_node *node, u64 block, u32 slot, u32 from, u32 to,
 		     void (*over)(void *priv, enum circle_copy_end end), void *priv);

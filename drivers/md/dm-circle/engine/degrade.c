@@ -217,6 +217,16 @@ static void tell_drainers(struct list_head *all, int err)
 	}
 }
 
+bool circle_drain_waited(struct circle_node *node)
+{
+	bool waits;
+
+	spin_lock_irq(&node->commit.lock);
+	waits = !list_empty(&node->commit.drainers);
+	spin_unlock_irq(&node->commit.lock);
+	return waits;
+}
+
 void circle_drain_end(struct circle_node *node, int err)
 {
 	LIST_HEAD(all);

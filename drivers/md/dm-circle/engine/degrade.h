@@ -54,6 +54,7 @@ enum circle_health circle_node_health(const struct circle_node *node);
  */
 void circle_drain_wait(struct circle_node *node, struct circle_waiter *w);
 void circle_drain_end(struct circle_node *node, int err);
+bool circle_drain_waited(struct circle_node *node);	/* process context: somebody does */
 /* The committer, or suspend when that is idle: the metadata failed. Local I/O alone (R13). */
 void circle_degrade(struct circle_node *node);
 void circle_degrade_idle(struct circle_node *node);

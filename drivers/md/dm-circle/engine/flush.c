@@ -5,28 +5,27 @@
  * written, what is dirty is written back instead, and then the origin is flushed.
  *
  * device-mapper makes a FLUSH of its own of one that comes with data, as a journal's last block
- * does, and drops its error. So that this is not taken for durable, what is written with FUA right
- * behind a FLUSH that failed fails too.
+ * does, and drops its error. So that this is not taken for durable, what is written with FUA within
+ * 5 s behind a FLUSH that failed fails too.
  */
 #include <linux/device-mapper.h>
 #include "degrade.h"
 #include "origin.h"
 #include "replicate.h"
 
-#define RIGHT_BEHIND	(10 * HZ)
+#define RIGHT_BEHIND	(5 * HZ)
 
+/* Not used up: it may be anybody's. */
 bool circle_flush_failed(struct circle_node *node)
 {
-	unsigned long when = READ_ONCE(node->flush_failed) ? xchg(&node->flush_failed, 0) : 0;
+	unsigned long when = READ_ONCE(node->flush_failed);
 
-	return when && time_before(jiffies, when + RIGHT_BEHIND);
-}
-
-static void end(struct circle_io *io)
-{
-	if (io->status && io->status != BLK_STS_DM_REQUEUE)
-		WRITE_ONCE(io->node->flush_failed, jiffies ?: 1);
-	circle_io_end(io);
+	if (!when)
+		return false;
+	if (time_before(jiffies, when + RIGHT_BEHIND))
+		return true;
+	WRITE_ONCE(node->flush_failed, 0);
+	return false;
 }
 
 /* Once, as fsync does: what had been completed was lost, by somebody's FLUSH or by the SSD. */
@@ -40,7 +39,7 @@ static void over(struct circle_io *io)
 {
 	if (!io->status || io->status == BLK_STS_DM_REQUEUE)	/* who fails anyway leaves it */
 		tell_loss(io);
-	end(io);
+	circle_io_end(io);
 }
 
 static void flush_origin(struct circle_io *io)
@@ -60,7 +59,7 @@ static void drained(struct circle_waiter *w, int err)
 		return;
 	}
 	io->status = err == -EAGAIN && io->node->requeue ? BLK_STS_DM_REQUEUE : BLK_STS_IOERR;
-	end(io);
+	circle_io_end(io);
 }
 
 static void parts_over(struct circle_io *io)

@@ -138,7 +138,7 @@ void circle_discard_step(struct circle_io *io);
 void circle_flush_step(struct circle_io *io);
 /* Any context: is the cache device's own FLUSH all that a FLUSH now takes? */
 bool circle_flush_is_plain(struct circle_node *node);
-/* Any context: a write with FUA comes behind a FLUSH that failed. Once. */
+/* Any context: a write with FUA that comes now comes right behind a FLUSH that failed. */
 bool circle_flush_failed(struct circle_node *node);
 
 #endif

@@ -2,13 +2,13 @@
 /*
  * lease: an owner writes to the origin only while its last look at the label is young (R5). What
  * comes while it is not waits here: for the next look, or for the news that it is fenced. So does a
- * read, unless so many peers are there that nobody can have taken over without one of them. It must
- * never let a request wait that nobody wakes: the steward wakes at each look and at its end, and a
- * peer that has come readers.
+ * read, unless so many peers are there that nobody can have taken over without one of them. (One
+ * that has begun before may end with what was there then: the new owner's writes are no older.) It
+ * must never let a request wait that nobody wakes: the steward wakes at each look and at its end,
+ * and a peer that has come wakes readers.
  */
 #include "degrade.h"
 #include "replicate.h"
-#include "steward.h"
 
 void circle_lease_doubt(struct circle_node *node)
 {
@@ -82,17 +82,25 @@ bool circle_lease_wait(struct circle_io *io, void (*step)(struct circle_io *io))
 
 /*
  * A taker does without the SSD, so all but `floor` - 1 of the view have to tell it what they have,
- * and end our sessions first (R5, R6): of `floor` that are READY one would not be so. With nothing
- * dirty it needs none; then one that is there tells that we are not cut off alone.
+ * and end our sessions first (R5, R6): of `floor` that have accepted our FENCE, and answered since
+ * we could renew the lease, one would not have. With nothing dirty it needs none; then one that is
+ * there tells that we are not cut off alone. Who takes over by force may have asked fewer.
  */
 static bool holders_there(const struct circle_circle *c)
 {
-	u32 need = max(READ_ONCE(c->floor), 1u);
+	u32 view = READ_ONCE(c->view), need = max(READ_ONCE(c->floor), 1u), n = 0;
+	const unsigned long since = jiffies - msecs_to_jiffies(CIRCLE_LEASE_MS);
 
 	if (READ_ONCE(c->label_unsure))		/* what it says may be more */
 		need = max(need, READ_ONCE(c->degree_now));
-	return READ_ONCE(c->role) == CIRCLE_ROLE_OWNER &&
-	       hweight32(circle_ready_peers(c) & READ_ONCE(c->view)) >= need;
+	for (; view; view &= view - 1) {
+		const struct circle_peer *p = &c->peer[__ffs(view)];
+
+		n += READ_ONCE(p->state) >= CIRCLE_PEER_UP &&
+		     READ_ONCE(p->instance) == READ_ONCE(p->ready_instance) &&
+		     time_after(READ_ONCE(p->answered), since);
+	}
+	return READ_ONCE(c->role) == CIRCLE_ROLE_OWNER && n >= need;
 }
 
 static bool may_show(const struct circle_node *node)

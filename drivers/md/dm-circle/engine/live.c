@@ -140,9 +140,10 @@ static void renew(struct circle_live *l)
 static void end_drains(struct circle_live *l)
 {
 	struct circle_node *node = l->r.node;
-	u32 left = READ_ONCE(l->left) + READ_ONCE(l->fresh) + atomic_read(&node->slots->nr_old);
+	u32 left = READ_ONCE(l->left) + READ_ONCE(l->fresh) + atomic_read(&node->slots->nr_old) +
+		   atomic_read(&node->slots->nr_dirty);
 
-	if (left != l->left_before || !READ_ONCE(node->meta->voided)) {
+	if (left != l->left_before || !circle_drain_waited(node)) {
 		l->left_before = left;
 		l->stands = jiffies;
 	} else if (time_after(jiffies, l->stands + STANDS)) {

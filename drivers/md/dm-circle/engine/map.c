@@ -259,6 +259,8 @@ int circle_end_io(struct bio *bio, blk_status_t *status)
 		circle_origin_place_refused(io->node, REQ_OP_READ,
 					    circle_block_sector(io->node, io->block, io->start),
 					    *status);
+	if (unlikely(*status) && !io->len && *status != BLK_STS_DM_REQUEUE)
+		WRITE_ONCE(io->node->flush_failed, jiffies ?: 1);	/* flush.c */
 	trace_circle_done(io->node, (__force u32)bio_op(bio), io->block, io->start, io->len,
 			  (__force u8)*status);
 	if (io->locked) {

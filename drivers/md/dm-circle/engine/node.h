@@ -89,7 +89,7 @@ enum circle_node_state {
 struct circle_repair {
 	struct delayed_work work;
 	bool active;		/* there are sick slots; READ_ONCE */
-	atomic_t retired;	/* since the table was loaded, or as many as may be, and more */
+	atomic_t retired[2];	/* own, lent: since the table was loaded; above the limit: none */
 	atomic_t errors;	/* since `since` */
 	unsigned long since;	/* jiffies */
 	struct mutex spare_lock;	/* save.c: what it takes, when there is no memory */

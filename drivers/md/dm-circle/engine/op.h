@@ -22,7 +22,7 @@ struct circle_op {
 	int losses;		/* promotion: circle_origin_losses() when it began to read */
 	struct circle_flush_wait flush;
 	bool cache_failed;	/* at the cache device's end */
-	void (*copied)(struct circle_op *op);	/* all parts are over; to the origin: any context */
+	void (*copied)(struct circle_op *op);	/* all parts are over; kcopyd's or our thread */
 };
 
 /* Process context: copies every run of op->mask within the block; op->copied at the end. */

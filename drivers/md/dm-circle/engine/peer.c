@@ -327,8 +327,7 @@ static void set_state(struct circle_peer *p, enum circle_peer_state state)
 	}
 	spin_unlock_irq(&p->lock);
 	wake_up_all(&p->wait);
-	if (state == CIRCLE_PEER_READY)
-		circle_lease_wake(p->node);	/* who reads */
+	circle_lease_wake(p->node);	/* who reads */
 	circle_steward_kick(p->node);
 }
 

@@ -10,18 +10,16 @@
 #include "../store/label.h"
 
 static int find_label(struct circle_node *node, const struct circle_devices *dev,
-		      const struct circle_config *conf, bool blank)
+		      const struct circle_config *conf, bool unlabelled)
 {
 	struct circle_circle *c = node->circle;
 	struct circle_super *sb = &node->meta->sb;
 
-	if (!blank && !sb->generation && !sb->next_generation)
-		blank = true;		/* no label was ever written for them */
-	if (!blank && sb->label_kind == CIRCLE_LABEL_TAIL && dev->label) {
-		CIRCLE_ERR("the label is at the origin's end: leave label <dev> out of the table line");
+	if (!unlabelled && sb->label_kind == CIRCLE_LABEL_TAIL && dev->label) {
+		CIRCLE_ERR("the label is at the origin's end: remove the device, and leave label <dev> out of the table line");
 		return -EINVAL;
 	}
-	if (!blank) {
+	if (!unlabelled) {
 		c->label_dev = sb->label_kind == CIRCLE_LABEL_DEV ? dev->label : dev->origin;
 		c->label_sector = sb->label_sector;
 	} else {
@@ -115,7 +113,7 @@ static int label_at_end(struct circle_node *node, const struct circle_devices *d
 		memset(&c->seen, 0, sizeof(c->seen));
 		return 0;
 	}
-	CIRCLE_ERR("the label device is blank, but at the origin's end is a label of node %u, generation %llu, that is not clean: leave label <dev> out of the table line, or stop that node first",
+	CIRCLE_ERR("the label device is blank, but at the origin's end is a label of node %u, generation %llu, that is not clean: remove the device, and leave label <dev> out of the table line, or stop that node first",
 		   c->seen.node_id, c->seen.generation);
 	return -EINVAL;
 }
@@ -202,13 +200,15 @@ int circle_activate_plan(struct circle_node *node, const struct circle_devices *
 {
 	struct circle_circle *c = node->circle;
 	struct circle_super *sb = &node->meta->sb;
-	int r = find_label(node, dev, conf, blank);
+	/* no label was ever written for them */
+	bool unlabelled = blank || (!sb->generation && !sb->next_generation);
+	int r = find_label(node, dev, conf, unlabelled);
 
 	if (r)
 		return r;
 	c->start = CIRCLE_START_RESTART;
 	r = read_label(node, conf);
-	if (r == -ENODATA && blank)
+	if (r == -ENODATA && unlabelled)
 		r = find_older_label(node, dev, conf);
 	if (r == -ENODATA) {
 		if (conf->recover || (!blank && sb->generation)) {

@@ -84,8 +84,10 @@ void circle_cache_error(struct circle_node *node, u32 n)
 
 bool __circle_slot_give_up(struct circle_node *node, struct circle_shard *sh, u32 n)
 {
+	bool lent = node->slots->slot[n].owner;
+
 	if (circle_meta_data_bad(node->meta) ||
-	    (u32)atomic_inc_return(&node->repair.retired) > retire_limit(node))
+	    (u32)atomic_inc_return(&node->repair.retired[lent]) > retire_limit(node))
 		return false;
 	__circle_slot_retire(node->slots, sh, n);
 	return true;

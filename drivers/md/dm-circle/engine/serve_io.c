@@ -99,12 +99,17 @@ static void submit(struct circle_req *req, blk_opf_t opf, void (*step)(struct ci
 	submit_bio(bio);
 }
 
-static bool range_ok(const struct circle_node *node, const struct circle_frame *f)
+/* The end of an origin whose length is no multiple of the sectors here: it cannot be kept. */
+static bool is_odd(const struct circle_req *req)
 {
-	const struct circle_geom *g = &node->geom;
+	u32 mult = bdev_logical_block_size(req->s->srv->node->cache) >> SECTOR_SHIFT;
 
-	return !((f->sector | f->sectors) & (circle_sector_mult(node) - 1)) &&
-	       f->sector < g->block_sectors && f->sectors &&
+	return (req->f.sector | req->f.sectors) & (mult - 1);
+}
+
+static bool range_ok(const struct circle_geom *g, const struct circle_frame *f)
+{
+	return f->sector < g->block_sectors && f->sectors &&
 	       f->sectors <= g->block_sectors - f->sector &&
 	       f->pages == circle_pages_touched(g, f->sector, f->sectors);
 }
@@ -349,13 +354,18 @@ void circle_serve_replicate(struct circle_req *req)
 	struct circle_shard *sh;
 	bool got;
 
-	if (!range_ok(node, &req->f) || req->f.sector & (g->page_sectors - 1) ||
+	if (!range_ok(g, &req->f) || req->f.sector & (g->page_sectors - 1) ||
 	    req->f.block > CIRCLE_MAX_BLOCK || req->f.seq > CIRCLE_MAX_SEQ) {
 		circle_req_bad(req);
 		return;
 	}
 	if (!circle_set_enter(req)) {
 		circle_req_answer(req, CIRCLE_WS_FENCED);
+		return;
+	}
+	if (is_odd(req)) {
+		refuse(req->s, req->f.block);
+		circle_req_answer(req, CIRCLE_WS_NO_SPACE);
 		return;
 	}
 	req->step = replicate_step;
@@ -374,6 +384,8 @@ void circle_serve_replicate(struct circle_req *req)
 
 static void fetched(struct circle_req *req)
 {
+	if (circle_session_doubted(req->s))	/* it is to ask another instance, which this one is soon */
+		circle_conn_close(req->s->conn, -ESHUTDOWN);
 	if (req->err || circle_session_doubted(req->s)) {
 		unlock_and_answer(req, CIRCLE_WS_IO);
 		return;
@@ -410,12 +422,12 @@ static void fetch_step(struct circle_req *req)
 
 void circle_serve_fetch(struct circle_req *req)
 {
-	if (!range_ok(req->s->srv->node, &req->f)) {
+	if (!range_ok(&req->s->srv->node->geom, &req->f)) {
 		circle_req_bad(req);
 		return;
 	}
 	req->owner = req->s->owner;
-	if (!req->owner) {
+	if (!req->owner || is_odd(req)) {
 		circle_req_answer(req, CIRCLE_WS_NOT_FOUND);
 		return;
 	}

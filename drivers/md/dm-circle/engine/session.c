@@ -229,12 +229,6 @@ static u16 judge(struct circle_session *s, const struct circle_hello *h, u32 *ot
 	    !memcmp(h->set_uuid, node->meta->sb.set_uuid, CIRCLE_UUID_SIZE) ||
 	    h->peer_id != node->conf.id)
 		return CIRCLE_WS_NOT_ADMITTED;
-	if (h->origin_sectors & (circle_sector_mult(node) - 1)) {
-		CIRCLE_WARN_LIMIT("node %u: its length of %llu sectors does not fit the %u byte sectors of the cache device here: refused",
-				  h->node_id, h->origin_sectors,
-				  circle_sector_mult(node) << SECTOR_SHIFT);
-		return CIRCLE_WS_NOT_ADMITTED;
-	}
 	if (h->block_sectors != g->block_sectors || h->page_sectors != g->page_sectors) {
 		CIRCLE_WARN_LIMIT("node %u: block/page %u/%u sectors, ours %u/%u: refused",
 				  h->node_id, h->block_sectors, h->page_sectors, g->block_sectors,

@@ -36,8 +36,8 @@ struct socket;
 
 /*
  * A foreign set. Each FENCE starts a new epoch. Requests of an older one are not counted in any
- * more; what was is carried out, or, of an older generation, refused before it does anything; and
- * FENCE is answered when none of them is under way.
+ * more; what was is carried out (of an older generation REPLICATE alone: the others are refused
+ * before they do anything); and FENCE is answered when none of them is under way.
  */
 struct circle_set {
 	struct circle_owner o;		/* uuid all zero: free */
@@ -140,12 +140,6 @@ struct circle_serve_buf *circle_serve_buf_get(struct circle_session *s, u32 len)
 void circle_serve_buf_put(struct circle_serve_buf *buf);
 u32 circle_serve_buf_size(const struct circle_server *srv);	/* bytes: the largest payload */
 void circle_serve_renounce(struct circle_server *srv);	/* process context */
-/* Any context: 512 byte sectors in one of the cache device's. */
-static inline u32 circle_sector_mult(const struct circle_node *node)
-{
-	return bdev_logical_block_size(node->cache) >> SECTOR_SHIFT;
-}
-
 /* Any context: a FLUSH of the cache device failed, which the client was not told by an instance. */
 bool circle_session_doubted(const struct circle_session *s);
 u32 circle_serve_limit(struct circle_server *srv);	/* slots lent at most */

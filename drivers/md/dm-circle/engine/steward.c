@@ -74,8 +74,12 @@ static int look(struct circle_node *node, bool own)
 	if (r)
 		return -EIO;
 	circle_label_judge(c->area, node->conf.id, &v, cur, circle_crc);
-	if (v.status || (own && (!v.my_valid || v.max_seq != c->label.seq)))
+	if (v.status)
 		return -EIO;
+	if (own && (!v.my_valid || v.max_seq != c->label.seq)) {
+		c->label_copy = v.my_copy;
+		return -EIO;
+	}
 	/*
 	 * One that wrote behind the look that made us the owner has yet to look, and withdraws: it
 	 * must not end us too.
@@ -110,13 +114,19 @@ int circle_label_look(struct circle_node *node)
 	return look_some(node, false);
 }
 
+/* On the origin's disk another's FLUSH that fails, or an outage, may take the label with it (R4). */
+static int losses_there(const struct circle_node *node)
+{
+	return atomic_read(&node->origin_errors) + atomic_read(&node->origin_gone);
+}
+
 /* On the origin's disk a FLUSH that fails may take what others wrote there: it is counted. */
 static int write_label(struct circle_node *node)
 {
 	struct circle_circle *c = node->circle;
 	bool shared = c->label_dev->bd_disk == node->origin->bd_disk;
 	int r = shared ? circle_origin_flush(node) : 0;
-	int losses = circle_origin_losses(node);
+	int losses = losses_there(node);
 
 	if (!r) {
 		r = circle_label_write(node->meta->io, c->label_dev,
@@ -129,8 +139,8 @@ static int write_label(struct circle_node *node)
 	}
 	if (!r && shared)
 		r = circle_origin_flush(node);
-	/* Another's FLUSH that failed may have taken the label with it; or the origin was away (R4). */
-	return r || (shared && losses != circle_origin_losses(node)) ? -EIO : 0;
+	/* An outage that was an I/O error to us is seen by who looks at the label next. */
+	return r || (shared && losses != losses_there(node)) ? -EIO : 0;
 }
 
 /* Writes c->label to our place, then reads all the others. 0: it is durable and we are rightful. */

@@ -29,7 +29,7 @@ static void finished(struct circle_io *io)
 		smp_mb();
 		if (!io->settled && io->origin_errors != atomic_read(&node->origin_errors))
 			io->status = BLK_STS_IOERR;
-		else if (io->origin_gone != atomic_read(&node->origin_gone))
+		else if (!io->settled && io->origin_gone != atomic_read(&node->origin_gone))
 			WRITE_ONCE(node->loss_untold, true);
 	}
 	circle_io_end(io);
@@ -146,6 +146,8 @@ static void freed(struct circle_io *io)
 {
 	if (io->status || !io->flush_behind ||
 	    io->origin_away == atomic_read(&io->node->origin_away)) {
+		if (!io->status && io->flush_behind)	/* not gone before its FLUSH; after it may */
+			io->origin_gone = atomic_read(&io->node->origin_gone);
 		acknowledge(io);
 	} else if (io->again++ < CIRCLE_IO_AGAIN) {
 		circle_io_continue(io, save_parts);

@@ -396,9 +396,7 @@ static bool may_run(struct circle_node *node)
 
 	if (!READ_ONCE(node->bg_stop))
 		return true;
-	spin_lock_irq(&node->commit.lock);
-	waits = !list_empty(&node->commit.drainers);
-	spin_unlock_irq(&node->commit.lock);
+	waits = circle_drain_waited(node);
 	if (!waits || time_before(jiffies, node->wb.end))
 		return waits;
 	circle_drain_end(node, -EAGAIN);
