@@ -154,7 +154,7 @@ more_peers()
 	local line
 	line=$(circle_table /dev/mapper/org1 128 /dev/mapper/meta1 /dev/mapper/ssd1 "1 writeback" "default 0" "$(circle_args 1 2 "2 3")")
 	MARK=$(log_mark)
-	! node_exec 1 dmsetup load c1 --table "$line" 2>/dev/null && log_since "$MARK" | grep -q 'above the number of peers' &&
+	! node_exec 1 dmsetup load c1 --table "$line" 2>/dev/null && log_since "$MARK" | grep -q 'degree is above the number of peers' &&
 		circle_drain c1 && dmsetup remove c1 c2
 }
 

@@ -58,7 +58,7 @@ disk()
 {
 	! no_scsi || return 4
 	wait_for 10 "the disk" has_disk || return 1
-	DISK=$(basename $SCSI/adapter*/host*/target*/*/block/*)
+	DISK=$(basename "$SCSI"/adapter*/host*/target*/*/block/*)
 	ADDRESS=$(basename "$(readlink -f "/sys/block/$DISK/device")")
 	mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
 	[ -e "$ERRORS/$ADDRESS/error" ] || { KTAP_REASON="this scsi_debug injects no errors"; DISK=; return 4; }

@@ -27,8 +27,9 @@ u64 meta_dirty(const struct meta *m, u32 n)
 
 	if (!meta_is_own(m, n))
 		return 0;
-	return m->unclean && (s->flags & (CIRCLE_SLOT_INTENT | CIRCLE_SLOT_LOST)) == CIRCLE_SLOT_INTENT ?
-		       s->valid : s->dirty;
+	if (!m->unclean || !(s->flags & CIRCLE_SLOT_INTENT) || (s->flags & CIRCLE_SLOT_LOST))
+		return s->dirty;
+	return s->valid;
 }
 
 static void check_lent(struct meta *m, u32 n)

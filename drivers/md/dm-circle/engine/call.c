@@ -119,8 +119,7 @@ int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struc
 	call = find_call(peer, f);
 	if (call) {
 		list_del(&call->link);
-		if (peer->answered != jiffies)
-			WRITE_ONCE(peer->answered, jiffies);
+		WRITE_ONCE(peer->answered, jiffies);
 		peer->space = f->space;
 		peer->refused = f->status;
 		if ((peer->features & CIRCLE_HF_WANTS) && f->type != CIRCLE_WT_HELLO)

@@ -140,7 +140,7 @@ struct circle_node {
 
 	atomic64_t origin_written;	/* counts completed writes to the origin */
 	atomic_t origin_errors;		/* FLUSHes that failed: what they covered is not settled */
-	atomic_t origin_away, origin_gone;	/* it refused requests as if, or since, it was away */
+	atomic_t origin_away, origin_gone;	/* it refused as if, since it was away */
 	atomic64_t acked_through;	/* origin_written when a write was completed there alone */
 	bool loss_untold;		/* what a FLUSH of the host has still to report */
 	atomic64_t origin_flushed;	/* how many of them a FLUSH has covered */

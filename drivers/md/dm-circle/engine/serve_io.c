@@ -384,9 +384,11 @@ void circle_serve_replicate(struct circle_req *req)
 
 static void fetched(struct circle_req *req)
 {
-	if (circle_session_doubted(req->s))	/* it is to ask another instance, which this one is soon */
+	if (circle_session_doubted(req->s)) {	/* it is to ask again, and of another instance */
 		circle_conn_close(req->s->conn, -ESHUTDOWN);
-	if (req->err || circle_session_doubted(req->s)) {
+		req->err = -EIO;
+	}
+	if (req->err) {
 		unlock_and_answer(req, CIRCLE_WS_IO);
 		return;
 	}

@@ -114,7 +114,7 @@ int circle_label_look(struct circle_node *node)
 	return look_some(node, false);
 }
 
-/* On the origin's disk another's FLUSH that fails, or an outage, may take the label with it (R4). */
+/* On the origin's disk: another's FLUSH that fails, or an outage, may take the label with it. */
 static int losses_there(const struct circle_node *node)
 {
 	return atomic_read(&node->origin_errors) + atomic_read(&node->origin_gone);

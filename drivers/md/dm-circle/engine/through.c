@@ -146,7 +146,7 @@ static void freed(struct circle_io *io)
 {
 	if (io->status || !io->flush_behind ||
 	    io->origin_away == atomic_read(&io->node->origin_away)) {
-		if (!io->status && io->flush_behind)	/* not gone before its FLUSH; after it may */
+		if (!io->status && io->flush_behind)	/* not before its FLUSH */
 			io->origin_gone = atomic_read(&io->node->origin_gone);
 		acknowledge(io);
 	} else if (io->again++ < CIRCLE_IO_AGAIN) {

@@ -119,12 +119,12 @@ static int find_node(struct circle_table *t)
 	t->node = node;
 	if (!circle_node_place(node, t->origin->bdev->bd_dev,
 			       t->label ? t->label->bdev->bd_dev : 0)) {
-		ti->error = "origin and label of a circle cannot be changed by a reload: remove the device";
+		ti->error = "origin and label of a circle cannot be changed by a reload";
 		return -EINVAL;
 	}
 	if (node->circle && node->state != CIRCLE_NODE_NEW &&
 	    t->conf.degree > circle_peers_configured(node->circle)) {
-		ti->error = "degree is above the number of peers, which do not change by a reload: remove the device";
+		ti->error = "degree is above the number of peers, which stay by a reload";
 		return -EINVAL;
 	}
 	if (node->state != CIRCLE_NODE_NEW && node->meta->failed)

@@ -562,7 +562,7 @@ void circle_slot_state(const struct circle_slots *s, u32 n, struct circle_slot_s
  */
 void circle_slot_changed(struct circle_slots *s, u32 n)
 {
-	smp_mb();		/* what changed; pairs with next_changed(): captured, or set again */
+	smp_mb();		/* what changed; next_changed() captures it, or is told again */
 	if (!test_bit(n, s->changed)) {
 		atomic_inc(&s->nr_changed);
 		if (test_and_set_bit(n, s->changed))
