@@ -139,7 +139,7 @@ other_origin()
 {
 	local pid line
 	circle_node_wipe 1 && circle_node_wipe 2 && blkdiscard -z /dev/mapper/org1 && circle_node_create 2 0 "" &&
-		circle_node_create 1 1 2 && counts 1 && dirty org1 && circle_node_die 1 && dmsetup remove c2 || return 1
+		circle_node_create 1 1 2 && counts 1 && dirty org1 && circle_node_die 1 && other_label && dmsetup remove c2 || return 1
 	line=$(circle_table /dev/mapper/org1 128 /dev/mapper/meta1 /dev/mapper/ssd1 "1 writeback" "default 0" "$(circle_args 1 1 2)")
 	MARK=$(log_mark)
 	node_exec 1 dmsetup create c1 --table "$line" &
@@ -147,6 +147,15 @@ other_origin()
 	wait_for 30 "a start that waits for a peer" eval "log_since $MARK | grep -q 'waiting up to'" &&
 		! node_exec 1 dmsetup load c1 --table "${line/org1/org3}" 2>/dev/null && log_since "$MARK" | grep -q 'cannot be changed by a reload' &&
 		circle_node_create 2 0 "" && wait "$pid" && node_exec 1 dmsetup load c1 --table "$line" && resume
+}
+# A label on a device of its own, which the owner before does not look at: neither of its metadata, nor of new ones.
+other_label()
+{
+	MARK=$(log_mark)
+	! LABEL=/dev/mapper/lab circle_node_create 1 1 2 2>/dev/null && log_since "$MARK" | grep -q 'leave label <dev> out of the table line' || return 1
+	MARK=$(log_mark)
+	circle_node_wipe 3 && ! ORIGIN=org1 LABEL=/dev/mapper/lab circle_node_create 3 0 "" 2>/dev/null &&
+		log_since "$MARK" | grep -q "at the origin's end is a label of node 1"
 }
 # A degree that the peers of the first line do not suffice for: nothing more would be cached.
 more_peers()
@@ -232,7 +241,7 @@ wipe_local() { dd if=/dev/zero of="/dev/mapper/meta${1-}" bs=128K count=1 conv=f
 circle_timeout
 at_exit "dmsetup remove --retry c c1 c2 c3 2>/dev/null"
 circle_nodes 48 1 2 3 || exit 1
-dev_null ssd1b 64 && dev_null meta1b 8 && dev_null ssd 32 && dev_null meta 4 && dev_null org 32 && dev_null ssdb 48 && dev_null metab 4 || exit 1
+dev_null ssd1b 64 && dev_null meta1b 8 && dev_null ssd 32 && dev_null meta 4 && dev_null org 32 && dev_null ssdb 48 && dev_null metab 4 && dev_null lab 4 || exit 1
 N=c1
 ktap_test "node 2" circle_node_create 2 0 ""
 ktap_test "node 3" circle_node_create 3 0 ""

@@ -11,7 +11,7 @@
 . "$REPO/tests/lib/rig.sh"
 ktap_header
 
-peer() { circle_node_create "$1" 0 ""; }
+peer() { LABEL='' circle_node_create "$1" 0 ""; }
 # Its disk is one that forgets what it was not told to flush.
 forgets() { dev_drop_writes "ssd$1" && dev_drop_writes "meta$1"; }
 put()	# <character> [<how> [<block>]]: a block of it

@@ -13,7 +13,7 @@ ktap_header
 
 MNT=/tmp/mnt
 SIZE=$((31 * 2048))
-create() { dd if=/dev/zero of=/dev/mapper/meta bs=128K count=1 conv=fsync,notrunc status=none && dmsetup create c --table "$(table_of $SIZE meta ssd "$1" 64 "1 writethrough default 0")"; }
+create() { dd if=/dev/zero of=/dev/mapper/meta bs=128K count=1 conv=fsync,notrunc status=none && dmsetup create c --table "$(table_of "$SIZE" meta ssd "$1" 64 "1 writethrough default 0")"; }
 put() { head -c 32768 /dev/zero | tr '\0' "$1" | dd of="$2" bs=32k count=1 iflag=fullblock oflag=direct conv=notrunc status=none; }
 flush() { "$IO" fdatasync /dev/mapper/c 2>/dev/null; }
 # O_DSYNC and O_DIRECT: one request, FUA, and a FLUSH behind it
@@ -39,12 +39,12 @@ forgotten() { create org && put a /dev/mapper/c && flush && lost put b /dev/mapp
 # Nothing of it is to be written by itself meanwhile, or that would be what hears of it.
 file_system()
 {
-	create org && mkdir -p $MNT && mkfs.ext4 -q -F -J size=4 -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/c 24M &&
-		mount -o noatime,commit=300 /dev/mapper/c $MNT && put a $MNT/a && sync && sync
+	create org && mkdir -p "$MNT" && mkfs.ext4 -q -F -J size=4 -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/c 24M &&
+		mount -o noatime,commit=300 /dev/mapper/c "$MNT" && put a "$MNT/a" && sync && sync
 }
-a_commit() { echo new >$MNT/b && "$IO" fdatasync $MNT/b 2>/dev/null; }
-journal() { lost put b $MNT/a && ! a_commit; }
-file_system_ends() { umount $MNT && dmsetup remove c; }
+a_commit() { echo new >"$MNT/b" && "$IO" fdatasync "$MNT/b" 2>/dev/null; }
+journal() { lost put b "$MNT/a" && ! a_commit; }
+file_system_ends() { umount "$MNT" && dmsetup remove c; }
 
 SCSI=/sys/bus/pseudo/drivers/scsi_debug
 # Its reads fail as those of a disk that is out of reach do (DID_TRANSPORT_FAILFAST); an I/O error could be about the place.
