@@ -641,6 +641,9 @@ TEST(disk, slot_states)
 	SLOT_OK(false, .flags = 0x8001);
 	SLOT_OK(false, .flags = 2);
 	SLOT_OK(false, .flags = 8);
+	SLOT_OK(true, .flags = 0xb, .block = 99, .valid = 3, .dirty = 3);
+	SLOT_OK(false, .flags = 0xb, .block = 99, .valid = 3);
+	SLOT_OK(false, .flags = 0xb, .block = 99, .owner = 1, .valid = 3, .dirty = 3);
 	SLOT_OK(false, .flags = 0, .block = 1);
 	SLOT_OK(false, .flags = 0, .valid = 1);
 	SLOT_OK(false, .flags = 0, .seq = 1);

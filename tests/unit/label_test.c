@@ -52,6 +52,15 @@ static void put_label(u32 id, unsigned int copy, u64 seq, u64 gen, u64 act)
 	circle_label_encode(&l, at(id, copy), t_crc32c);
 }
 
+static void put_taking(u32 id, u64 seq, u64 gen, u64 act)
+{
+	struct circle_label l;
+
+	fill_label(&l, id, seq, gen, act);
+	l.state = CIRCLE_LS_TAKING;
+	circle_label_encode(&l, at(id, 0), t_crc32c);
+}
+
 static void reseal(void *p)
 {
 	struct circle_disk_label *d = p;
@@ -373,6 +382,27 @@ TEST(label, judge_tie)
 	CHECK_EQ(judge(3), 0);
 	CHECK(v.tie);
 	CHECK_EQ(v.current_id, 3);	/* the lower id: both tags are the same */
+}
+
+/* One that is only taking is no rival of one that went on, wherever it stands. */
+TEST(label, judge_rivals)
+{
+	clear();
+	put_taking(3, 1, 6, 0x50);
+	put_label(9, 0, 1, 6, 0x51);
+	CHECK_EQ(judge(9), 0);
+	CHECK_EQ(v.current_id, 9);
+	CHECK(v.tie && !v.rival);
+	put_taking(20, 1, 6, 0x60);
+	CHECK_EQ(judge(9), 0);
+	CHECK_EQ(v.current_id, 9);
+	CHECK(v.tie && !v.rival);
+	put_label(5, 0, 1, 6, 0x52);
+	CHECK_EQ(judge(9), 0);
+	CHECK(v.tie && v.rival);
+	put_label(30, 0, 1, 7, 1);
+	CHECK_EQ(judge(9), 0);
+	CHECK(!v.tie && !v.rival);
 }
 
 TEST(label, judge_tie_below_the_current_does_not_matter)

@@ -89,7 +89,7 @@ static void drop_block(const struct circle_recovery *r, u32 i)
 		else
 			__circle_slot_unmap(node->slots, sh, n);
 		if (dirty && r->verdict == CIRCLE_COMPLETE) {
-			__circle_slot_set_tag(&node->slots->slot[n], 0, 0);
+			__circle_slot_set_tag(&node->slots->slot[n], 0, 1);
 			circle_slot_changed(node->slots, n);
 		}
 	}
