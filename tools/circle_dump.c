@@ -48,7 +48,7 @@ static const struct option long_options[] = {
 };
 
 /* Names of flags, lowest bit first. */
-static const char * const super_flags[] = { "clean", "needs_check", "circle", NULL };
+static const char * const super_flags[] = { "clean", "needs_check", "circle", "void", NULL };
 static const char * const slot_flags[] = { "mapped", "intent", "retired", "lost", NULL };
 static const char * const label_flags[] = { "ssd", "weak", "empty", "unseen", "void", "lost",
 						  NULL };

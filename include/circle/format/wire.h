@@ -96,11 +96,11 @@ struct circle_wire_hello {		/* 128 bytes */
 	__le16	version_min;
 	__le16	version_max;
 	__le32	features;		/* CIRCLE_HF_*; unknown ones are not used */
-	u8	set_uuid[CIRCLE_UUID_SIZE];	/* the client's; in the answer: the server's own */
+	u8	set_uuid[CIRCLE_UUID_SIZE];	/* the client's; echoed, or zero: not admitted */
 	u8	domain[CIRCLE_DOMAIN_SIZE];
 	__le32	node_id;
 	__le32	peer_id;		/* whom the client means; in the answer: the client */
-	__le64	instance;		/* random at each load of the sender's metadata */
+	__le64	instance;		/* high half: the sender's store; low: drawn at each load */
 	__le32	block_sectors;		/* of the set; in the answer: of the server's slots */
 	__le32	page_sectors;
 	__le64	origin_sectors;
