@@ -20,6 +20,7 @@
 #include "meta.h"
 
 #define WB_LOOK_MS	2000
+#define WB_LOOK_SECTORS	2048u	/* that a circle's origin is given behind one look */
 
 struct wb_block {
 	u32 slot;
@@ -38,6 +39,7 @@ struct wb {
 	struct wb_block *todo;
 	u32 nr_todo;
 	u64 pages, failed;
+	bool shaken;			/* a write to the origin failed in this pass */
 	/* a circle's label */
 	struct area area;
 	enum area_fit fit;

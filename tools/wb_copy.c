@@ -63,13 +63,18 @@ static int read_some(struct wb *w, u64 sector, void *buf, u32 n)
 	return err;
 }
 
-static int write_some(struct wb *w, u64 sector, const void *buf, u32 n)
+/* *stop: -errno: no more may be written. Each attempt may take so long that another takes over. */
+static int write_some(struct wb *w, u64 sector, const void *buf, u32 n, int *stop)
 {
 	u32 tries = w->retries + 1;
 	int err;
 
 	do {
+		*stop = w->circle ? wb_label_look(w) : 0;
+		if (*stop)
+			return 0;
 		err = dev_write(&w->origin, sector, buf, n);
+		w->shaken |= !!err;
 	} while (err && --tries);
 	return err;
 }
@@ -80,20 +85,19 @@ static int copy_run(struct wb *w, struct wb_block *b, u32 from, u32 to, void *bu
 	const struct circle_super *sb = &w->meta.sb;
 	u64 src = (u64)b->slot * sb->block_sectors;
 	u64 dst = w->meta.slot[b->slot].block * sb->block_sectors;
-	u32 n;
-	int err;
+	u32 n, most = w->circle ? min(w->chunk, WB_LOOK_SECTORS) : w->chunk;
+	int err, stop;
 
 	for (; from < to; from += n) {
-		n = min(to - from, w->chunk);
+		n = min(to - from, most);
 		err = read_some(w, src + from, buf, n);
 		if (err) {
 			say_failed(w, b, "the SSD cannot be read", err);
 			return 1;
 		}
-		err = w->circle ? wb_label_look(w) : 0;
-		if (err)
-			return err;
-		err = write_some(w, dst + from, buf, n);
+		err = write_some(w, dst + from, buf, n, &stop);
+		if (stop)
+			return stop;
 		if (err) {
 			say_failed(w, b, "the origin cannot be written", err);
 			return 1;
@@ -141,14 +145,36 @@ static int flush_both(struct wb *w)
 	return err;
 }
 
+static int copy_all(struct wb *w, void *buf)
+{
+	int err = 0;
+	u32 i;
+
+	w->pages = 0;
+	w->shaken = false;
+	for (i = 0; i < w->nr_todo && !err; i++)
+		if (!w->todo[i].failed)
+			err = copy_block(w, &w->todo[i], buf);
+	return err;
+}
+
+/*
+ * An origin that refused something may have been away, and have lost what it took before (R4): all
+ * that once more. If it refuses something of that, nothing is known of any.
+ */
 int wb_copy(struct wb *w)
 {
 	void *buf = dev_alloc((size_t)w->chunk << CIRCLE_SECTOR_SHIFT);
-	int err = buf ? 0 : -ENOMEM;
-	u32 i;
+	int err = buf ? copy_all(w, buf) : -ENOMEM;
 
-	for (i = 0; i < w->nr_todo && !err; i++)
-		err = copy_block(w, &w->todo[i], buf);
+	if (!err && w->shaken) {
+		tool_note("the origin refused a write: what it took is written once more");
+		err = copy_all(w, buf);
+		if (!err && w->shaken) {
+			tool_err("the origin refused another write: all stays dirty");
+			err = -EIO;
+		}
+	}
 	free(buf);
 	return err ?: flush_both(w);
 }

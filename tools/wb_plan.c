@@ -13,7 +13,7 @@ static enum wb_plan refuse_fit(const struct wb *w)
 
 	area_fit_text(w->fit, &w->area, &w->meta.sb, why, sizeof(why));
 	tool_err("refused: %s", why);
-	if (w->fit == AREA_OVERTAKEN)
+	if (w->fit == AREA_OVERTAKEN && w->area.cur.state != CIRCLE_LS_TAKING)
 		tool_err("what was dirty here was recovered from the peers; these metadata can only be wiped");
 	return WB_REFUSED;
 }
@@ -41,6 +41,11 @@ enum wb_plan wb_plan(struct wb *w)
 {
 	const struct circle_label *l = &w->area.cur;
 
+	if (w->fit == AREA_UNUSED && (l->state != CIRCLE_LS_CLEAN || w->area.view.tie)) {
+		tool_err("refused: these metadata were never used, and the origin is not whole: node %u, generation %llu, has the rest, or those that hold its blocks",
+			 l->node_id, l->generation);
+		return WB_REFUSED;
+	}
 	if ((w->fit == AREA_FRESH || w->fit == AREA_UNUSED) && !w->meta.sum.own_dirty) {
 		tool_note("these metadata were never used: there is nothing to write back");
 		return WB_NOTHING;

@@ -162,6 +162,11 @@ void area_fit_text(enum area_fit fit, const struct area *a, const struct circle_
 			 l->generation);
 		break;
 	case AREA_OVERTAKEN:
+		if (l->state == CIRCLE_LS_TAKING) {
+			snprintf(text, len, "node %u is about to take over at generation %llu, or gave up: it has written nothing yet; keep these devices as they are",
+				 l->node_id, l->generation);
+			break;
+		}
 		snprintf(text, len, "node %u has taken over at generation %llu, these metadata are of generation %llu",
 			 l->node_id, l->generation, sb->generation);
 		break;

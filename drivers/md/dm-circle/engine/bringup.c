@@ -441,7 +441,9 @@ void circle_node_suspend(struct circle_node *node)
 	mutex_lock(&m->lock);
 	r = __circle_meta_commit(m, true);
 	if (!r) {
-		m->sb.flags |= CIRCLE_SBF_CLEAN;
+		/* It says that the cache device has all: not before a recovery is over. */
+		if (!READ_ONCE(node->recovering))
+			m->sb.flags |= CIRCLE_SBF_CLEAN;
 		save_counters(node);
 		r = __circle_meta_checkpoint(m);
 	}
