@@ -71,9 +71,11 @@ static int write_some(struct wb *w, u64 sector, const void *buf, u32 n, int *sto
 
 	do {
 		*stop = w->circle ? wb_label_look(w) : 0;
-		if (*stop)
+		if (*stop == -ESTALE || *stop == -EBADMSG)
 			return 0;
-		err = dev_write(&w->origin, sector, buf, n);
+		/* a label that cannot be read may be so for as long as the origin is away */
+		err = *stop ?: dev_write(&w->origin, sector, buf, n);
+		*stop = 0;
 		w->shaken |= !!err;
 	} while (err && --tries);
 	return err;

@@ -9,6 +9,7 @@
 #include "../log.h"
 #include "away.h"
 #include "peer.h"
+#include "replicate.h"
 #include "steward.h"
 
 #define SLICE_MS	100	/* how soon a waiter sees that its patience has shrunk */
@@ -111,7 +112,7 @@ int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struc
 {
 	struct circle_peer *peer = circle_conn_priv(c);
 	struct circle_call *call;
-	bool first = false;
+	bool first = false, stale = false;
 
 	if (!(f->flags & CIRCLE_WF_ANSWER))
 		return -EPROTO;
@@ -119,7 +120,9 @@ int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struc
 	call = find_call(peer, f);
 	if (call) {
 		list_del(&call->link);
-		WRITE_ONCE(peer->answered, jiffies);
+		stale = time_after(jiffies,
+				   peer->answered + msecs_to_jiffies(CIRCLE_LEASE_MS));
+		WRITE_ONCE(peer->answered, call->sent);	/* it may have waited here since */
 		peer->space = f->space;
 		peer->refused = f->status;
 		if ((peer->features & CIRCLE_HF_WANTS) && f->type != CIRCLE_WT_HELLO)
@@ -132,6 +135,8 @@ int circle_call_frame(struct circle_conn *c, const struct circle_frame *f, struc
 		return -EPROTO;
 	if (first)
 		circle_writeback_kick(peer->node);
+	if (stale)
+		circle_lease_wake(peer->node);		/* who reads */
 	if (f->status == CIRCLE_WS_FENCED && f->generation >= peer->node->gen)
 		circle_fenced(peer->node, f->generation);
 	call->answer = *f;

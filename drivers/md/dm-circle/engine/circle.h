@@ -62,7 +62,7 @@ struct circle_peer {
 	u32 heard;			/* node id of another owner that it hears, or 0 */
 	u32 space;			/* slots that it still lends, as last heard */
 	u32 features, wanted;		/* of its hello; slots that it wants back, as last heard */
-	unsigned long answered;		/* jiffies of the last answer; READ_ONCE */
+	unsigned long answered;		/* jiffies: what was answered last was sent then */
 	bool leaves, let_go;		/* away.h: as last heard; and not READY since; READ_ONCE */
 	unsigned long away_until;	/* jiffies; valid once it left; READ_ONCE */
 	u32 kept;			/* blocks that it has parked, as last heard; READ_ONCE */

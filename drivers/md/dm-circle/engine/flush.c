@@ -24,8 +24,7 @@ bool circle_flush_failed(struct circle_node *node)
 		return false;
 	if (time_before(jiffies, when + RIGHT_BEHIND))
 		return true;
-	WRITE_ONCE(node->flush_failed, 0);
-	return false;
+	return cmpxchg(&node->flush_failed, when, 0) != when;	/* else it is another's, just now */
 }
 
 /* Once, as fsync does: what had been completed was lost, by somebody's FLUSH or by the SSD. */

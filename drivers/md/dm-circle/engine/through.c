@@ -146,8 +146,8 @@ static void freed(struct circle_io *io)
 {
 	if (io->status || !io->flush_behind ||
 	    io->origin_away == atomic_read(&io->node->origin_away)) {
-		if (!io->status && io->flush_behind)	/* not before its FLUSH */
-			io->origin_gone = atomic_read(&io->node->origin_gone);
+		if (!io->status && io->flush_behind)
+			io->settled = io->origin_errors == atomic_read(&io->node->origin_errors);
 		acknowledge(io);
 	} else if (io->again++ < CIRCLE_IO_AGAIN) {
 		circle_io_continue(io, save_parts);
