@@ -34,7 +34,8 @@ waits() { local i; for ((i = 0; i < 20; i++)); do ! has_read || { echo "# read: 
 late_copy()
 {
 	local low=${DEV_LOWER[ssd1]}
-	circle_drain c1 && __dev_table ssd1 delay "$low" 0 600000 "$low" 0 0 "$low" 0 0 && put c1 a 5 && circle_risk_is 1 0 &&
+	# were it rid of the holder before, its label would say so
+	circle_patient 1 60000 && circle_drain c1 && __dev_table ssd1 delay "$low" 0 600000 "$low" 0 0 "$low" 0 0 && put c1 a 5 && circle_risk_is 1 0 &&
 		dmsetup message c1 0 drain && wait_for 30 "a read of the SSD" ssd_is_asked && MARK=$(log_mark) && link_down 1 || return 1
 	takes_over && is c3 a 5 && put c3 b 5 && circle_drain c3 && is org1 b 5 && wait_for 60 "the owner to see it" fenced || return 1
 	dev_heal ssd1 && dmsetup remove --retry c1 && is org1 b 5 && is c3 b 5
