@@ -209,7 +209,7 @@ static void take_config(struct circle_node *node, const struct circle_devices *d
 	WRITE_ONCE(node->ssd_bad, circle_meta_data_bad(node->meta));	/* errors: tried again */
 	atomic_set(&node->repair.retired[0], 0);
 	atomic_set(&node->repair.retired[1], 0);
-	if (first || node->origin_dev != dev->origin->bd_dev) {	/* written to by who had it before */
+	if (first || node->origin_dev != dev->origin->bd_dev) {	/* who had it may have written */
 		circle_origin_wrote(node);
 		circle_raise(&node->acked_through, atomic64_read(&node->origin_written));
 	}
